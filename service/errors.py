@@ -1,0 +1,149 @@
+"""Every way a request or a start-up can fail, as one exception tree.
+
+    ServiceError
+    ├── ChipError              one chip cannot be used; its neighbours still are
+    │   ├── EmptyChip          400
+    │   ├── NotAnImage         415
+    │   ├── CorruptChip        422
+    │   ├── WrongBands         422
+    │   ├── WrongSize          422
+    │   └── TooManyPixels      413
+    ├── RequestError           the request as a whole cannot be used
+    │   ├── NoChip             400
+    │   ├── MalformedForm      400
+    │   ├── UnsupportedBody    415
+    │   └── BodyTooLarge       413
+    ├── Overloaded             503
+    ├── NotReady               503
+    └── StartupError           never reaches a client: the service refuses to start
+        ├── BundleError
+        ├── DeviceError
+        └── SettingsError
+
+A class fixes the status and the title; an instance's message says what was wrong
+and what is accepted. Knows nothing of HTTP frameworks: `app.py` turns a
+`ServiceError` into RFC 9457 problem+json.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Base of every error this package raises on purpose."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    @property
+    def detail(self) -> str:
+        """What was wrong with this one occurrence, and what is accepted."""
+        return str(self)
+
+
+class ChipError(ServiceError):
+    """Raised when one chip cannot be turned into pixels."""
+
+    status = 422
+    title = "Unusable chip"
+
+
+class EmptyChip(ChipError):
+    """Raised when an upload holds no bytes."""
+
+    status = 400
+    title = "Empty chip"
+
+
+class NotAnImage(ChipError):
+    """Raised when the bytes start like none of the accepted formats."""
+
+    status = 415
+    title = "Not an accepted image format"
+
+
+class CorruptChip(ChipError):
+    """Raised when an image starts well but is truncated or broken inside."""
+
+    title = "Truncated or corrupt image"
+
+
+class WrongBands(ChipError):
+    """Raised when band count or sample type are not what the bundle can use."""
+
+    title = "Wrong bands"
+
+
+class WrongSize(ChipError):
+    """Raised when a side is too short to show land use."""
+
+    title = "Wrong chip size"
+
+
+class TooManyPixels(ChipError):
+    """Raised, before decoding, when a chip claims more pixels than allowed."""
+
+    status = 413
+    title = "Too many pixels"
+
+
+class RequestError(ServiceError):
+    """Raised when the request cannot be read as chips at all."""
+
+    status = 400
+    title = "Bad request"
+
+
+class NoChip(RequestError):
+    """Raised when a form has no file in its field `chip`."""
+
+    title = "No chip"
+
+
+class MalformedForm(RequestError):
+    """Raised when a multipart body does not parse."""
+
+    title = "Malformed form"
+
+
+class UnsupportedBody(RequestError):
+    """Raised when the content type is neither a form nor an accepted image."""
+
+    status = 415
+    title = "Unsupported content type"
+
+
+class BodyTooLarge(RequestError):
+    """Raised when the body passes the configured limit."""
+
+    status = 413
+    title = "Body too large"
+
+
+class Overloaded(ServiceError):
+    """Raised when the queue is full; the client should retry later."""
+
+    status = 503
+    title = "Overloaded"
+
+
+class NotReady(ServiceError):
+    """Raised before warm-up ends and once shutting down has begun."""
+
+    status = 503
+    title = "Not ready"
+
+
+class StartupError(ServiceError):
+    """Raised while starting; the process must not come up half working."""
+
+
+class BundleError(StartupError):
+    """Raised when a bundle is missing, altered or inconsistent."""
+
+
+class DeviceError(StartupError):
+    """Raised when the requested device does not really run the graphs."""
+
+
+class SettingsError(StartupError):
+    """Raised when a setting has a value the service cannot use."""
