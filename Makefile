@@ -1,0 +1,99 @@
+# Every verb works on a fresh clone: it makes the virtual environment it needs, once.
+
+PYTHON ?= python3
+VENV = .venv
+SERVICE_VENV = .venv-service
+
+HOST = 127.0.0.1
+PORT = 8000
+RECIPE = uc-merced
+DATA = ../shared/data/ucmerced
+WEIGHTS = ../shared/weights
+
+# What a virtual environment holds when its stamp is newer than the lock files.
+SERVING = $(VENV)/.serving
+DEVELOPING = $(VENV)/.developing
+SERVICE_ONLY = $(SERVICE_VENV)/.testing
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve install test test-service lint format train-default bench lock prove-image clean distclean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(SERVING) ## serve the default bundle (HOST= PORT=); needs no PyTorch
+	$(VENV)/bin/chipvote serve --host $(HOST) --port $(PORT)
+
+install: $(DEVELOPING) ## make the virtual environment for training and development
+
+test: $(DEVELOPING) ## run every test
+	$(VENV)/bin/python -m pytest
+
+test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed
+	@$(SERVICE_VENV)/bin/python -c 'import importlib.util as u, sys; sys.exit("torch is installed here" if u.find_spec("torch") else 0)'
+	$(SERVICE_VENV)/bin/python -m pytest --ignore=tests/training
+
+lint: $(DEVELOPING) ## check style, format, types and import contracts
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(DEVELOPING) ## rewrite the sources in the project's format
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+train-default: $(DEVELOPING) ## train the default bundle and put it in place (DATA= WEIGHTS=); resumes
+	$(VENV)/bin/chipvote-train run --recipe $(RECIPE) --data $(DATA) --weights $(WEIGHTS) --out runs/$(RECIPE)
+	$(VENV)/bin/chipvote-train install runs/$(RECIPE) models/$(RECIPE)
+
+bench: $(DEVELOPING) ## print the table of every benchmark
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(VENV)/bin/python $$script; done
+
+COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_FLAGS)
+
+lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer versions
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
+	$(COMPILE) pyproject.toml --extra cpu --extra train -o requirements/training.txt
+	$(COMPILE) pyproject.toml --extra cpu -c requirements/training.txt -o requirements/service-cpu.txt
+	$(COMPILE) pyproject.toml --extra gpu -c requirements/training.txt -o requirements/service-gpu.txt
+	$(COMPILE) pyproject.toml --extra dev -c requirements/training.txt -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
+
+prove-image: ## do the image's steps without a container engine and check that it gets ready
+	deploy/prove_image.sh
+
+clean: ## remove caches and the service's test environment
+	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment too; runs/ and models/ stay
+	rm -rf $(VENV)
+
+# bin/pip, not bin/python: Debian without python3-venv leaves a folder with a Python and no pip.
+%/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Chipvote needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1); say: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $*
+
+# Call with a virtual environment and its lock files. The second line adds the project itself:
+# with the locked setuptools of the first, since an isolated build would fetch an unpinned one.
+define install
+@echo "Installing $(2) into $(1)$(if $(findstring training,$(2)), (PyTorch: several GB, minutes))"
+$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(patsubst %,-r requirements/%.txt,build $(2))
+$(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+@touch $@
+endef
+
+LOCKS = $(patsubst %,requirements/%.txt,build $(1))
+
+$(SERVING): pyproject.toml $(call LOCKS,service-cpu) | $(VENV)/bin/pip
+	$(call install,$(VENV),service-cpu)
+
+$(DEVELOPING): pyproject.toml $(call LOCKS,training dev) | $(VENV)/bin/pip
+	$(call install,$(VENV),training dev)
+
+$(SERVICE_ONLY): pyproject.toml $(call LOCKS,service-cpu dev) | $(SERVICE_VENV)/bin/pip
+	$(call install,$(SERVICE_VENV),service-cpu dev)
