@@ -1,0 +1,137 @@
+"""The files that run the project elsewhere agree with the code; needs no container engine."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/chipvote.json").read_text(encoding="utf-8"))
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "info": ("_info",),
+}
+
+
+def read_yaml(path: str) -> Any:  # noqa: ANN401
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def exported_metrics() -> set[str]:
+    families = Metrics().registry.collect()
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
+
+
+def compose_services() -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = read_yaml("docker-compose.yml")["services"]
+    return services
+
+
+def pinned(lock: Path) -> dict[str, set[str]]:
+    """Return each requirement's versions; one that depends on the Python version has two."""
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE):
+        versions.setdefault(name, set()).add(version)
+    return versions
+
+
+@pytest.mark.parametrize(
+    "target",
+    [target for panel in DASHBOARD["panels"] for target in panel["targets"]],
+    ids=lambda target: target["expr"][:60],
+)
+def test_dashboard_asks_for_metrics_that_exist(target: dict[str, Any]) -> None:
+    names = set(re.findall(r"\b([a-z_]+)\{", target["expr"]))
+    assert names, "write every selector with braces, so that this test sees it"
+    assert names <= exported_metrics() | {"up"}
+
+
+def test_dashboard_and_its_data_source_find_each_other() -> None:
+    (source,) = read_yaml("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = read_yaml("deploy/grafana/provisioning/dashboards/chipvote.yml")["providers"]
+    folder = provider["options"]["path"]
+    assert f"./deploy/grafana/dashboards:{folder}:ro" in compose_services()["grafana"]["volumes"]
+
+
+def test_prometheus_scrapes_the_job_that_the_dashboard_shows() -> None:
+    (job,) = read_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]
+    assert all(f'job="{job["job_name"]}"' in t["expr"] for p in DASHBOARD["panels"] for t in p["targets"])
+    (discovery,) = job["dns_sd_configs"]
+    assert set(discovery["names"]) <= set(compose_services())
+
+
+@pytest.mark.parametrize("name", compose_services())
+def test_compose_gives_a_service_no_more_than_it_needs(name: str) -> None:
+    service = compose_services()[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service["ports"])
+    assert not re.search(r"(:|:latest)$", service["image"]) and ":" in service["image"]
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    mounts = [volume for service in compose_services().values() for volume in service.get("volumes", [])]
+    sources = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_dockerfile_copies_only_what_the_context_holds() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    copied = {source.rstrip("/") for sources in copies for source in sources.split()}
+    in_context = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert copied <= in_context
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_kubernetes_probes_are_routes() -> None:
+    path = ROOT / "deploy/kubernetes/chipvote.yaml"
+    deployment, service = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    pod = deployment["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probes == {"/health/live", "/health/ready"}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_has_hashes_and_no_address(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|index-url|find-links|@ file", text)
+    assert pinned(lock)
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text) if entry.strip())
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_locks_agree_so_that_they_fit_one_environment(lock: Path) -> None:
+    ours, training = pinned(lock), pinned(ROOT / "requirements/training.txt")
+    assert {name: ours[name] for name in ours.keys() & training.keys() if ours[name] != training[name]} == {}
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_service_lock_holds_no_training_framework(variant: str) -> None:
+    names = pinned(ROOT / f"requirements/service-{variant}.txt").keys()
+    assert names.isdisjoint({"torch", "torchvision", "timm", "lightning", "onnx", "scikit-learn"})
+
+
+def test_build_lock_is_for_the_declared_build_system() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"][
+        "requires"
+    ]
+    wanted = (ROOT / "requirements/build.in").read_text(encoding="utf-8").split("#")[0].split()
+    assert wanted == declared
