@@ -109,7 +109,7 @@ class LabelScore(Part):
 class Scores(Part):
     """Quality on labelled chips, and whether the thresholds had seen those labels."""
 
-    fitting: Literal["cross-fitted", "in-sample"]
+    fitting: Literal["cross-fitted", "in-sample", "held-out"]
     chips: int = Field(gt=0)
     sample_f2: Unit
     macro_f2: Unit

@@ -110,9 +110,9 @@ def _read_tiff(data: bytes) -> npt.NDArray[np.uint8]:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
             _check_size(page.imagewidth, page.imagelength)
-            bands, dtype = page.samplesperpixel, str(page.dtype)
-            if (bands, dtype) not in ((3, "uint8"), (4, "uint8"), (4, "uint16")):
-                raise WrongBands(f"the TIFF has {bands} band(s) of {dtype}; {ACCEPTED}")
+            bands, dtype, layers = page.samplesperpixel, str(page.dtype), page.imagedepth
+            if layers != 1 or (bands, dtype) not in ((3, "uint8"), (4, "uint8"), (4, "uint16")):
+                raise WrongBands(f"the TIFF has {layers} layer(s) of {bands} band(s) of {dtype}; {ACCEPTED}")
             pixels = page.asarray()
     except ChipError:
         raise

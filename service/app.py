@@ -1,0 +1,133 @@
+"""Settings → a FastAPI app: start-up and shutdown, and how the parts are wired.
+
+`create_app` does no work by itself; the app's lifespan does. It loads the bundle, opens the
+ensemble in the engine's thread and reproduces the golden answers, and any failure in that
+is a `StartupError`: the app never runs half.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import api, bundle, problems
+from service.batching import Engine
+from service.bundle import Bundle
+from service.chips import RGB
+from service.ensemble import Ensemble
+from service.errors import BundleError
+from service.metrics import Metrics
+from service.settings import Settings
+
+_DESCRIPTION = """Satellite chips in, land-use label sets out: an ensemble votes on every label.
+
+Every error is an RFC 9457 problem (`application/problem+json`) whose `detail` says what is accepted."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build one service. Apps share nothing, so a process may hold several."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _run(settings, metrics) as running:
+            app.state.running = running
+            yield
+
+    app = FastAPI(
+        title="Chipvote",
+        description=_DESCRIPTION,
+        version="1",  # of this API; the bundle has its own
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.running = None
+    app.state.metrics = metrics
+    app.include_router(api.router)
+    app.add_middleware(_CountRequests, metrics=metrics)
+    problems.install(app)
+    return app
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle that this version can serve.
+
+    Raises:
+        BundleError: a file is missing, altered or inconsistent, or the bands are not RGB.
+    """
+    loaded = bundle.load(folder)
+    bands = loaded.manifest.input.bands
+    if bands != RGB:
+        raise BundleError(
+            f"{folder / bundle.MANIFEST}: input.bands are {', '.join(bands)}; "
+            f"this version decodes {', '.join(RGB)} only: export such a bundle"
+        )
+    return loaded
+
+
+def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
+    """Open a bundle's ensemble and prove that it answers as it should.
+
+    Raises:
+        StartupError: see `Ensemble` and `Ensemble.self_test`.
+    """
+    ensemble = Ensemble(loaded, settings.device, settings.precision, settings.threads)
+    ensemble.self_test()
+    ensemble.warm_up(settings.max_batch)
+    return ensemble
+
+
+@asynccontextmanager
+async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[api.Running]:
+    loaded = load_bundle(settings.bundle)
+    engine = Engine(
+        lambda: open_ensemble(loaded, settings),
+        max_batch=settings.max_batch,
+        queue_size=settings.queue_size,
+        metrics=metrics,
+    )
+    ensemble = await engine.start()
+    name, version = loaded.manifest.name, loaded.manifest.version
+    metrics.bundle.info(
+        {"name": name, "version": version, "device": ensemble.device, "precision": ensemble.precision}
+    )
+    for label in loaded.label_names:
+        metrics.predicted.labels(label)  # there from the start, or a rate would miss the first ones
+    with ThreadPoolExecutor(settings.decode_threads, "decoder") as decoders:
+        try:
+            yield api.Running(settings, loaded, ensemble, engine, decoders, metrics)
+        finally:
+            await engine.stop()
+
+
+class _CountRequests:
+    """Counts every request by route and status, and times it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500  # what the client gets if no answer begins
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        began_s = time.perf_counter()
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            # A path that no route has must not become a label: anybody can make up paths.
+            route = scope["route"].path if "route" in scope else "unknown"
+            self._metrics.requests.labels(route, status).inc()
+            self._metrics.latency.labels(route).observe(time.perf_counter() - began_s)

@@ -1,0 +1,194 @@
+"""Chips from many requests → batches for the one thread that owns the device.
+
+The engine takes everything that waits, up to `max_batch`, the moment it is free. There is
+no timer: an idle service adds no wait, and a busy one batches by itself.
+
+A request first reserves places; a place is the right to have one chip on its way, and all
+places together bound the queue. A request with more chips than places sends the next chip
+when an earlier one is answered: a long request slows itself down and nobody else.
+
+Knows chips, not requests' bodies or HTTP. Everything except the engine's own thread runs
+on one event loop.
+
+Shape suffixes: B chips, H height, W width, C bands.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from service.ensemble import Vote
+from service.errors import NotReady, Overloaded, ServiceError
+from service.metrics import Metrics
+
+logger = logging.getLogger("chipvote")
+
+
+class Voter(Protocol):
+    """What the engine needs of an ensemble."""
+
+    def vote(self, chips_BHWC: npt.NDArray[np.uint8]) -> list[Vote]:
+        """Answer a batch with one vote per chip."""
+        ...
+
+
+T = TypeVar("T")
+V = TypeVar("V", bound=Voter)
+
+
+class Job(NamedTuple):
+    """One chip on its way, and where its answer goes."""
+
+    chip_HWC: npt.NDArray[np.uint8]
+    answer: asyncio.Future[Vote]
+
+
+class Engine(Generic[V]):
+    """A queue of chips and the thread that answers them."""
+
+    def __init__(
+        self, open_voter: Callable[[], V], *, max_batch: int, queue_size: int, metrics: Metrics
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            open_voter: called once, in the engine's thread, so that one thread owns the device.
+            max_batch: most chips given to the voter at once.
+            queue_size: most places handed out, that is chips accepted and not yet answered.
+            metrics: gets batch sizes, the voter's time and the queue's depth.
+        """
+        self.ready = False
+        self._open_voter = open_voter
+        self._max_batch = max_batch
+        self._free = self._places = queue_size
+        self._metrics = metrics
+        self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop
+        self._idle = asyncio.Event()
+        self._idle.set()
+        metrics.queue_depth.set_function(self._waiting.qsize)
+
+    async def start(self) -> V:
+        """Open the voter and return it once it can answer; from then on only the engine may use it.
+
+        Raises:
+            StartupError: whatever `open_voter` refused with.
+        """
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[V] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, args=(opened,), name="engine", daemon=True)
+        self._thread.start()
+        voter = await opened
+        self.ready = True
+        return voter
+
+    async def stop(self) -> None:
+        """Refuse new requests, answer the accepted ones, then end the thread."""
+        self.ready = False
+        await self._idle.wait()
+        self._waiting.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def check(self) -> None:
+        """Refuse early what `reserve` would refuse now.
+
+        Raises:
+            NotReady: the engine has not started, or is stopping.
+            Overloaded: every place is taken.
+        """
+        if not self.ready:
+            raise NotReady("the service is starting or stopping; send the request again in a moment")
+        if not self._free:
+            raise Overloaded(f"{self._places} chips are already waiting; send the request again in a moment")
+
+    @contextmanager
+    def reserve(self, chips: int) -> Iterator[asyncio.Semaphore]:
+        """Accept a request of `chips` chips: hold it some places until it is answered.
+
+        Yields:
+            A semaphore with one permit per place. Hold one around each `vote`.
+
+        Raises:
+            NotReady, Overloaded: see `check`.
+        """
+        self.check()
+        # Twice a batch keeps the engine busy (one batch in it, one being decoded) and
+        # leaves places to others.
+        places = min(chips, self._free, 2 * self._max_batch)
+        self._free -= places
+        self._idle.clear()
+        try:
+            yield asyncio.Semaphore(places)
+        finally:
+            self._free += places
+            if self._free == self._places:
+                self._idle.set()
+
+    async def vote(self, chip_HWC: npt.NDArray[np.uint8]) -> Vote:
+        """Queue one chip, under a reserved place, and wait for its answer.
+
+        Raises:
+            ServiceError: the voter failed on this chip's batch.
+        """
+        answer: asyncio.Future[Vote] = self._loop.create_future()
+        self._waiting.put(Job(chip_HWC, answer))
+        return await answer
+
+    def _run(self, opened: asyncio.Future[V]) -> None:
+        try:
+            voter = self._open_voter()
+        except Exception as error:
+            self._loop.call_soon_threadsafe(_refuse, [opened], error)
+            return
+        self._loop.call_soon_threadsafe(_settle, [(opened, voter)])
+        while (jobs := self._take()) is not None:
+            # Who gave up waiting needs no answer, and must not cost the others one.
+            jobs = [job for job in jobs if not job.answer.cancelled()]
+            if jobs:
+                self._answer(voter, jobs)
+
+    def _take(self) -> list[Job] | None:
+        first = self._waiting.get()
+        if first is None:
+            return None
+        jobs = [first]
+        while len(jobs) < self._max_batch and not self._waiting.empty():
+            job = self._waiting.get()
+            if job is None:
+                self._waiting.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _answer(self, voter: V, jobs: list[Job]) -> None:
+        self._metrics.batch_size.observe(len(jobs))
+        answers = [job.answer for job in jobs]
+        try:
+            with self._metrics.engine_seconds.time():
+                votes = voter.vote(np.stack([job.chip_HWC for job in jobs]))
+            settled = list(zip(answers, votes, strict=True))
+        except Exception:
+            # Whatever it was, every caller must hear of it and the next batch may be fine.
+            logger.exception("the engine failed on a batch of %d chips", len(jobs))
+            failure = ServiceError("the engine failed on this batch")
+            self._loop.call_soon_threadsafe(_refuse, answers, failure)
+        else:
+            self._loop.call_soon_threadsafe(_settle, settled)
+
+
+def _settle(results: Sequence[tuple[asyncio.Future[T], T]]) -> None:
+    for future, result in results:
+        if not future.done():
+            future.set_result(result)
+
+
+def _refuse(futures: Sequence[asyncio.Future[Any]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

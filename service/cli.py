@@ -1,0 +1,157 @@
+"""The console script `chipvote`: one command per thing an operator does.
+
+Reads options, calls the modules below, prints. A `StartupError` becomes one line on
+stderr and exit status 1.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from pydantic_core import to_json
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from service import answers, offline, server
+from service.answers import Answer, Failure, Labels, Prediction
+from service.app import load_bundle, open_ensemble
+from service.ensemble import Ensemble
+from service.errors import StartupError
+from service.settings import read_settings
+
+T = TypeVar("T")
+
+PATIENCE_S = 2.0  # a progress bar before that would only flicker
+
+app = typer.Typer(
+    help="Label satellite chips with a voting ensemble.\n\nEvery setting is also an environment variable "
+    "with the prefix CHIPVOTE_, such as CHIPVOTE_DEVICE=cuda; an option wins over its variable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", "-b", help="Bundle folder [default: models/uc-merced]")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 could not (or some file could not), 2 wrong usage."""
+    try:
+        app(arguments, prog_name="chipvote")
+    except StartupError as error:
+        print(f"chipvote: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+@app.command()
+def serve(
+    bundle: BundleOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [default: 8000]")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto]")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, int8, float16 or float32 [default: auto]")
+    ] = None,
+) -> None:
+    """Answer HTTP requests until SIGTERM or Ctrl-C."""
+    server.serve(read_settings(bundle=bundle, host=host, port=port, device=device, precision=precision))
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Images, or folders to search for images")],
+    bundle: BundleOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label files without a server; exits with 1 if any file cannot be used."""
+    settings = read_settings(bundle=bundle)
+    images = offline.find_images(files)
+    if not images:
+        print(f"chipvote: no image ({', '.join(offline.SUFFIXES)}) in these folders", file=sys.stderr)
+        raise typer.Exit(1)
+    loaded = load_bundle(settings.bundle)
+    ensemble = open_ensemble(loaded, settings)
+    results = list(_watch(offline.predict_files(ensemble, loaded, images, settings), len(images)))
+    answer = Answer(model=answers.model(loaded), predictions=results)
+    if as_json:
+        _print_json(answer)
+    else:
+        Console().print(_prediction_table(results))
+    raise typer.Exit(any("error" in result for result in results))
+
+
+@app.command()
+def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
+    """Show a bundle's labels, in order, with thresholds and measured F2."""
+    answer = answers.labels(load_bundle(read_settings(bundle=bundle).bundle))
+    if as_json:
+        _print_json(answer)
+    else:
+        Console().print(_label_table(answer))
+
+
+@app.command()
+def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None:
+    """Verify every file of a bundle, then reproduce its golden answers at each precision."""
+    settings = read_settings(bundle=bundle)
+    loaded = load_bundle(bundle)
+    manifest = loaded.manifest
+    print(f"{manifest.name} {manifest.version}: every file is as sealed")
+    precisions = manifest.precisions if settings.precision == "auto" else {settings.precision}
+    for precision in sorted(precisions):
+        ensemble = Ensemble(loaded, settings.device, precision, settings.threads)
+        ensemble.self_test()
+        print(f"{precision} on {ensemble.device}: {len(manifest.members)} member(s) agree with golden")
+
+
+def _watch(results: Iterable[T], total: int) -> Iterator[T]:
+    """Pass results on, and show on stderr how far they are once it takes a while."""
+    console = Console(stderr=True)
+    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = progress.add_task("chips", total=total)
+    began_s = time.monotonic()
+    shown = False
+    try:
+        for result in results:
+            progress.advance(task)
+            if not shown and time.monotonic() - began_s > PATIENCE_S:
+                progress.start()
+                shown = True
+            yield result
+    finally:
+        progress.stop()
+
+
+def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
+    table = Table("file", "labels (mean probability)")
+    for result in results:
+        if "error" in result:
+            cell = Text(f"{result['error']['title']}: {result['error']['detail']}", style="red")
+        else:
+            found = [score for score in result["scores"] if score["predicted"]]
+            cell = Text(", ".join(f"{score['label']} {score['probability']:.2f}" for score in found))
+        table.add_row(Text(str(result["filename"])), cell)
+    return table
+
+
+def _label_table(answer: Labels) -> Table:
+    model = answer["model"]
+    title = f"{model['name']} {model['version']}, quorum {answer['quorum']}"
+    table = Table("label", "group", "prevalence", "F2", "thresholds", title=title)
+    for label in answer["labels"]:
+        f2 = "–" if label["f2"] is None else f"{label['f2']:.3f}"
+        thresholds = " ".join(f"{threshold:.3f}" for threshold in label["thresholds"])
+        table.add_row(label["name"], label["group"], f"{label['prevalence']:.3f}", f2, thresholds)
+    return table
+
+
+def _print_json(answer: Answer | Labels) -> None:
+    print(to_json(answer, indent=2).decode())

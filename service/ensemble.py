@@ -1,0 +1,155 @@
+"""The members of a bundle, loaded: chips (B,H,W,C) → probabilities (M,B,L) → votes.
+
+Chooses device and precision. Knows no HTTP, no queue and no image formats; one thread at
+a time uses it.
+
+Shape suffixes: M members, B chips, G golden chips, H height, W width, C bands, L labels.
+"""
+
+import logging
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from service.bundle import Bundle, Precision
+from service.decision import decide
+from service.errors import BundleError, DeviceError, SettingsError
+from service.sessions import Device, check_graph, open_session, require_cuda
+
+logger = logging.getLogger("chipvote")
+
+# Fastest first: CPUs have kernels for int8, GPUs for half precision.
+PREFERENCE: dict[Device, tuple[Precision, ...]] = {
+    "cpu": ("int8", "float32", "float16"),
+    "cuda": ("float16", "float32", "int8"),
+}
+# How far a probability may be from the golden one on another machine. Kernels sum in another
+# order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
+# the depth of a network, and int8 by whole quantisation steps where a value sat on an edge.
+TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0.1}
+
+
+class Vote(NamedTuple):
+    """What the ensemble says about one chip; each list is in the bundle's label order."""
+
+    probabilities: list[float]  # mean over members, six decimals
+    votes: list[int]  # members in favour
+    predicted: list[bool]
+
+
+class Ensemble:
+    """The members of a bundle on one device at one precision."""
+
+    device: Device
+    precision: Precision
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: Literal["auto"] | Device = "auto",
+        precision: Literal["auto"] | Precision = "auto",
+        threads: int = 0,
+    ) -> None:
+        """Load every graph and check it against the manifest.
+
+        Args:
+            bundle: a verified bundle.
+            device: `cuda` never falls back to the CPU; `auto` logs what it chose.
+            precision: `auto` takes the fastest for the device that the bundle has.
+            threads: threads of one member on the CPU; 0 is ONNX Runtime's choice.
+
+        Raises:
+            DeviceError: the device does not come up, or cannot run the graphs.
+            SettingsError: the bundle lacks the precision.
+            BundleError: names a graph that does not fit the manifest.
+        """
+        self._bundle = bundle
+        self._thresholds_ML = bundle.thresholds_ML
+        self._quorum = bundle.manifest.quorum
+        if device != "auto":
+            self._open(device, precision, threads)
+            return
+        try:
+            self._open("cuda", precision, threads)
+        except DeviceError as error:
+            logger.info("device auto: cpu, because %s", error)
+            self._open("cpu", precision, threads)
+        else:
+            logger.info("device auto: cuda")
+
+    def probabilities(self, chips_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Run every member: uint8 (B,H,W,C) → float32 (M,B,L), each in 0..1."""
+        count = len(chips_BHWC)
+        if self.device == "cuda":
+            chips_BHWC = pad(chips_BHWC)
+        runs = [session.run(["probabilities"], {"chips": chips_BHWC})[0] for session in self._sessions]
+        return np.stack(runs)[:, :count]
+
+    def vote(self, chips_BHWC: npt.NDArray[np.uint8]) -> list[Vote]:
+        """Answer a batch: uint8 (B,H,W,C) → one `Vote` per chip."""
+        probs_MBL = self.probabilities(chips_BHWC)
+        labels_BL, votes_BL = decide(probs_MBL, self._thresholds_ML, self._quorum)
+        mean_BL = probs_MBL.mean(axis=0, dtype=np.float64).round(6)
+        return list(map(Vote, mean_BL.tolist(), votes_BL.tolist(), labels_BL.tolist()))
+
+    def self_test(self) -> None:
+        """Reproduce the bundle's golden answers.
+
+        Raises:
+            BundleError: a decision differs, or a probability by more than `TOLERANCE`.
+        """
+        golden = self._bundle.golden
+        probs_MGL = self.probabilities(golden.chips_GHWC)
+        labels_GL = decide(probs_MGL, self._thresholds_ML, self._quorum).labels_BL
+        off_MGL = np.abs(probs_MGL - golden.probs_MGL(self.precision))
+        wrong = int((labels_GL != golden.labels_GL).sum())
+        # `<=` and not `>`: a NaN must fail.
+        if wrong or not (off_MGL <= TOLERANCE[self.precision]).all():
+            path = self._bundle.folder / self._bundle.manifest.golden.path
+            raise BundleError(
+                f"{path}: on {self.device} at {self.precision}, {wrong} of {labels_GL.size} golden decisions "
+                f"differ and probabilities are off by up to {off_MGL.max():.2g} (allowed: 0 and "
+                f"{TOLERANCE[self.precision]}); export the bundle again or set another CHIPVOTE_PRECISION"
+            )
+
+    def warm_up(self, max_batch: int) -> None:
+        """Run every batch size that `pad` makes, so that no request pays for a first run."""
+        if self.device == "cuda":
+            spec = self._bundle.manifest.input
+            shape = (spec.height, spec.width, len(spec.bands))
+            for size in sorted({padded(count) for count in range(1, max_batch + 1)}):
+                self.probabilities(np.zeros((size, *shape), np.uint8))
+
+    def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
+        if device == "cuda":
+            require_cuda()
+        manifest = self._bundle.manifest
+        available = [choice for choice in PREFERENCE[device] if choice in manifest.precisions]
+        chosen = available[0] if precision == "auto" else precision
+        if chosen not in available:
+            raise SettingsError(
+                f"CHIPVOTE_PRECISION={chosen}: {self._bundle.folder} has {', '.join(available)}; "
+                "set one of these or auto"
+            )
+        self._sessions = []
+        for member in manifest.members:
+            path = self._bundle.graph_path(member, chosen)
+            session = open_session(path, device, threads)
+            check_graph(session, path, manifest.input, len(manifest.labels))
+            self._sessions.append(session)
+        self.device, self.precision = device, chosen
+
+
+def padded(count: int) -> int:
+    """Return the next power of two."""
+    return 1 << (count - 1).bit_length()
+
+
+def pad(chips_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Fill a batch up with black chips to the next power of two.
+
+    cuDNN searches its convolutions anew for every batch size it meets: let it meet few.
+    """
+    extra = padded(len(chips_BHWC)) - len(chips_BHWC)
+    return np.pad(chips_BHWC, ((0, extra), (0, 0), (0, 0), (0, 0)))

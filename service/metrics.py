@@ -1,0 +1,65 @@
+"""Every Prometheus object of one service, in a registry of its own.
+
+Each app builds one `Metrics`, so two apps in one process do not share counts. The
+modules that see an event count it here; the HTTP route only prints the registry.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# One chip on a GPU takes milliseconds, a full request on a small CPU a minute.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CHIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The counters of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.bundle = Info(
+            "chipvote_bundle", "The bundle being served and where it runs.", registry=self.registry
+        )
+        self.requests = Counter(
+            "chipvote_requests", "Answered requests.", ["route", "status"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "chipvote_request_seconds",
+            "Seconds from a request's first byte to its answer's last.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.chips = Counter(
+            "chipvote_chips",
+            "Chips by outcome: answered, refused (the chip is bad) or failed (the service is).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("answered", "refused", "failed"):
+            self.chips.labels(outcome)  # there from the start, or a rate would miss the first ones
+        self.predicted = Counter(
+            "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "chipvote_queue_chips", "Chips waiting for the engine.", registry=self.registry
+        )
+        self.batch_size = Histogram(
+            "chipvote_batch_chips",
+            "Chips that the engine took at once.",
+            buckets=_CHIPS,
+            registry=self.registry,
+        )
+        self.engine_seconds = Histogram(
+            "chipvote_engine_seconds",
+            "Seconds the engine spent on one batch, all members.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,60 @@
+"""Files on disk → the answers that the HTTP service would give, without one.
+
+Knows paths, the decoder and the ensemble; no queue, no HTTP, no printing.
+
+Shape suffixes: H height, W width, C bands.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from service import answers
+from service.answers import Failure, Prediction
+from service.bundle import Bundle, InputSpec
+from service.chips import decode_chip
+from service.ensemble import Ensemble
+from service.errors import NoChip, ServiceError
+from service.settings import Settings
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Replace each folder by the images inside it, at any depth and sorted; keep files as given."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [file for file in inside if file == path or file.suffix.lower() in SUFFIXES]
+    return found
+
+
+def predict_files(
+    ensemble: Ensemble, bundle: Bundle, files: Sequence[Path], settings: Settings
+) -> Iterator[Prediction | Failure]:
+    """Answer every file in order; one that cannot be used gives a `Failure` in its place."""
+    decode = partial(_decode, spec=bundle.manifest.input)
+    with ThreadPoolExecutor(settings.decode_threads) as decoders:
+        for first in range(0, len(files), settings.max_batch):
+            part = files[first : first + settings.max_batch]
+            decoded = list(decoders.map(decode, part))
+            chips = [chip_HWC for chip_HWC in decoded if not isinstance(chip_HWC, ServiceError)]
+            votes = iter(ensemble.vote(np.stack(chips)) if chips else ())
+            for file, chip in zip(part, decoded, strict=True):
+                if isinstance(chip, ServiceError):
+                    yield answers.failure(str(file), chip)
+                else:
+                    yield answers.prediction(str(file), next(votes), bundle)
+
+
+def _decode(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8] | ServiceError:
+    try:
+        return decode_chip(file.read_bytes(), spec)
+    except OSError as error:
+        return NoChip(f"the file cannot be read ({error.strerror}); give an image or a folder of images")
+    except ServiceError as error:
+        return error

@@ -1,0 +1,98 @@
+"""Exceptions → RFC 9457 problem+json, the only shape in which this service reports an error.
+
+`type` is always "about:blank": status and title say what kind of problem it is, `detail`
+what was wrong this time. Knows the error tree and the framework's own errors.
+"""
+
+import http
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before Python 3.12
+
+from service.errors import NotReady, Overloaded, ServiceError
+
+MEDIA_TYPE = "application/problem+json"
+
+_GENERIC = "the service failed on this request; its log says why"
+
+
+class Problem(TypedDict):
+    """An error as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def problem(error: ServiceError) -> Problem:
+    """Describe an error to a client; what is not the client's business stays in the log."""
+    detail = _GENERIC if error.status == 500 else error.detail
+    return Problem(type="about:blank", title=error.title, status=error.status, detail=detail)
+
+
+def documented(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI responses for the errors that a route may answer with."""
+    schema = TypeAdapter(Problem).json_schema()
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({kind.status for kind in kinds}):
+        titles = [kind.title for kind in kinds if kind.status == status]
+        example = Problem(
+            type="about:blank", title=titles[0], status=status, detail="what was wrong, and the fix"
+        )
+        content = {MEDIA_TYPE: {"schema": schema, "example": example}}
+        responses[status] = {"description": "; ".join(titles), "content": content}
+    return responses
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app, the framework's included, a problem."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_unknown_error)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    retry = {"Retry-After": "1"} if isinstance(error, Overloaded | NotReady) else None
+    return _respond(problem(error), retry)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title = http.HTTPStatus(error.status_code).phrase
+    detail = f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is"
+    return _respond(
+        Problem(type="about:blank", title=title, status=error.status_code, detail=detail), error.headers
+    )
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return _respond(Problem(type="about:blank", title="Invalid request", status=422, detail=detail))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    # Nobody reads this; it keeps a client's broken connection out of the log of our failures.
+    detail = "the connection ended before the body did"
+    return _respond(Problem(type="about:blank", title="Incomplete request", status=400, detail=detail))
+
+
+async def _on_unknown_error(request: Request, error: Exception) -> Response:
+    # The framework raises it again after this answer, and the server logs the traceback.
+    return _respond(problem(ServiceError()))
+
+
+def _respond(content: Problem, headers: Any = None) -> Response:  # noqa: ANN401
+    return Response(to_json(content), content["status"], headers, media_type=MEDIA_TYPE)

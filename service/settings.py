@@ -1,0 +1,60 @@
+"""Environment → settings; every key is `CHIPVOTE_` and the field's name in capitals.
+
+Built by `cli.py` or by whoever calls `create_app`, never at import, so that two
+services in one process may differ. Knows names, ranges and defaults, and nothing of
+what they are used for.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import SettingsError
+
+PREFIX = "CHIPVOTE_"
+
+
+class Settings(BaseSettings):
+    """How one service runs. Each description says what the key accepts."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    bundle: Path = Field(Path("models/uc-merced"), description="folder of the bundle to serve")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535; 0 takes a free one")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda")
+    precision: Literal["auto", "int8", "float16", "float32"] = Field(
+        "auto", description="auto, int8, float16 or float32, as far as the bundle has it"
+    )
+    threads: int = Field(0, ge=0, description="threads of one member on the CPU; 0 leaves it to ONNX Runtime")
+    max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
+    queue_size: int = Field(256, ge=1, description="chips accepted and not yet answered, 1 or more")
+    decode_threads: int = Field(
+        default_factory=lambda: min(8, os.cpu_count() or 1),
+        ge=1,
+        description="threads that decode images, 1 or more",
+    )
+    max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
+    max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")
+    access_log: bool = Field(True, description="true or false: print a line per request")
+    shutdown_s: int = Field(30, ge=0, description="seconds that open requests get to end after SIGTERM")
+
+
+def read_settings(**options: Any) -> Settings:  # noqa: ANN401
+    """Build settings from the environment; an option that is not None wins over its variable.
+
+    Raises:
+        SettingsError: names the variable, its value and what it accepts.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        accepted = Settings.model_fields[name].description
+        raise SettingsError(
+            f"{PREFIX}{name.upper()}={first['input']}: {first['msg']}; accepted: {accepted}"
+        ) from error
