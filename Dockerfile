@@ -30,7 +30,7 @@ WORKDIR /app
 COPY --from=packages /app/venv /app/venv
 COPY models/ /app/models/
 COPY service/ /app/service/
-COPY deploy/healthcheck.py pyproject.toml /app/
+COPY deploy/healthcheck.py /app/
 
 USER 10001:10001
 EXPOSE 8000

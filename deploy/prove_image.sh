@@ -20,7 +20,7 @@ finish() {
 trap finish EXIT
 
 app=$scratch/app
-sh deploy/install.sh "$variant" "$app"
+PIP_QUIET=1 sh deploy/install.sh "$variant" "$app"
 # The folders that the Dockerfile copies, read from it.
 sed -n 's|^COPY \([a-z]*/\) /app/.*|\1|p' Dockerfile | while read -r folder; do
     cp -r "$folder" "$app/"
@@ -59,5 +59,6 @@ done
 
 kill -TERM "$server"
 timeout 20 tail --pid="$server" -f /dev/null || { echo "still running 20 s after SIGTERM" >&2; exit 1; }
+wait "$server"
 server=
 echo "The $variant image's steps give a service that got ready$([ ${#as_user[@]} = 0 ] || echo " as user $user") and ended on SIGTERM."
