@@ -1,0 +1,110 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.bundle import MANIFEST, Bundle, load, reference, seal
+from service.errors import BundleError
+from tests.fakes import LABELS, MEMBERS, make_bundle
+
+
+@pytest.fixture
+def copy(colours: Bundle, tmp_path: Path) -> Path:
+    """A bundle that a test may spoil."""
+    return Path(shutil.copytree(colours.folder, tmp_path / "copy"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_a_sealed_bundle_loads_as_it_was_written(colours: Bundle) -> None:
+    loaded = load(colours.folder)
+    assert loaded.manifest == colours.manifest
+    assert loaded.label_names == list(LABELS)
+    assert loaded.thresholds_ML.shape == (MEMBERS, len(LABELS))
+    assert loaded.thresholds_ML.dtype == np.float32
+    assert loaded.golden.probs_MGL("float32").shape == (MEMBERS, 4, len(LABELS))
+
+
+def test_thresholds_survive_the_manifest_bit_for_bit(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    threshold = float(np.nextafter(np.float32(0.1), np.float32(1)))
+    member = bundle.manifest.members[0].model_copy(update={"thresholds": (threshold,) * len(LABELS)})
+    members = (member, *bundle.manifest.members[1:])
+    sealed = seal(tmp_path, bundle.manifest.model_copy(update={"members": members}))
+    assert sealed.thresholds_ML[0, 0] == np.float32(threshold)
+
+
+@pytest.mark.parametrize("name", ["member0.float32.onnx", "golden.npz", "README.md"])
+def test_an_altered_or_missing_file_is_named(copy: Path, name: str) -> None:
+    path = copy / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name}: sha256 is .*restore"):
+        load(copy)
+    path.unlink()
+    with pytest.raises(BundleError, match=rf"{name}: missing; restore"):
+        load(copy)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"bundle\.json: cannot be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.update(schema_version=2), "schema_version"),
+        (lambda m: m.update(surprise=1), "surprise: Extra inputs"),
+        (lambda m: m.update(quorum=4), "quorum 4 is more than 3 members"),
+        (lambda m: m.update(quorum=0), "quorum"),
+        (lambda m: m["labels"].pop(), "'member0' has 4 thresholds for 3 labels"),
+        (lambda m: m["labels"][0].update(name="dark"), "labels repeat a name"),
+        (lambda m: m["members"][0].update(name="member1"), "members repeat a name"),
+        (lambda m: m["members"][0]["thresholds"].__setitem__(0, 1.5), "members.0.thresholds.0"),
+        (lambda m: m["golden"].update(path="../golden.npz"), "leaves the bundle's folder"),
+        (lambda m: m["golden"].update(path="/golden.npz"), "leaves the bundle's folder"),
+        (lambda m: m["golden"].update(path="a\\b"), "leaves the bundle's folder"),
+    ],
+)
+def test_an_inconsistent_manifest_is_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    edit(copy, change)
+    with pytest.raises(BundleError) as caught:
+        load(copy)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(copy / MANIFEST))
+
+
+def test_a_link_out_of_the_folder_is_refused(copy: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "README.md"
+    shutil.move(copy / "README.md", outside)
+    (copy / "README.md").symlink_to(outside)
+    with pytest.raises(BundleError, match="a link leads out"):
+        load(copy)
+
+
+def reseal_golden(folder: Path, **arrays: Any) -> None:  # noqa: ANN401
+    bundle = load(folder)
+    np.savez(folder / "golden.npz", **arrays)
+    seal(folder, bundle.manifest.model_copy(update={"golden": reference(folder, "golden.npz")}))
+
+
+def test_golden_of_the_wrong_shape_is_refused(copy: Path) -> None:
+    with pytest.raises(BundleError, match=r"golden\.npz: labels must be \(1, 4\), found nothing"):
+        reseal_golden(copy, chips=np.zeros((1, 64, 64, 3), np.uint8))
+
+
+def test_golden_with_a_pickle_is_refused(copy: Path) -> None:
+    with pytest.raises(BundleError, match=r"golden\.npz: not a readable npz"):
+        reseal_golden(copy, chips=np.array([{}], dtype=object))

@@ -1,0 +1,138 @@
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from service.bundle import Bundle, Precision
+from service.ensemble import PREFERENCE, TOLERANCE, Device, Ensemble, pad, padded
+from service.errors import BundleError, DeviceError, SettingsError
+from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, picture
+
+
+def test_probabilities_are_each_members_own(colours: Bundle) -> None:
+    chips_BHWC = np.stack([np.asarray(picture(colour)) for colour in (RED, BLUE, (90, 80, 70))])
+    probs_MBL = Ensemble(colours, "cpu").probabilities(chips_BHWC)
+    assert probs_MBL.shape == (MEMBERS, 3, len(LABELS))
+    assert probs_MBL.dtype == np.float32
+    expected_MBL = np.stack([member.probabilities(chips_BHWC) for member in linear_members()])
+    np.testing.assert_allclose(probs_MBL, expected_MBL, atol=1e-6)
+
+
+def test_a_chips_answer_does_not_depend_on_its_batch(colours: Bundle) -> None:
+    ensemble = Ensemble(colours, "cpu", threads=1)
+    chips_BHWC = colours.golden.chips_GHWC
+    together = ensemble.vote(chips_BHWC)
+    assert [ensemble.vote(chips_BHWC[index : index + 1])[0] for index in range(4)] == together
+
+
+def test_vote_averages_and_counts(colours: Bundle) -> None:
+    ensemble = Ensemble(colours, "cpu")
+    chips_BHWC = colours.golden.chips_GHWC
+    vote = ensemble.vote(chips_BHWC)[0]
+    assert vote.predicted == [True, False, False, False]
+    assert vote.votes == [MEMBERS, 0, 0, 0]
+    mean_L = ensemble.probabilities(chips_BHWC)[:, 0].mean(axis=0)
+    np.testing.assert_allclose(vote.probabilities, mean_L, atol=1e-6)
+
+
+def test_self_test_passes_at_every_precision(tmp_path: Path) -> None:
+    precisions: tuple[Precision, ...] = ("float32", "float16", "int8")
+    bundle = make_bundle(tmp_path, precisions=precisions)
+    for precision in precisions:
+        Ensemble(bundle, "cpu", precision).self_test()
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize("times_tolerance", [0.9, 1.1])
+def test_self_test_holds_probabilities_to_the_precision(
+    tmp_path: Path, precision: Precision, times_tolerance: float
+) -> None:
+    shift = TOLERANCE[precision] * times_tolerance
+    ensemble = Ensemble(make_bundle(tmp_path, precisions=[precision], golden_shift=shift), "cpu")
+    if times_tolerance < 1:
+        ensemble.self_test()
+        return
+    with pytest.raises(BundleError, match=r"golden\.npz.* 0 of 16 golden decisions.*export"):
+        ensemble.self_test()
+
+
+def test_self_test_holds_decisions_exactly(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"16 of 16 golden decisions differ"):
+        Ensemble(make_bundle(tmp_path, golden_flip=True), "cpu").self_test()
+
+
+def test_self_test_fails_on_nan(tmp_path: Path) -> None:
+    broken = make_bundle(
+        tmp_path, graphs=lambda member: replace(member, bias_L=np.full_like(member.bias_L, np.nan)).graph()
+    )
+    with pytest.raises(BundleError, match="off by up to nan"):
+        Ensemble(broken, "cpu").self_test()
+
+
+def test_auto_takes_the_fastest_precision_of_the_bundle(tmp_path: Path) -> None:
+    both = make_bundle(tmp_path / "both", precisions=("float32", "int8"))
+    assert Ensemble(both, "cpu").precision == "int8"
+    half = make_bundle(tmp_path / "half", precisions=("float32", "float16"))
+    assert Ensemble(half, "cpu").precision == "float32"
+    assert all(sorted(order) == sorted(TOLERANCE) for order in PREFERENCE.values())
+
+
+def test_a_precision_that_the_bundle_lacks_is_refused(colours: Bundle) -> None:
+    with pytest.raises(SettingsError, match=r"CHIPVOTE_PRECISION=int8: .* has float32"):
+        Ensemble(colours, "cpu", "int8")
+
+
+def test_auto_device_says_what_it_chose(colours: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "chipvote"):
+        ensemble = Ensemble(colours)
+    assert f"device auto: {ensemble.device}" in caplog.text
+
+
+def test_cuda_is_not_replaced_by_the_cpu(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match="without CUDA"):
+        Ensemble(colours, "cuda")
+
+
+def test_on_cuda_batches_are_padded_and_answers_are_not(
+    colours: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The padding, seen with sessions that only look like CUDA."""
+    ran: list[int] = []
+
+    def run(names: list[str], feeds: dict[str, Any]) -> list[Any]:
+        ran.append(len(feeds["chips"]))
+        return [np.zeros((ran[-1], len(LABELS)), np.float32)]
+
+    def open_session(path: Path, device: Device, threads: int) -> SimpleNamespace:
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr("service.ensemble.require_cuda", lambda: None)
+    monkeypatch.setattr("service.ensemble.open_session", open_session)
+    monkeypatch.setattr("service.ensemble.check_graph", lambda *_: None)
+    ensemble = Ensemble(colours, "cuda")
+    ensemble.warm_up(6)
+    assert sorted(set(ran)) == [1, 2, 4, 8]
+    ran.clear()
+    assert ensemble.probabilities(np.zeros((5, 64, 64, 3), np.uint8)).shape == (MEMBERS, 5, len(LABELS))
+    assert ran == [8] * MEMBERS
+
+
+@pytest.mark.gpu
+def test_cuda_reproduces_golden(colours: Bundle) -> None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime is built without CUDA")
+    ensemble = Ensemble(colours, "cuda")
+    ensemble.self_test()
+    assert ensemble.device == "cuda"
+
+
+def test_pad_keeps_the_chips_and_adds_black() -> None:
+    assert [padded(count) for count in (1, 2, 3, 4, 5, 32)] == [1, 2, 4, 4, 8, 32]
+    chips_BHWC = np.ones((3, 2, 2, 3), np.uint8)
+    assert pad(chips_BHWC).sum(axis=(1, 2, 3)).tolist() == [12, 12, 12, 0]

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, read_settings
+
+
+def test_defaults() -> None:
+    settings = read_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.bundle == Path("models/uc-merced")
+    assert settings.max_body_bytes == 160 * 1024 * 1024
+    assert settings.max_chips == 1024
+
+
+def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPVOTE_PORT", "9000")
+    monkeypatch.setenv("CHIPVOTE_DEVICE", "cuda")
+    settings = read_settings(port=9001, device=None)
+    assert (settings.port, settings.device) == (9001, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("DEVICE", "tpu"),
+        ("PRECISION", "int4"),
+        ("THREADS", "-1"),
+        ("MAX_BATCH", "0"),
+        ("QUEUE_SIZE", ""),
+    ],
+)
+def test_a_bad_value_names_its_key_and_what_it_accepts(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    monkeypatch.setenv(f"CHIPVOTE_{key}", value)
+    accepted = Settings.model_fields[key.lower()].description
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"CHIPVOTE_{key}={value}: ")
+    assert str(caught.value).endswith(f"accepted: {accepted}")
+
+
+def test_every_setting_says_what_it_accepts() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
