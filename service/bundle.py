@@ -154,10 +154,9 @@ class Manifest(Part):
         if len({member.name for member in self.members}) < len(self.members):
             raise ValueError("members repeat a name")
         for member in self.members:
-            if len(member.thresholds) != len(names):
-                raise ValueError(
-                    f"member {member.name!r} has {len(member.thresholds)} thresholds for {len(names)} labels"
-                )
+            count = len(member.thresholds)
+            if count != len(names):
+                raise ValueError(f"member {member.name!r} has {count} thresholds for {len(names)} labels")
         if self.quorum > len(self.members):
             raise ValueError(f"quorum {self.quorum} is more than {len(self.members)} members")
         if not self.precisions:
@@ -235,12 +234,13 @@ def load(folder: Path) -> Bundle:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        where = ".".join(map(str, first["loc"])) or "manifest"
         raise BundleError(
             f"{path}: {where}: {first['msg']}; restore the file or export the bundle again"
         ) from error
     bundle = Bundle(folder, manifest)
-    for ref in _files(manifest):
+    graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
+    for ref in (*graphs, manifest.golden, manifest.card):
         _verify(folder, ref)
     _ = bundle.golden
     return bundle
@@ -252,8 +252,8 @@ def seal(folder: Path, manifest: Manifest) -> Bundle:
     Raises:
         BundleError: a file does not match the manifest.
     """
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
     return load(folder)
 
 
@@ -263,11 +263,6 @@ def reference(folder: Path, path: str) -> FileRef:
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return FileRef(path=path, sha256=digest, size_bytes=file.stat().st_size)
-
-
-def _files(manifest: Manifest) -> list[FileRef]:
-    graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
-    return [*graphs, manifest.golden, manifest.card]
 
 
 def _verify(folder: Path, ref: FileRef) -> None:
@@ -292,14 +287,11 @@ def _read_golden(folder: Path, manifest: Manifest) -> Golden:
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not a readable npz ({error}); export the bundle again") from error
     count = len(arrays["chips"]) if "chips" in arrays else 0
-    width = len(manifest.labels)
-    spec = manifest.input
-    shapes: dict[str, tuple[int, ...]] = {
-        "chips": (count, spec.height, spec.width, len(spec.bands)),
-        "labels": (count, width),
-    }
+    labels, spec = len(manifest.labels), manifest.input
+    shapes: dict[str, tuple[int, ...]] = {"labels": (count, labels)}
+    shapes["chips"] = (count, spec.height, spec.width, len(spec.bands))
     for precision in manifest.precisions:
-        shapes[f"probabilities_{precision}"] = (len(manifest.members), count, width)
+        shapes[f"probabilities_{precision}"] = (len(manifest.members), count, labels)
     for name, shape in shapes.items():
         if name not in arrays or arrays[name].shape != shape or count == 0:
             found = arrays[name].shape if name in arrays else "nothing"

@@ -52,7 +52,11 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: AN
 class FakeEnsemble:
     """Answers with the mean of the chip's first band; can be held back and made to fail."""
 
-    def __init__(self) -> None:
+    device = "cpu"
+    precision = "float32"
+
+    def __init__(self, labels: int = 1) -> None:
+        self.labels = labels
         self.batch_sizes: list[int] = []
         self.threads: set[str] = set()
         self.entered = threading.Event()  # a batch is inside
@@ -68,7 +72,11 @@ class FakeEnsemble:
         if self.fail_next:
             error, self.fail_next = self.fail_next, None
             raise error
-        return [Vote([float(chip_HWC[..., 0].mean())], [1], [True]) for chip_HWC in chips_BHWC]
+        count = self.labels
+        return [
+            Vote([float(chip_HWC[..., 0].mean())] * count, [1] * count, [True] * count)
+            for chip_HWC in chips_BHWC
+        ]
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ def linear_members() -> list[Linear]:
     """Three members that agree on pure colours and differ in how sure they are."""
     weights_CL = np.array([[1, -1, -1, -1], [-1, 1, -1, -1], [-1, -1, 1, -1]], np.float32) / 32
     bias_L = np.array([-2, -2, -2, 2], np.float32)
-    return [Linear(weights_CL * scale, bias_L * scale) for scale in (0.8, 1.0, 1.2)]
+    scales = np.array([0.8, 1.0, 1.2], np.float32)
+    return [Linear(weights_CL * scale, bias_L * scale) for scale in scales]
 
 
 def make_bundle(

@@ -64,9 +64,7 @@ def test_many_files_are_answered_in_order(client: httpx.Client) -> None:
 
 
 def test_a_bad_file_among_many_is_answered_in_its_place(client: httpx.Client) -> None:
-    good, bad, other = answered(
-        send(client, ("a.jpg", RED_JPEG), ("b.txt", b"hello"), ("c.jpg", RED_JPEG))
-    )
+    good, bad, other = answered(send(client, ("a.jpg", RED_JPEG), ("b.txt", b"hello"), ("c.jpg", RED_JPEG)))
     assert good["labels"] == other["labels"] == ["reddish"]
     assert bad.keys() == {"filename", "error"}
     assert bad["filename"] == "b.txt"
@@ -188,9 +186,10 @@ def test_the_api_documents_itself(client: httpx.Client) -> None:
 
 
 def test_real_chips(client: httpx.Client, shared_data: Path) -> None:
-    files = sorted((shared_data / "planet").rglob("*.jpg"))[:5] + sorted(
-        (shared_data / "planet").rglob("*.tif")
-    )[:5]
+    files = (
+        sorted((shared_data / "planet").rglob("*.jpg"))[:5]
+        + sorted((shared_data / "planet").rglob("*.tif"))[:5]
+    )
     assert files
     predictions = answered(send(client, *((file.name, file.read_bytes()) for file in files)))
     assert [prediction["filename"] for prediction in predictions] == [file.name for file in files]

@@ -9,8 +9,9 @@ import onnxruntime
 import pytest
 
 from service.bundle import Bundle, Precision
-from service.ensemble import PREFERENCE, TOLERANCE, Device, Ensemble, pad, padded
+from service.ensemble import PREFERENCE, TOLERANCE, Ensemble, pad, padded
 from service.errors import BundleError, DeviceError, SettingsError
+from service.sessions import Device
 from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, picture
 
 

@@ -1,0 +1,109 @@
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service import cli
+from service.bundle import Bundle
+from tests.fakes import BLUE, RED, make_bundle, picture
+
+
+@pytest.fixture
+def chips(tmp_path: Path) -> Path:
+    folder = tmp_path / "chips"
+    folder.mkdir()
+    picture(RED).save(folder / "a.png")
+    picture(BLUE).save(folder / "b.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch: pytest.MonkeyPatch, colours: Bundle) -> None:
+    monkeypatch.setenv("CHIPVOTE_DEVICE", "cpu")
+    monkeypatch.setenv("CHIPVOTE_BUNDLE", str(colours.folder))
+
+
+def chipvote(*arguments: str | Path) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_predict_prints_a_table(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert chipvote("predict", chips) == 0
+    output = capsys.readouterr()
+    assert "reddish 0.98" in output.out
+    assert "bluish 0.98" in output.out
+    assert output.err == ""
+
+
+def test_predict_prints_the_json_of_the_http_service(
+    chips: Path, client: httpx.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(chips.iterdir())
+    assert chipvote("predict", "--json", *files) == 0
+    printed = json.loads(capsys.readouterr().out)
+    served = client.post("/predict", files=[("chip", (str(file), file.read_bytes())) for file in files])
+    for prediction in served.json()["predictions"]:
+        assert prediction["filename"].endswith(".png")
+    assert printed == served.json()
+
+
+def test_a_file_that_cannot_be_used_makes_status_1(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = chips / "c.png"
+    bad.write_bytes(b"broken")
+    assert chipvote("predict", "--json", chips, chips / "missing.jpg") == 1
+    predictions = json.loads(capsys.readouterr().out)["predictions"]
+    assert ["error" in prediction for prediction in predictions] == [False, False, True, True]
+    assert chipvote("predict", bad) == 1
+    assert "Not an accepted" in capsys.readouterr().out
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert chipvote("predict", tmp_path) == 1
+    assert "no image (.jpg" in capsys.readouterr().err
+
+
+def test_labels(capsys: pytest.CaptureFixture[str], client: httpx.Client) -> None:
+    assert chipvote("labels") == 0
+    output = capsys.readouterr().out
+    assert "reddish" in output and "0.750" in output and "–" in output
+    assert chipvote("labels", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == client.get("/labels").json()
+
+
+def test_check_tests_every_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_bundle(tmp_path, precisions=("float32", "int8"))
+    assert chipvote("check", tmp_path) == 0
+    output = capsys.readouterr().out
+    assert "every file is as sealed" in output
+    assert "float32 on cpu" in output and "int8 on cpu" in output
+
+
+def test_check_refuses_a_bundle_that_answers_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bundle(tmp_path, golden_flip=True)
+    assert chipvote("check", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("chipvote: ") and "golden.npz" in error
+    assert error.count("\n") == 1
+
+
+def test_a_bad_setting_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHIPVOTE_THREADS", "many")
+    assert chipvote("serve") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("chipvote: CHIPVOTE_THREADS=many: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "predict", "labels", "check"])
+def test_help_explains_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert chipvote("--help") == 0
+    assert command in capsys.readouterr().out
+    assert chipvote(command, "--help") == 0
+    assert "Usage: chipvote" in capsys.readouterr().out

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from service.bundle import Bundle
+from service.ensemble import Ensemble
+from service.offline import find_images, predict_files
+from service.settings import Settings
+from tests.fakes import BLUE, GREEN, RED, picture
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty chips (more than two batches), one of them broken, and a file that is no image."""
+    for index in range(20):
+        picture((RED, GREEN, BLUE)[index % 3]).save(tmp_path / f"{index:02}.png")
+    (tmp_path / "07.png").write_bytes(b"broken")
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_find_images_expands_folders_and_keeps_files(folder: Path) -> None:
+    inner = folder / "inner"
+    inner.mkdir()
+    picture(RED).save(inner / "deep.TIF", "TIFF")
+    images = [folder / f"{index:02}.png" for index in range(20)]
+    assert find_images([folder]) == [*images, inner / "deep.TIF"]
+    named = [folder / "notes.txt", folder / "missing.jpg"]
+    assert find_images(named) == named
+
+
+def test_predict_files_answers_in_order(colours: Bundle, settings: Settings, folder: Path) -> None:
+    files = [*find_images([folder]), folder / "missing.jpg"]
+    results = list(predict_files(Ensemble(colours, "cpu"), colours, files, settings))
+    assert [result["filename"] for result in results] == [str(file) for file in files]
+    for index, result in enumerate(results):
+        if index in (7, 20):
+            assert "error" in result
+        else:
+            assert "labels" in result
+            assert result["labels"] == [("reddish", "greenish", "bluish")[index % 3]]
+
+
+def test_nothing_but_bad_files_is_answered(colours: Bundle, settings: Settings, folder: Path) -> None:
+    (result,) = predict_files(Ensemble(colours, "cpu"), colours, [folder], settings)
+    assert "error" in result
+    assert "cannot be read" in result["error"]["detail"]
