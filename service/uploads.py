@@ -4,6 +4,7 @@ Reads a form or one raw image. Knows content types and sizes, and nothing of wha
 bytes mean: `chips.py` decodes them.
 """
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
@@ -74,6 +75,10 @@ async def _read_form(headers: Headers, body: AsyncGenerator[bytes, None], max_ch
 
 class _WholeForm(MultiPartParser):
     """A form that must reach its closing boundary; the parser alone drops a last, cut file."""
+
+    # Never spill to disk: the body's limit bounds it, its chips are read into memory next, and a
+    # container may have no disk to write to.
+    spool_max_size = sys.maxsize
 
     def __init__(self, headers: Headers, body: AsyncIterator[bytes], *, max_files: int) -> None:
         super().__init__(headers, self._until_closed(body), max_files=max_files)

@@ -1,3 +1,5 @@
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,24 @@ def test_concurrent_clients_get_their_own_answers(client: httpx.Client) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, list(files) * 20))
+
+
+def test_a_client_that_leaves_early_breaks_nothing(client: httpx.Client) -> None:
+    left = 'chipvote_requests_total{route="/predict",status="400"}'
+
+    def count() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(left)), 0)
+
+    before = count()
+    address = (client.base_url.host, client.base_url.port or 80)
+    head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(address) as connection:
+        connection.sendall(head.encode() + b"half a chip")
+    deadline_s = time.monotonic() + 5
+    while count() == before:
+        assert time.monotonic() < deadline_s
+    assert answered(send(client, ("red.jpg", RED_JPEG)))
 
 
 def test_labels(client: httpx.Client) -> None:

@@ -65,6 +65,17 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path, capsys: pytest.Capt
     assert "no image (.jpg" in capsys.readouterr().err
 
 
+def test_a_long_run_shows_its_progress_on_stderr(
+    chips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "PATIENCE_S", -1)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich believe in a terminal
+    assert chipvote("predict", "--json", chips) == 0
+    output = capsys.readouterr()
+    assert "100%" in output.err
+    json.loads(output.out)
+
+
 def test_labels(capsys: pytest.CaptureFixture[str], client: httpx.Client) -> None:
     assert chipvote("labels") == 0
     output = capsys.readouterr().out

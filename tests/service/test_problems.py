@@ -1,10 +1,12 @@
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from service.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceError
-from service.problems import MEDIA_TYPE, documented, problem
+from service.problems import MEDIA_TYPE, documented, install, problem
 
 
 def assert_problem(response: httpx.Response, status: int) -> Any:  # noqa: ANN401
@@ -49,3 +51,19 @@ def test_the_frameworks_errors_are_problems_too(
     response = client.request(method, path)
     assert path in assert_problem(response, status)["detail"]
     assert ("allow" in response.headers) == (status == 405)
+
+
+def test_an_invalid_parameter_is_a_problem_that_names_it() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.get("/double")
+    def double(number: int) -> int:
+        return 2 * number
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://chipvote") as client:
+            return await client.get("/double?number=two")
+
+    assert "query.number" in assert_problem(asyncio.run(ask()), 422)["detail"]
