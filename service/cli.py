@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", "-b", help="Bundle folder [default: models/uc-merced]")
+    Path | None, typer.Option("--bundle", "-b", help="Bundle folder", show_default="models/uc-merced")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers")]
 
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 @app.command()
 def serve(
     bundle: BundleOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [default: 8000]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda [default: auto]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one", show_default="8000")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda", show_default="auto")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto, int8, float16 or float32 [default: auto]")
+        str | None, typer.Option(help="auto, int8, float16 or float32", show_default="auto")
     ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
