@@ -4,7 +4,7 @@
       bundle.json            the manifest (`Manifest`)
       <member>.<precision>.onnx
       golden.npz             generated chips with the answers they must get
-      README.md              the model card, for people
+      README.md              the model card, for people; the service does not read it
 
 Training writes a bundle with `seal`, the service reads it with `load`, and both go
 through the same checks. Knows files, hashes and shapes; never opens a graph, so it
@@ -142,7 +142,6 @@ class Manifest(Part):
     members: tuple[Member, ...] = Field(min_length=1)
     quorum: int = Field(ge=1)
     golden: FileRef
-    card: FileRef
     scores: Scores
     provenance: Provenance
 
@@ -240,7 +239,7 @@ def load(folder: Path) -> Bundle:
         ) from error
     bundle = Bundle(folder, manifest)
     graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
-    for ref in (*graphs, manifest.golden, manifest.card):
+    for ref in (*graphs, manifest.golden):
         _verify(folder, ref)
     _ = bundle.golden
     return bundle

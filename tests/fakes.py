@@ -127,7 +127,6 @@ def make_bundle(
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
-    (folder / "README.md").write_text("# A bundle for tests\n")
     return bundle.seal(folder, _manifest(folder, thresholds_ML, precisions, bands))
 
 
@@ -161,7 +160,6 @@ def _manifest(
             "members": members,
             "quorum": 2,
             "golden": bundle.reference(folder, "golden.npz"),
-            "card": bundle.reference(folder, "README.md"),
             "scores": {
                 "fitting": "in-sample",
                 "chips": 4,

@@ -1,0 +1,139 @@
+"""Console script `chipvote-train`: the stages, one by one or all in a row."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+from service.errors import BundleError
+from training.progress import console
+from training.recipes import RECIPES
+from training.workspace import Run, Source
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train an ensemble on labelled chips, tune its thresholds, and export it for the service.",
+)
+
+Folder = Annotated[Path, typer.Argument(help="The run's folder, made by `run` or `prepare`.")]
+Name = Annotated[str | None, typer.Option(help="Name of the bundle; the recipe's name by default.")]
+Version = Annotated[str, typer.Option(help="Version of the bundle.")]
+Recipe = Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")]
+Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
+Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
+Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
+Chips = Annotated[Path | None, typer.Option(help="The chips' folder, if it has an unusual name.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
+]
+SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip, and list them.")]
+
+
+@app.command()
+def run(
+    data: Data,
+    out: Out,
+    recipe: Recipe = "heads",
+    tags: Tags = None,
+    chips: Chips = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+    name: Name = None,
+    version: Version = "1.0.0",
+) -> None:
+    """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, export."""
+    prepare(data, out, recipe, tags, chips, weights, skip_bad)
+    fit(out)
+    predict(out)
+    tune(out)
+    evaluate(out)
+    export(out, name, version)
+
+
+@app.command()
+def prepare(
+    data: Data,
+    out: Out,
+    recipe: Recipe = "heads",
+    tags: Tags = None,
+    chips: Chips = None,
+    weights: Weights = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Stage 0: check and decode the chips, and assign folds."""
+    from training import dataset
+
+    if recipe not in RECIPES:
+        raise ValueError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    source = Source(data=data, tags=tags, chips=chips, weights=weights, skip_bad=skip_bad)
+    dataset.prepare(Run.start(out, RECIPES[recipe](), source))
+
+
+@app.command()
+def fit(folder: Folder) -> None:
+    """Stage 1: train every member on every fold."""
+    from training import fit as stage
+
+    stage.fit(Run.open(folder))
+
+
+@app.command()
+def predict(folder: Folder) -> None:
+    """Stage 2: out-of-fold probabilities."""
+    from training import predict as stage
+
+    stage.predict(Run.open(folder))
+
+
+@app.command()
+def tune(folder: Folder) -> None:
+    """Stage 3: thresholds and quorum."""
+    from training import tune as stage
+
+    stage.tune_run(Run.open(folder))
+
+
+@app.command()
+def evaluate(folder: Folder) -> None:
+    """Stage 4: scores, cross-fitted and in-sample."""
+    from training import evaluate as stage
+
+    stage.evaluate(Run.open(folder))
+
+
+@app.command()
+def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
+    """Stage 5: checked ONNX graphs and the bundle."""
+    from training import export as stage
+
+    opened = Run.open(folder)
+    stage.export(opened, name=name or opened.config.recipe, version=version)
+
+
+@app.command()
+def install(
+    folder: Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
+) -> None:
+    """Verify a run's bundle and put it in place of the one at TARGET."""
+    from training import export as stage
+
+    stage.install(Run.open(folder).need("bundle", "export"), target)
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one line and exit code 1."""
+    logging.basicConfig(
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
+    )
+    logging.getLogger("training").setLevel(logging.INFO)  # libraries: warnings only
+    try:
+        app()
+    except (ValueError, OSError, BundleError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        raise SystemExit(1) from None

@@ -1,0 +1,123 @@
+"""Stage 5: trained networks, thresholds and scores → a bundle that the service loads.
+
+Every graph is compared with PyTorch on real chips before it counts; a bundle without its
+checks is not written.
+
+Shape suffixes: P precisions, M members, K candidate chips, L labels.
+"""
+
+import importlib.metadata
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle import Bundle, Label, Manifest, Member, Provenance, load, reference, seal
+from service.decision import decide, strict_majority
+from training.card import render
+from training.dataset import Dataset, input_spec, open_dataset
+from training.evaluate import open_scores
+from training.golden import candidates, most_decided
+from training.graph_check import graph_answers
+from training.labels import group_of_each
+from training.members import finished_member, plan_members
+from training.progress import track
+from training.tune import open_thresholds
+from training.workspace import Run
+
+log = logging.getLogger(__name__)
+PACKAGES = ("torch", "timm", "lightning", "onnx", "onnxruntime", "numpy", "pillow")
+
+
+def export(run: Run, *, name: str, version: str) -> Bundle:
+    """Write the bundle to `bundle/` of the run's folder and return it as the service would load it.
+
+    Raises:
+        ValueError: a graph does not answer like PyTorch; no bundle is written.
+    """
+    dataset = open_dataset(run)
+    planned = plan_members(run, open_thresholds(run).thresholds_AL)
+    members = tuple(finished_member(run, p, dataset) for p in track(planned, "export members", len(planned)))
+    quorum = strict_majority(len(members))
+    folder = run.folder / "bundle-partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for member in members:
+        for graph in member.graphs.values():
+            shutil.copyfile(run.folder / "members" / graph.file.path, folder / graph.file.path)
+    _write_golden(run, folder, members, quorum)
+    scores = open_scores(run)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        description=run.config.about.description,
+        input=input_spec(run),
+        labels=_labels(dataset),
+        members=members,
+        quorum=quorum,
+        golden=reference(folder, "golden.npz"),
+        scores=scores["cross-fitted"],
+        provenance=_provenance(run, dataset),
+    )
+    (folder / "README.md").write_text(render(manifest, scores["in-sample"]), encoding="utf-8")
+    seal(folder, manifest)
+    final = run.folder / "bundle"
+    shutil.rmtree(final, ignore_errors=True)
+    folder.rename(final)
+    size_mb = sum(file.stat().st_size for file in final.iterdir()) / 1e6
+    log.info("bundle %s %s: %d members, quorum %d, %.1f MB", name, version, len(members), quorum, size_mb)
+    return load(final)
+
+
+def install(bundle: Path, target: Path) -> None:
+    """Verify a bundle and put it in the place of another.
+
+    Raises:
+        BundleError: the bundle is broken; the target stays as it was.
+    """
+    load(bundle)
+    staged = target.with_name(f"partial-{target.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    shutil.copytree(bundle, staged)
+    shutil.rmtree(target, ignore_errors=True)
+    staged.rename(target)
+
+
+def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], quorum: int) -> None:
+    chips_KHWC = candidates(input_spec(run), run.config.seed)
+    thresholds_ML = np.array([member.thresholds for member in members], np.float32)
+    precisions = run.config.precisions
+    jobs = [(precision, member) for precision in precisions for member in members]
+    answers = [
+        graph_answers(folder / member.graphs[precision].file.path, chips_KHWC)[0]
+        for precision, member in track(jobs, "golden answers", len(jobs))
+    ]
+    probs_PMKL = np.stack(answers).reshape(len(precisions), len(members), *answers[0].shape)
+    chosen_G = most_decided(probs_PMKL, thresholds_ML, quorum)
+    labels_GL = decide(probs_PMKL[0][:, chosen_G], thresholds_ML, quorum).labels_BL
+    probs = {f"probabilities_{p}": probs_PMKL[i][:, chosen_G] for i, p in enumerate(precisions)}
+    np.savez_compressed(folder / "golden.npz", chips=chips_KHWC[chosen_G], labels=labels_GL, **probs)
+
+
+def _labels(dataset: Dataset) -> tuple[Label, ...]:
+    prevalence_L = dataset.targets_NL.mean(axis=0)
+    groups = group_of_each(dataset.labels, prevalence_L)
+    return tuple(
+        Label(name=name, group=group, prevalence=float(share))
+        for name, group, share in zip(dataset.labels, groups, prevalence_L, strict=True)
+    )
+
+
+def _provenance(run: Run, dataset: Dataset) -> Provenance:
+    recipe = run.config.to_json()
+    about = recipe.pop("about")
+    return Provenance(
+        dataset=dataset.title,
+        dataset_sha256=dataset.digest,
+        chips=len(dataset),
+        recipe=recipe,
+        versions={package: importlib.metadata.version(package) for package in PACKAGES},
+        licence=about["licence"],
+        sources=tuple(about["sources"]),
+    )

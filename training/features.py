@@ -1,0 +1,58 @@
+"""Pooled features of a frozen backbone, computed once for all eight views and kept on disk.
+
+Shape suffixes: V views, N chips, F features, B chips of a batch.
+"""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.augmentation import VIEWS, view
+from training.config import MemberConfig
+from training.dataset import Dataset
+from training.model import ChipNet
+from training.progress import track
+from training.workspace import Run, whole_file
+
+log = logging.getLogger(__name__)
+BATCH = 32
+
+
+def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[npt.NDArray[np.float16]]:
+    """Return the pooled features (N,F) of each of the V views, mapped from disk.
+
+    Views that are already on disk are not computed again. Half precision keeps more digits
+    than the bfloat16 arithmetic that makes them.
+    """
+    folder = run.folder / "features" / member.architecture
+    paths = [folder / f"view{index}.npy" for index in range(VIEWS)]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    if missing:
+        log.info("%s: features of %d views of %d chips", member.architecture, len(missing), len(dataset))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        net = ChipNet(
+            member.architecture,
+            labels=len(dataset.labels),
+            size_px=member.size_px,
+            pretrained=True,
+            weights=run.weights_path(member.architecture),
+        ).to(device)
+        net.to(memory_format=torch.channels_last).eval()
+        for index in missing:
+            with whole_file(paths[index]) as partial:
+                np.save(partial, _features(net, dataset, index, device))
+    return [np.load(path, mmap_mode="r") for path in paths]
+
+
+def _features(net: ChipNet, dataset: Dataset, index: int, device: torch.device) -> npt.NDArray[np.float16]:
+    starts = range(0, len(dataset), BATCH)
+    features_NF = np.empty((len(dataset), net.head.in_features), np.float16)
+    title = f"{net.architecture}, view {index + 1} of {VIEWS}"
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        for start in track(starts, title, len(starts)):
+            chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy()).to(device)
+            features_BF = net.pooled_features(view(chips_BHWC, index))
+            features_NF[start : start + BATCH] = features_BF.half().cpu().numpy()
+    return features_NF

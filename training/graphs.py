@@ -1,0 +1,111 @@
+"""A trained network → ONNX graphs: float32 by PyTorch's exporter, float16 and int8 from that.
+
+Every graph takes `chips` uint8 (B,H,W,C) and gives `probabilities` float32 (B,L) and
+`evidence` float32 (B,L,h,w). Knows no data set, no bundle, no thresholds.
+
+Shape suffixes: B chips, H height, W width, C bands.
+"""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from service.bundle import InputSpec, Precision
+from training.model import ChipNet, ExportNet
+
+INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"
+OPSET = 20
+
+
+def write_float32(net: ChipNet, spec: InputSpec, path: Path) -> None:
+    """Export the network in one file."""
+    example_BHWC = torch.zeros(2, spec.height, spec.width, len(spec.bands), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing about this graph
+        torch.onnx.export(
+            ExportNet(net.eval()),
+            (example_BHWC,),
+            path,
+            input_names=[INPUT],
+            output_names=[PROBABILITIES, EVIDENCE],
+            dynamic_shapes={INPUT: {0: torch.export.Dim("batch", min=1, max=4096)}},
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def write_float16(float32: Path, path: Path) -> None:
+    """Halve a float32 graph; its input and outputs keep their types, resizing its precision."""
+    model = convert_float_to_float16(onnx.load(float32), keep_io_types=True, op_block_list=["Resize"])
+    onnx.save(model, path)
+
+
+def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[np.uint8]) -> None:
+    """Quantise a float32 graph's convolutions: QDQ, weights per channel, ranges from real chips.
+
+    The first convolution stays float32: its channels differ in range by a factor of a hundred,
+    which batch norms further down undo, and one scale for all of them costs DenseNet121 most of
+    its answer. Sums and concatenations stay float32 for the same reason. So does all from the
+    evidence on: the evidence still adds up to the logit.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folded = Path(scratch) / "folded.onnx"
+        quant_pre_process(float32, folded, skip_symbolic_shape=True)
+        nodes = list(onnx.load(folded).graph.node)
+        first = next(node.name for node in nodes if node.op_type == "Conv")
+        evidence = next(index for index, node in enumerate(nodes) if EVIDENCE in node.output)
+        quantize_static(
+            folded,
+            path,
+            _Chips(calibration_BHWC),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[first, *(node.name for node in nodes[evidence:])],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+
+
+def convert(float32: Path, precision: Precision, path: Path, calibration_BHWC: npt.NDArray[np.uint8]) -> None:
+    """Write a float32 graph at the asked precision."""
+    match precision:
+        case "float32":
+            shutil.copyfile(float32, path)
+        case "float16":
+            write_float16(float32, path)
+        case "int8":
+            write_int8(float32, path, calibration_BHWC)
+
+
+class _Chips(CalibrationDataReader):  # type: ignore[misc]
+    """Feeds calibration chips one batch at a time."""
+
+    BATCH = 16
+
+    def __init__(self, chips_BHWC: npt.NDArray[np.uint8]) -> None:
+        starts = range(0, len(chips_BHWC), self.BATCH)
+        self._batches: Iterator[npt.NDArray[np.uint8]] = (chips_BHWC[s : s + self.BATCH] for s in starts)
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}

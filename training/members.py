@@ -1,0 +1,129 @@
+"""Which trained networks become members of the bundle, and their checked graphs.
+
+Finished members are kept in the run's folder, so an interrupted export goes on.
+
+Shape suffixes: A architectures, B chips, H height, W width, C bands, L labels, N chips.
+"""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+
+from service.bundle import Graph, Member, Precision, reference
+from training import graphs
+from training.config import MemberConfig
+from training.dataset import Dataset, input_spec
+from training.graph_check import check_graph, torch_answers
+from training.model import ChipNet
+from training.workspace import Run, whole_file
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlannedMember:
+    """One member of the bundle to be."""
+
+    name: str
+    config: MemberConfig
+    folds: tuple[int, ...]  # one, or all whose weights are averaged
+    thresholds: tuple[float, ...]
+
+
+def plan_members(run: Run, thresholds_AL: npt.NDArray[np.float32]) -> list[PlannedMember]:
+    """List the members: one per architecture and fold, or one per architecture."""
+    planned = []
+    folds = range(run.config.folds)
+    for config, thresholds in zip(run.config.members, thresholds_AL.astype(float).tolist(), strict=True):
+        name = config.architecture
+        if run.config.fold_members == "averaged":
+            planned.append(PlannedMember(name, config, tuple(folds), tuple(thresholds)))
+        else:
+            planned += [PlannedMember(f"{name}-fold{f}", config, (f,), tuple(thresholds)) for f in folds]
+    return planned
+
+
+def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Member:
+    """Return the member, its graphs written and checked under `members/` of the run's folder.
+
+    Raises:
+        ValueError: a graph does not answer like PyTorch.
+    """
+    folder = run.folder / "members"
+    record = folder / f"{planned.name}.json"
+    if record.exists():
+        member = Member.model_validate_json(record.read_bytes())
+        if member.thresholds == planned.thresholds:
+            return member
+    folder.mkdir(exist_ok=True)
+    member = Member(
+        name=planned.name,
+        architecture=planned.config.architecture,
+        thresholds=planned.thresholds,
+        graphs=_write_graphs(run, planned, dataset, folder),
+    )
+    with whole_file(record) as partial:
+        partial.write_text(member.model_dump_json(indent=1), encoding="utf-8")
+    return member
+
+
+def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
+    """Return at most `wanted` row numbers, evenly spread over 0..total-1."""
+    return np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
+
+
+def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
+    """Return the network with its trained weights, the mean of its folds'."""
+    config = planned.config
+    names = [str(run.fit_path(config.architecture, fold).relative_to(run.folder)) for fold in planned.folds]
+    states = [load_file(run.need(name, "fit")) for name in names]
+    frozen = config.freeze == "backbone"
+    net = ChipNet(
+        config.architecture,
+        labels=len(dataset.labels),
+        size_px=config.size_px,
+        pretrained=frozen,
+        weights=run.weights_path(config.architecture) if frozen else None,
+    )
+    mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
+    net.load_state_dict(mean, strict=not frozen)  # a frozen backbone is not in the saved state
+    return net.eval()
+
+
+def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Path) -> dict[Precision, Graph]:
+    net = _network(run, planned, dataset)
+    rows_B = spread(len(dataset), run.config.check_chips)
+    chips_BHWC = dataset.chips_NHWC[rows_B]
+    expected = torch_answers(net, chips_BHWC)
+    calibration_BHWC = dataset.chips_NHWC[spread(len(dataset), run.config.calibration_chips)]
+    written: dict[Precision, Graph] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        float32 = Path(scratch) / "float32.onnx"
+        graphs.write_float32(net, input_spec(run), float32)
+        for precision in run.config.precisions:
+            path = folder / f"{planned.name}.{precision}.onnx"
+            with whole_file(path) as partial:
+                graphs.convert(float32, precision, partial, calibration_BHWC)
+                check = check_graph(
+                    partial,
+                    precision,
+                    expected,
+                    chips_BHWC,
+                    dataset.targets_NL[rows_B],
+                    np.array(planned.thresholds, np.float32),
+                )
+            log.info(
+                "%s: probabilities within %.2g of PyTorch's, F2 %+.4f, on %d chips",
+                path.name,
+                check.max_probability_difference,
+                check.sample_f2_change,
+                check.chips,
+            )
+            written[precision] = Graph(file=reference(folder, path.name), check=check)
+    return written

