@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.logging import RichHandler
 
+from service.bundle import load
 from service.errors import BundleError
 from training.progress import console
 from training.recipes import RECIPES
@@ -113,6 +114,27 @@ def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> Non
 
     opened = Run.open(folder)
     stage.export(opened, name=name or opened.config.recipe, version=version)
+
+
+@app.command()
+def score(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")],
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Write the label sets to this CSV.")] = None,
+    tags: Tags = None,
+    chips: Chips = None,
+    skip_bad: SkipBad = False,
+    precision: Annotated[str | None, typer.Option(help="int8, float16 or float32.")] = None,
+) -> None:
+    """Score a finished bundle on labelled chips, and write the label sets it gives them."""
+    from training import score as stage
+
+    opened = load(bundle)
+    choices = sorted(opened.manifest.precisions, reverse=True)  # int8 first, as the service on a CPU
+    chosen = next((choice for choice in choices if precision in (None, choice)), None)
+    if chosen is None:
+        raise ValueError(f"{bundle}: has {', '.join(choices)}, not {precision}")
+    stage.score(opened, Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad), chosen, out)
 
 
 @app.command()

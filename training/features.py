@@ -43,6 +43,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         for index in missing:
             with whole_file(paths[index]) as partial:
                 np.save(partial, _features(net, dataset, index, device))
+            log.info("%s: view %d of %d done", member.architecture, index + 1, VIEWS)
     return [np.load(path, mmap_mode="r") for path in paths]
 
 

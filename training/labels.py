@@ -36,6 +36,13 @@ class Tags(NamedTuple):
     labels: list[str]  # L
     targets_NL: npt.NDArray[np.bool_]
 
+    def rows(self) -> list[list[str]]:
+        """Return each picture's tags in the labels' order."""
+        return [
+            [label for label, present in zip(self.labels, target_L, strict=True) if present]
+            for target_L in self.targets_NL.tolist()
+        ]
+
 
 def read_tags(path: Path) -> Tags:
     """Read a CSV with the columns `image_name,tags`, tags separated by spaces.

@@ -34,7 +34,12 @@ def measure(
         targets_NL: the truth.
         labels: the columns' names.
         fitting: how the scored decision relates to these chips.
+
+    Raises:
+        ValueError: there is no chip, or none with a label.
     """
+    if not targets_NL.any():
+        raise ValueError(f"{len(targets_NL)} chips without any known label cannot be scored")
     precision_L, recall_L, f2_L, positives_L = precision_recall_fscore_support(
         targets_NL, predicted_NL, beta=2.0, average=None, zero_division=0.0
     )

@@ -1,0 +1,73 @@
+"""A finished bundle on labelled chips: its label sets and their scores, without a server.
+
+The graphs run in ONNX Runtime on the CPU and the service's own rule decides, so the label
+sets are those that the service gives.
+
+Shape suffixes: M members, N chips, L labels.
+"""
+
+import csv
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from service.bundle import Bundle, Precision, Scores
+from service.decision import decide
+from training.graph_check import graph_answers
+from training.labels import Tags, multi_hot
+from training.progress import track
+from training.reading import read_chips
+from training.scores import measure, table
+from training.workspace import Source, whole_file
+
+log = logging.getLogger(__name__)
+
+
+def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None = None) -> Scores:
+    """Score a bundle on a folder of labelled chips, and optionally write its label sets.
+
+    The scores are marked in-sample when these are the very chips the bundle was trained on,
+    held-out otherwise; it cannot know of chips that are only partly the same.
+
+    Args:
+        bundle: a verified bundle.
+        source: labelled chips.
+        precision: which graphs to run.
+        out: a CSV to write, `image_name,tags` with the tags that the vote set.
+
+    Raises:
+        ValueError: a chip is missing or unreadable, or a tag is no label of the bundle.
+    """
+    manifest = bundle.manifest
+    with tempfile.TemporaryDirectory() as scratch:
+        chips = read_chips(source, manifest.input, Path(scratch))
+        unknown = sorted(set(chips.tags.labels) - set(bundle.label_names))
+        if unknown:
+            raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
+        answers = [
+            graph_answers(bundle.graph_path(member, precision), chips.chips_NHWC)[0]
+            for member in track(manifest.members, "run members", len(manifest.members))
+        ]
+    probs_MNL = np.stack(answers)
+    labels_NL = decide(probs_MNL, bundle.thresholds_ML, manifest.quorum).labels_BL
+    scores = measure(
+        labels_NL,
+        probs_MNL.mean(axis=0),
+        multi_hot(chips.tags.rows(), bundle.label_names),
+        bundle.label_names,
+        fitting="in-sample" if chips.digest == manifest.provenance.dataset_sha256 else "held-out",
+    )
+    log.info("%s", table(scores))
+    if out:
+        write_tags(out, Tags(chips.tags.names, bundle.label_names, labels_NL))
+    return scores
+
+
+def write_tags(path: Path, tags: Tags) -> None:
+    """Write label sets in the layout that the trainer reads."""
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image_name", "tags"))
+        writer.writerows((name, " ".join(row)) for name, row in zip(tags.names, tags.rows(), strict=True))
