@@ -96,7 +96,7 @@ def tune(folder: Folder) -> None:
     """Stage 3: thresholds and quorum."""
     from training import tune as stage
 
-    stage.tune_run(Run.open(folder))
+    stage.tune(Run.open(folder))
 
 
 @app.command()

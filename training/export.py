@@ -17,13 +17,12 @@ from service.bundle import Bundle, Label, Manifest, Member, Provenance, load, re
 from service.decision import decide, strict_majority
 from training.card import render
 from training.dataset import Dataset, input_spec, open_dataset
-from training.evaluate import open_scores
 from training.golden import candidates, most_decided
 from training.graph_check import graph_answers
 from training.labels import group_of_each
 from training.members import finished_member, plan_members
 from training.progress import track
-from training.tune import open_thresholds
+from training.results import read_scores, read_voting
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         ValueError: a graph does not answer like PyTorch; no bundle is written.
     """
     dataset = open_dataset(run)
-    planned = plan_members(run, open_thresholds(run).thresholds_AL)
+    planned = plan_members(run, read_voting(run).thresholds_AL)
     members = tuple(finished_member(run, p, dataset) for p in track(planned, "export members", len(planned)))
     quorum = strict_majority(len(members))
     folder = run.folder / "bundle-partial"
@@ -47,7 +46,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         for graph in member.graphs.values():
             shutil.copyfile(run.folder / "members" / graph.file.path, folder / graph.file.path)
     _write_golden(run, folder, members, quorum)
-    scores = open_scores(run)
+    scores = read_scores(run)
     manifest = Manifest(
         name=name,
         version=version,

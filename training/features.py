@@ -12,7 +12,7 @@ import torch
 from training.augmentation import VIEWS, view
 from training.config import MemberConfig
 from training.dataset import Dataset
-from training.model import ChipNet
+from training.model import ChipNet, best_device
 from training.progress import track
 from training.workspace import Run, whole_file
 
@@ -31,7 +31,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
         log.info("%s: features of %d views of %d chips", member.architecture, len(missing), len(dataset))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
         net = ChipNet(
             member.architecture,
             labels=len(dataset.labels),

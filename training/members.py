@@ -81,8 +81,7 @@ def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
 def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
     """Return the network with its trained weights, the mean of its folds'."""
     config = planned.config
-    names = [str(run.fit_path(config.architecture, fold).relative_to(run.folder)) for fold in planned.folds]
-    states = [load_file(run.need(name, "fit")) for name in names]
+    states = [load_file(run.need_fit(config.architecture, fold)) for fold in planned.folds]
     frozen = config.freeze == "backbone"
     net = ChipNet(
         config.architecture,

@@ -15,6 +15,11 @@ from torch import nn
 HEAD = "head."  # prefix of the head's weights in a saved network
 
 
+def best_device() -> torch.device:
+    """Return the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class ChipNet(nn.Module):
     """Resize and scaling, an ImageNet backbone, global average pooling, one linear layer."""
 

@@ -116,7 +116,11 @@ class Run:
 
     def fit_path(self, architecture: str, fold: int) -> Path:
         """Return where one fold's weights of one architecture lie."""
-        return self.folder / "fits" / architecture / f"fold{fold}.safetensors"
+        return self.folder / _fit_name(architecture, fold)
+
+    def need_fit(self, architecture: str, fold: int) -> Path:
+        """Return the same path of weights that are there; see `need`."""
+        return self.need(_fit_name(architecture, fold), "fit")
 
     def weights_path(self, architecture: str) -> Path | None:
         """Return the local file of ImageNet weights, None for timm's own download.
@@ -130,3 +134,7 @@ class Run:
         if not path.exists():
             raise ValueError(f"{path}: not there; add it, or leave --weights away to download")
         return path
+
+
+def _fit_name(architecture: str, fold: int) -> str:
+    return f"fits/{architecture}/fold{fold}.safetensors"
