@@ -49,7 +49,8 @@ train-default: $(DEVELOPING) ## train the default bundle and put it in place (DA
 	$(VENV)/bin/chipvote-train install runs/$(RECIPE) models/$(RECIPE)
 
 bench: $(DEVELOPING) ## print the table of every benchmark
-	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(VENV)/bin/python $$script; done
+	@set -e; for script in benchmarks/[!_]*.py; do name=$$(basename $$script .py); \
+		echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
 
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_FLAGS)

@@ -1,19 +1,20 @@
 """Fit the uint16 → uint8 stretch of Planet TIFF chips on pairs that show the same ground.
 
-    python -m benchmarks.planet_stretch DATA/planet
+    python -m benchmarks.planet_stretch
 
 Prints the knots that `service/chips.py` holds, and the mean absolute error in grey
 levels on pairs that were left out of the fit (leave one pair out), next to that of a
 single straight line per band.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from PIL import Image
 from scipy.optimize import nnls
+
+from benchmarks._data import data_folder
 
 BAND_OF_CHANNEL = (2, 1, 0)  # red, green, blue among the file's blue, green, red, near infrared
 MIN_CORRELATION = 0.75  # mean over channels; below it the pair shows different ground
@@ -49,7 +50,7 @@ def fit(raw: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     """Fit, print the knots, and score the fit on left-out pairs."""
-    pairs = read_pairs(Path(sys.argv[1]))
+    pairs = read_pairs(data_folder("planet"))
     print(f"pairs used: {', '.join(pairs)}")
     raw, shown = (np.concatenate(side) for side in zip(*pairs.values(), strict=True))
     for c, name in enumerate(("red", "green", "blue")):
