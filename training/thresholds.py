@@ -110,6 +110,7 @@ def _best_cut(gain_N: np.ndarray, scores_N: np.ndarray, current: int) -> int:
     total_K = np.concatenate([np.cumsum(gain_N[::-1])[::-1], [0.0]])  # gain when the K lowest are left out
     allowed_K = np.ones(len(total_K), np.bool_)
     allowed_K[1:-1] = scores_N[1:] > scores_N[:-1]  # equal scores cannot be told apart
+    allowed_K[-1] = scores_N[-1] < 1  # no threshold in 0..1 leaves out a score of 1
     best = int(np.argmax(np.where(allowed_K, total_K, -np.inf)))
     return best if total_K[best] > total_K[current] + MIN_GAIN else current
 

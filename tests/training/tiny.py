@@ -1,0 +1,141 @@
+"""A training run that takes seconds: generated chips, two tiny networks, two folds.
+
+A chip shows coloured stripes on noise; its labels name the colours, and `dark` a dimmed
+chip. One network trains whole and resizes, the other is frozen and does not. Their
+"ImageNet" weights are random, in files as timm would load them.
+
+Shape suffixes: H height, W width, C bands.
+"""
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from service.bundle import Bundle
+from training import dataset, evaluate, export, fit, predict, tune
+from training.config import About, MemberConfig, RunConfig
+from training.workspace import Run, Source
+
+SIZE_PX = 64
+CHIPS = 64
+COLOURS = {"blue": (20, 40, 230), "green": (20, 220, 30), "red": (230, 30, 20)}
+LABELS = ["blue", "dark", "green", "red"]
+
+FROZEN = MemberConfig(
+    architecture="test_resnet",
+    size_px=SIZE_PX,
+    freeze="backbone",
+    epochs=40,
+    batch_size=16,
+    learning_rate=0.1,
+)
+WHOLE = MemberConfig(
+    architecture="test_byobnet",
+    size_px=80,
+    freeze="none",
+    epochs=6,
+    batch_size=8,
+    learning_rate=3e-3,
+)
+CONFIG = RunConfig(
+    recipe="tiny",
+    members=(FROZEN, WHOLE),
+    folds=2,
+    fold_members="averaged",
+    precisions=("float32", "float16", "int8"),
+    height_px=SIZE_PX,
+    width_px=SIZE_PX,
+    shrinkage=1.0,
+    calibration_chips=32,
+    check_chips=CHIPS,
+    about=About(description="Stripes.", licence="CC0-1.0", sources=("Chips: drawn for the test.",)),
+)
+ONE_WHOLE = replace(CONFIG, members=(WHOLE,))
+ONE_FROZEN = replace(CONFIG, members=(FROZEN,), precisions=("float32",))
+
+
+def tags_of(index: int) -> list[str]:
+    """Give every set of colours its turn, and dim every fourth chip."""
+    colours = [colour for bit, colour in enumerate(COLOURS) if (index % 8) >> bit & 1]
+    return sorted([*colours, *(["dark"] if index // 8 % 4 == 0 else [])])
+
+
+def draw(tags: Sequence[str], seed: int) -> Image.Image:
+    """Draw a chip with these labels."""
+    random = np.random.default_rng(seed)
+    pixels_HWC = random.integers(90, 140, (SIZE_PX, SIZE_PX, 3))
+    starts = random.permutation(3) * (SIZE_PX // 3)
+    for start, colour in zip(starts, (COLOURS[tag] for tag in tags if tag in COLOURS), strict=False):
+        pixels_HWC[start : start + SIZE_PX // 3] = colour
+    return Image.fromarray((pixels_HWC // (3 if "dark" in tags else 1)).astype(np.uint8))
+
+
+def write_tags(path: Path, tags: Mapping[str, Sequence[str]]) -> None:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [("image_name", "tags"), *((name, " ".join(row)) for name, row in tags.items())]
+        )
+
+
+def write_data(
+    folder: Path, chips: int = CHIPS, tags_file: str = "labels.csv", chips_folder: str = "chips"
+) -> Path:
+    """Write a data set as a user would have it; return its folder."""
+    (folder / chips_folder).mkdir(parents=True)
+    tags = {f"chip_{index}": tags_of(index) for index in range(chips)}
+    write_tags(folder / tags_file, tags)
+    for seed, (name, row) in enumerate(tags.items()):
+        draw(row, seed).save(folder / chips_folder / f"{name}.png")
+    return folder
+
+
+def write_weights(folder: Path) -> Path:
+    """Save a random network of each tiny architecture under the names that `--weights` wants."""
+    folder.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for member in CONFIG.members:
+            network = timm.create_model(member.architecture)
+            save_file(network.state_dict(), folder / f"{member.architecture}.safetensors")
+    return folder
+
+
+@cache
+def source(base: Path) -> Source:
+    """The tiny data set and the weights, written once under `base`, as all below."""
+    return Source(data=write_data(base / "colours"), weights=write_weights(base / "weights"))
+
+
+@cache
+def evaluated(base: Path) -> Run:
+    """The tiny run with every stage done but the export."""
+    run = Run.start(base / "evaluated", CONFIG, source(base))
+    dataset.prepare(run)
+    fit.fit(run)
+    predict.predict(run)
+    tune.tune(run)
+    evaluate.evaluate(run)
+    return run
+
+
+@cache
+def exported(base: Path) -> tuple[Run, Bundle]:
+    """The tiny run with its bundle."""
+    run = copy_of(evaluated(base), base / "exported")
+    return run, export.export(run, name="tiny", version="0.0.1")
+
+
+def copy_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
+    """Copy a run to change it, under another configuration if one is given."""
+    shutil.copytree(run.folder, folder)
+    (folder / "run.json").unlink()
+    return Run.start(folder, config or run.config, run.source)
