@@ -68,6 +68,9 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
     with warnings.catch_warnings():
         # Batches come ready made from memory: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+        # Lightning 2.6 still asks torch's pytree the old way.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         trainer.fit(task, ckpt_path=last if last.exists() else None, weights_only=False)
     state = {name: value.contiguous().cpu() for name, value in inputs.state(task.network).items()}
     with whole_file(path) as partial:

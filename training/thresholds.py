@@ -55,11 +55,11 @@ def tune(
     positives_L = targets_NL.sum(axis=0)
     weight_L = positives_L / np.maximum(positives_L + shrinkage, 1e-9)
     shrunk_L = prior + (raw_L - prior) * weight_L
-    sorted_NL = np.sort(probs_NL, axis=0)
+    sorted_LN = np.sort(np.ascontiguousarray(probs_NL.T), axis=1)
     return np.array(
         [
             _midway(scores_N, int(np.searchsorted(scores_N, np.float32(threshold))))
-            for scores_N, threshold in zip(sorted_NL.T, shrunk_L, strict=True)
+            for scores_N, threshold in zip(sorted_LN, shrunk_L, strict=True)
         ]
     )
 
@@ -75,10 +75,12 @@ def ascend(
     Returns:
         float32 (L,), the raw optimum; see `tune` for what to use on unseen chips.
     """
-    ascending_LN = np.ascontiguousarray(np.argsort(probs_NL, axis=0, kind="stable").T)
-    sorted_LN = np.take_along_axis(probs_NL.T, ascending_LN, axis=1)
+    probs_LN = np.ascontiguousarray(probs_NL.T)
+    # Half of all the time goes into this sort: not the stable one, which takes five times as long.
+    ascending_LN = np.argsort(probs_LN, axis=1)
+    sorted_LN = np.take_along_axis(probs_LN, ascending_LN, axis=1)
     truth_LN = np.ascontiguousarray(targets_NL.T)
-    set_LN = np.ascontiguousarray((probs_NL >= np.float32(start)).T)
+    set_LN = probs_LN >= np.float32(start)
     cut_L = set_LN.shape[1] - set_LN.sum(axis=1)  # chips below the threshold
     hits_N = (set_LN & truth_LN).sum(axis=0)
     weight_N = beta**2 * truth_LN.sum(axis=0) + set_LN.sum(axis=0)
