@@ -1,0 +1,74 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training import tiny
+from training.dataset import Dataset, input_spec, open_dataset, prepare
+from training.folds import assign_folds
+from training.workspace import Run, Source
+
+
+def test_the_spec_is_the_configured_size() -> None:
+    run = Run(folder=Path(), config=replace(tiny.CONFIG, height_px=80), source=Source(data=Path()))
+    spec = input_spec(run)
+    assert (spec.bands, spec.height, spec.width) == (("red", "green", "blue"), 80, tiny.SIZE_PX)
+
+
+def test_what_is_prepared_is_what_lies_on_disk(prepared: Run) -> None:
+    found = open_dataset(prepared)
+    assert len(found) == tiny.CHIPS
+    assert found.title == "colours"
+    assert found.labels == tiny.LABELS
+    assert found.names == [f"chip_{index}" for index in range(tiny.CHIPS)]
+    for index in range(0, tiny.CHIPS, 7):
+        np.testing.assert_array_equal(found.chips_NHWC[index], tiny.draw(tiny.tags_of(index), index))
+        assert [tiny.LABELS[k] for k in np.flatnonzero(found.targets_NL[index])] == tiny.tags_of(index)
+    expected_N = assign_folds(found.targets_NL, tiny.CONFIG.folds, tiny.CONFIG.seed)
+    np.testing.assert_array_equal(found.folds_N, expected_N)
+
+
+def test_preparing_again_decodes_nothing(prepared: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()}
+    assert isinstance(prepare(prepared), Dataset)
+    assert {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()} == before
+
+
+def test_bad_rows_leave_no_dataset_and_skipping_them_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tiny.write_data(tmp_path / "data", 12)
+    only_dark = next(index for index in range(12) if tiny.tags_of(index) == ["dark"])
+    (data / "chips" / f"chip_{only_dark}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    run = Run.start(tmp_path / "strict", tiny.CONFIG, Source(data=data))
+    with pytest.raises(ValueError, match=f"chip_{only_dark}"):
+        prepare(run)
+    with pytest.raises(ValueError, match="run `chipvote-train prepare"):
+        open_dataset(run)
+    found = prepare(Run.start(tmp_path / "skipping", tiny.CONFIG, Source(data=data, skip_bad=True)))
+    assert len(found) == len(found.chips_NHWC) == len(found.targets_NL) == len(found.folds_N) == 11
+    assert (tmp_path / "skipping" / "excluded.csv").exists()
+    for row, name in enumerate(found.names):
+        index = int(name.removeprefix("chip_"))
+        np.testing.assert_array_equal(found.chips_NHWC[row], tiny.draw(tiny.tags_of(index), index))
+        assert [tiny.LABELS[k] for k in np.flatnonzero(found.targets_NL[row])] == tiny.tags_of(index)
+
+
+def test_a_label_whose_only_chip_was_left_out_stays_and_is_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tiny.write_data(tmp_path / "data", 6)
+    rows = {f"chip_{index}": ["common", "other"][: 1 + index % 2] for index in range(6)}
+    tiny.write_tags(data / "labels.csv", {**rows, "gone": ["unique"]})
+    found = prepare(Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data, skip_bad=True)))
+    assert found.labels == ["common", "other", "unique"]
+    assert not found.targets_NL[:, 2].any()
+    assert "no chip has unique" in caplog.text
+
+
+def test_too_few_chips_are_refused(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 4)
+    run = Run.start(tmp_path / "run", replace(tiny.CONFIG, folds=5), Source(data=data))
+    with pytest.raises(ValueError, match="4 chips cannot make 5 folds"):
+        prepare(run)

@@ -1,0 +1,159 @@
+import csv
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from service.bundle import InputSpec
+from service.chips import RGB
+from tests.training import tiny
+from training.reading import LabelledChips, find_chips, find_tags, read_chips
+from training.workspace import Source
+
+SPEC = InputSpec(bands=RGB, height=tiny.SIZE_PX, width=tiny.SIZE_PX)
+
+
+def read(data: Path, folder: Path, skip_bad: bool = False) -> LabelledChips:
+    return read_chips(Source(data=data, skip_bad=skip_bad), SPEC, folder)
+
+
+@pytest.mark.parametrize(
+    ("tags_file", "chips_folder"),
+    [
+        ("labels.csv", "chips"),
+        ("train_v2.csv", "train-jpg"),
+        ("train_classes.csv", "images"),
+        ("my.csv", "."),
+    ],
+)
+def test_known_layouts_are_found(tmp_path: Path, tags_file: str, chips_folder: str) -> None:
+    data = tiny.write_data(tmp_path / "data", 9, tags_file, chips_folder)
+    chips = read(data, tmp_path)
+    assert chips.tags.names == [f"chip_{index}" for index in range(9)]
+    assert chips.tags.labels == tiny.LABELS
+    for index, chip_HWC in enumerate(chips.chips_NHWC):
+        np.testing.assert_array_equal(chip_HWC, tiny.draw(tiny.tags_of(index), index))
+        assert chips.tags.rows()[index] == tiny.tags_of(index)
+
+
+def test_unusual_names_can_be_given(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 3, "first.csv", "odd")
+    tiny.write_tags(data / "second.csv", {"chip_1": ["red"]})
+    with pytest.raises(ValueError, match=r"found first.csv, second.csv; name the tags file with --tags"):
+        find_tags(Source(data=data))
+    source = Source(data=data, tags=data / "second.csv", chips=data / "odd")
+    chips = read_chips(source, SPEC, tmp_path)
+    assert (chips.tags.names, chips.tags.rows()) == (["chip_1"], [["red"]])
+    with pytest.raises(ValueError, match="name the chips' folder with --chips"):
+        find_chips(replace(source, chips=None), ["chip_1"])
+
+
+def test_a_folder_without_tags_or_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found no CSV; name the tags file with --tags"):
+        find_tags(Source(data=tmp_path))
+    with pytest.raises(ValueError, match="no such folder"):
+        find_tags(Source(data=tmp_path / "nowhere"))
+
+
+def test_every_chip_goes_through_the_service_decoder(tmp_path: Path) -> None:
+    """Four-component JPEG, uint16 TIFF, a chip a few pixels off, and an upper-case suffix."""
+    data = tmp_path / "data"
+    data.mkdir()
+    names = ["cmyk", "planet", "small", "UPPER"]
+    tiny.write_tags(data / "tags.csv", {name: ["a", "b"] for name in names})
+    picture = tiny.draw(["red"], 0)
+    Image.merge(
+        "CMYK", (*Image.eval(picture, lambda value: 255 - value).split(), Image.new("L", picture.size))
+    ).save(data / "cmyk.jpg", quality=95)
+    raw = np.random.default_rng(0).integers(3000, 9000, (tiny.SIZE_PX, tiny.SIZE_PX, 4), dtype=np.uint16)
+    tifffile.imwrite(data / "planet.tif", raw)
+    picture.crop((0, 0, tiny.SIZE_PX - 3, tiny.SIZE_PX - 1)).save(data / "small.png")
+    picture.save(data / "UPPER.JPEG", quality=95)
+    chips = read(data, tmp_path)
+    assert chips.chips_NHWC.shape == (4, tiny.SIZE_PX, tiny.SIZE_PX, 3)
+    for index in (0, 2, 3):
+        off_HWC = np.abs(chips.chips_NHWC[index].astype(int) - np.asarray(picture, int))
+        assert off_HWC.mean() < 20
+    assert chips.chips_NHWC[1].std() > 10
+
+
+def break_three(data: Path) -> None:
+    """Remove a chip, cut another short, and put text in place of a third."""
+    (data / "chips" / "chip_2.png").unlink()
+    whole = (data / "chips" / "chip_5.png").read_bytes()
+    (data / "chips" / "chip_5.png").write_bytes(whole[: len(whole) // 2])
+    (data / "chips" / "chip_0.png").write_text("no picture")
+
+
+def test_all_bad_rows_are_listed_before_anything_else_happens(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 9)
+    break_three(data)
+    with pytest.raises(ValueError, match="3 rows have no usable chip") as error:
+        read(data, tmp_path)
+    for part in ("chip_0", "chip_2: no chip in", "chip_5", "--skip-bad"):
+        assert part in str(error.value)
+    assert not (tmp_path / "excluded.csv").exists()
+
+
+def test_skipped_rows_are_recorded_and_the_rest_stays_aligned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tiny.write_data(tmp_path / "data", 9)
+    break_three(data)
+    chips = read(data, tmp_path, skip_bad=True)
+    assert "3 rows have no usable chip" in caplog.text
+    kept = [1, 3, 4, 6, 7, 8]
+    assert chips.tags.names == [f"chip_{index}" for index in kept]
+    assert chips.tags.rows() == [tiny.tags_of(index) for index in kept]
+    assert len(chips.chips_NHWC) == len(kept)
+    for index, chip_HWC in zip(kept, chips.chips_NHWC, strict=True):
+        np.testing.assert_array_equal(chip_HWC, tiny.draw(tiny.tags_of(index), index))
+    with (tmp_path / "excluded.csv").open(newline="") as stream:
+        excluded = {row["image_name"]: row["reason"] for row in csv.DictReader(stream)}
+    assert excluded.keys() == {"chip_0", "chip_2", "chip_5"}
+    assert all(excluded.values())
+
+
+def test_the_digest_is_of_names_tags_and_files(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 4)
+    expected = hashlib.sha256()
+    for index in range(4):
+        file = (data / "chips" / f"chip_{index}.png").read_bytes()
+        expected.update(f"chip_{index}\0{' '.join(tiny.tags_of(index))}\0".encode())
+        expected.update(hashlib.sha256(file).digest())
+    assert read(data, tmp_path).digest == expected.hexdigest()
+
+
+def test_the_digest_changes_with_any_part_of_the_data(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 4)
+    rows = {f"chip_{index}": tiny.tags_of(index) for index in range(4)}
+    digests = [read(data, tmp_path).digest]
+    assert read(data, tmp_path).digest == digests[0]
+
+    tiny.write_tags(data / "labels.csv", {**rows, "chip_1": ["dark", "green"]})
+    digests.append(read(data, tmp_path).digest)
+    renamed = {name: ["grey" if tag == "green" else tag for tag in row] for name, row in rows.items()}
+    tiny.write_tags(data / "labels.csv", renamed)
+    digests.append(read(data, tmp_path).digest)
+    tiny.write_tags(data / "labels.csv", dict(reversed(rows.items())))
+    digests.append(read(data, tmp_path).digest)
+    tiny.write_tags(data / "labels.csv", rows)
+    tiny.draw(["red"], 99).save(data / "chips" / "chip_3.png")
+    digests.append(read(data, tmp_path).digest)
+    assert len(set(digests)) == len(digests)
+
+
+def test_real_planet_chips_of_both_kinds(shared_data: Path, tmp_path: Path) -> None:
+    tags = tmp_path / "tags.csv"
+    source = Source(data=shared_data / "planet", tags=tags)
+    spec = InputSpec(bands=RGB, height=256, width=256)
+    for folder in ("jpg", "tif"):
+        names = sorted(path.stem for path in (shared_data / "planet" / folder).iterdir())[:4]
+        tiny.write_tags(tags, {name: ["primary"] for name in names})
+        chips = read_chips(replace(source, chips=shared_data / "planet" / folder), spec, tmp_path)
+        assert chips.chips_NHWC.shape == (4, 256, 256, 3)
+        assert (chips.chips_NHWC.std(axis=(1, 2, 3)) > 3).all()

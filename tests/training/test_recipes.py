@@ -1,0 +1,47 @@
+import json
+
+import pytest
+import timm
+from pydantic import TypeAdapter
+
+from training.config import RunConfig
+from training.recipes import RECIPES, heads, planet, smoke, uc_merced
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_whole(name: str) -> None:
+    config = RECIPES[name]()
+    assert config.recipe == name
+    assert config.height_px == config.width_px  # the eight views need squares
+    assert {"resnet50", "densenet121", "inception_v3"} == {member.architecture for member in config.members}
+    for member in config.members:
+        assert timm.is_model(member.architecture)
+        assert member.size_px == (299 if member.architecture == "inception_v3" else 256)
+    assert (RECIPES[name].__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_configuration_survives_json(name: str) -> None:
+    config = RECIPES[name]()
+    text = json.dumps(config.to_json())
+    assert TypeAdapter(RunConfig).validate_json(text) == config
+
+
+def test_planet_is_fifteen_members_of_thirty_epochs() -> None:
+    config = planet()
+    assert (config.folds * len(config.members), config.fold_members) == (15, "separate")
+    for member in config.members:
+        assert (member.freeze, member.epochs, member.learning_rate) == ("none", 30, 1e-4)
+
+
+def test_heads_freeze_every_backbone() -> None:
+    assert {member.freeze for member in heads().members} == {"backbone"}
+    assert uc_merced().precisions == ("int8",)
+    assert uc_merced().about.licence == "Apache-2.0"
+    assert uc_merced().about.sources
+
+
+def test_smoke_is_a_few_steps_of_planet() -> None:
+    config = smoke()
+    assert (config.folds * len(config.members), config.max_steps) == (6, 2)
+    assert config.fold_members == planet().fold_members

@@ -1,0 +1,76 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.training import tiny
+from training.workspace import Run, Source, whole_file, write_json
+
+SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "numbers.npy"
+    with pytest.raises(RuntimeError), whole_file(path) as partial:
+        assert partial.suffix == ".npy"
+        partial.write_text("half")
+        raise RuntimeError("killed")
+    assert list(path.parent.iterdir()) == []
+    with whole_file(path) as partial:
+        partial.write_text("whole")
+        assert not path.exists()
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("numbers.npy", "whole")]
+
+
+def test_a_failed_rewrite_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    write_json(path, {"größe": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"folder": tmp_path})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"größe": 1}
+
+
+def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    assert Run.open(tmp_path / "run") == run
+    assert Run.start(tmp_path / "run", tiny.CONFIG, SOURCE) == run
+    changes = [(replace(tiny.CONFIG, seed=1), SOURCE), (tiny.CONFIG, replace(SOURCE, skip_bad=False))]
+    for config, source in changes:
+        with pytest.raises(ValueError, match="holds a run with other settings or data; use another --out"):
+            Run.start(tmp_path / "run", config, source)
+
+
+def test_a_folder_without_a_run_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not there; start with `chipvote-train"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"config": {}, "source": {}}'])
+def test_a_run_file_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ValueError):
+        Run.open(tmp_path)
+
+
+def test_need_names_the_stage_to_run(tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    with pytest.raises(ValueError, match=f"run `chipvote-train predict {run.folder}` first"):
+        run.need("out_of_fold.npz", "predict")
+    assert run.need("run.json", "prepare") == run.folder / "run.json"
+    with pytest.raises(ValueError, match=r"net/fold1.*run `chipvote-train fit"):
+        run.need_fit("net", 1)
+    fit = run.fit_path("net", 1)
+    fit.parent.mkdir(parents=True)
+    fit.touch()
+    assert run.need_fit("net", 1) == fit
+
+
+def test_weights_are_a_file_of_the_given_folder_or_timms_own(tmp_path: Path) -> None:
+    run = Run(folder=tmp_path, config=tiny.CONFIG, source=SOURCE)
+    assert run.weights_path("net") is None
+    run = replace(run, source=replace(SOURCE, weights=tmp_path))
+    with pytest.raises(ValueError, match=r"net.safetensors: not there; add it, or leave --weights away"):
+        run.weights_path("net")
+    (tmp_path / "net.safetensors").touch()
+    assert run.weights_path("net") == tmp_path / "net.safetensors"
