@@ -1,6 +1,7 @@
 """Console script `chipvote-train`: the stages, one by one or all in a row."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -149,6 +150,9 @@ def install(
 
 def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
+    # Read when PyTorch is first imported. Its own choice counts physical cores, of which a cloud
+    # machine with two processors has one.
+    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
     logging.basicConfig(
         format="%(message)s",
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],

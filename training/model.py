@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
@@ -33,10 +34,14 @@ class ChipNet(nn.Module):
             labels: width of the output.
             size_px: side of the square that chips are resized to.
             pretrained: start from ImageNet weights rather than at random.
-            weights: a local file with them; None lets timm download its own.
+            weights: a local safetensors file with them; None lets timm download its own.
+
+        Raises:
+            ValueError: the file cannot be read, or lacks weights that the backbone has.
         """
         super().__init__()
         overlay = {"file": str(weights)} if weights else None
+        in_file = _names_in(weights) if weights else None
         self.backbone = timm.create_model(
             architecture,
             pretrained=pretrained,
@@ -44,6 +49,13 @@ class ChipNet(nn.Module):
             num_classes=0,
             global_pool="",
         )
+        # timm takes what fits and leaves the rest at random.
+        lacking = [name for name, _ in self.backbone.named_parameters() if in_file and name not in in_file]
+        if lacking:
+            raise ValueError(
+                f"{weights}: lacks {len(lacking)} weights of {architecture}, the first being {lacking[0]}; "
+                "give this architecture's file, in timm's names"
+            )
         self.architecture = architecture
         self.size_px = size_px
         features = self.backbone.num_features
@@ -76,6 +88,14 @@ class ChipNet(nn.Module):
         """Return logits (B,L)."""
         logits_BL: torch.Tensor = self.head(self.pooled_features(chips_BHWC))
         return logits_BL
+
+
+def _names_in(weights: Path) -> set[str]:
+    try:
+        with safe_open(weights, "pt") as file:
+            return set(file.keys())
+    except SafetensorError as error:
+        raise ValueError(f"{weights}: not a whole safetensors file ({error}); fetch it again") from error
 
 
 def start_at_prevalence(head: nn.Linear, targets_NL: npt.NDArray[np.bool_]) -> None:
