@@ -1,0 +1,49 @@
+"""Shape suffixes: N chips, F features."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training import tiny
+from training.augmentation import VIEWS, view
+from training.dataset import Dataset, open_dataset
+from training.features import cached_features
+from training.model import ChipNet
+from training.workspace import Run
+
+
+def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_dataset: Dataset) -> None:
+    member = tiny.FROZEN
+    net = ChipNet(
+        member.architecture,
+        labels=len(tiny.LABELS),
+        size_px=member.size_px,
+        pretrained=True,
+        weights=evaluated.weights_path(member.architecture),
+    ).eval()
+    views = cached_features(evaluated, member, tiny_dataset)
+    assert len(views) == VIEWS
+    chips_NHWC = torch.from_numpy(np.array(tiny_dataset.chips_NHWC))
+    for index, features_NF in enumerate(views):
+        with torch.inference_mode():
+            expected_NF = net.pooled_features(view(chips_NHWC, index)).numpy()
+        assert features_NF.dtype == np.float16
+        off_NF = np.abs(features_NF.astype(np.float32) - expected_NF)
+        assert off_NF.max() <= 0.03 * np.abs(expected_NF).max()  # bfloat16 has 8 bits
+        assert all((features_NF != other_NF).any() for other_NF in views[:index])
+
+
+def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "training")
+    dataset = open_dataset(prepared)
+    first = cached_features(prepared, tiny.FROZEN, dataset)
+    folder = prepared.folder / "features" / tiny.FROZEN.architecture
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert kept.keys() == {f"view{index}.npy" for index in range(VIEWS)}
+    expected_NF = np.array(first[3])
+    (folder / "view3.npy").unlink()
+    again = cached_features(prepared, tiny.FROZEN, dataset)
+    assert "features of 1 views" in caplog.text
+    np.testing.assert_array_equal(again[3], expected_NF)
+    for path in folder.iterdir():
+        assert (path.stat().st_mtime_ns == kept[path.name]) == (path.name != "view3.npy")
