@@ -69,6 +69,8 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
         # Batches come ready made from memory: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*`IterableDataset` has `__len__` defined.*")
+        # The checkpoint of a fit that was interrupted is there on purpose.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 still asks torch's pytree the old way.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         trainer.fit(task, ckpt_path=last if last.exists() else None, weights_only=False)
