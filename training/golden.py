@@ -46,10 +46,15 @@ def most_decided(
 
     Returns:
         Indices (G,).
+
+    Raises:
+        ValueError: no candidate gets the same labels at every precision.
     """
     margins_PMKL = np.sort(probs_PMKL - thresholds_ML[:, None], axis=1)
     deciding_PKL = margins_PMKL[:, -quorum]
     set_PKL = deciding_PKL >= 0
     same_K = (set_PKL == set_PKL[0]).all(axis=(0, 2))
     distance_K = np.where(same_K, np.abs(deciding_PKL).min(axis=(0, 2)), -1)
-    return np.argsort(-distance_K)[:CHIPS]
+    if not same_K.any():
+        raise ValueError("no generated chip gets the same labels at every precision; calibrate on more chips")
+    return np.argsort(-distance_K)[: min(CHIPS, same_K.sum())]

@@ -25,6 +25,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from service.bundle import InputSpec, Precision
 from training.model import ChipNet, ExportNet
@@ -55,6 +56,8 @@ def write_float32(net: ChipNet, spec: InputSpec, path: Path) -> None:
 def write_float16(float32: Path, path: Path) -> None:
     """Halve a float32 graph; its input and outputs keep their types, resizing its precision."""
     model = convert_float_to_float16(onnx.load(float32), keep_io_types=True, op_block_list=["Resize"])
+    # The converter appends its casts at the end, which the ONNX standard forbids.
+    OnnxModel.graph_topological_sort(model.graph)
     onnx.save(model, path)
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from tests.training import tiny
 from training.dataset import Dataset
-from training.model import ChipNet
 from training.predict import predict
 from training.results import read_predictions
 from training.workspace import Run
@@ -26,20 +24,11 @@ def test_every_chip_is_scored_by_the_network_that_never_saw_it(
     np.testing.assert_array_equal(found.folds_N, tiny_dataset.folds_N)
     assert found.probs_ANL.dtype == np.float32
     for fold in range(tiny.CONFIG.folds):
-        net = ChipNet(
-            member.architecture,
-            labels=len(tiny.LABELS),
-            size_px=member.size_px,
-            pretrained=True,
-            weights=evaluated.weights_path(member.architecture),
-        )
-        net.load_state_dict(
-            load_file(evaluated.need_fit(member.architecture, fold)), strict=member.freeze == "none"
-        )
+        net = tiny.network_of(evaluated, member, [fold])
         held_out_N = tiny_dataset.folds_N == fold
         with torch.inference_mode():
             chips_NHWC = torch.from_numpy(tiny_dataset.chips_NHWC[held_out_N])
-            expected_NL = torch.sigmoid(net.eval()(chips_NHWC)).numpy()
+            expected_NL = torch.sigmoid(net(chips_NHWC)).numpy()
         # features of a frozen backbone are computed in bfloat16
         tolerance = 0.02 if member.freeze == "backbone" else 1e-5
         np.testing.assert_allclose(found.probs_ANL[index, held_out_N], expected_NL, rtol=0, atol=tolerance)

@@ -18,11 +18,12 @@ import numpy as np
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from service.bundle import Bundle
 from training import dataset, evaluate, export, fit, predict, tune
 from training.config import About, MemberConfig, RunConfig
+from training.model import ChipNet
 from training.workspace import Run, Source
 
 SIZE_PX = 64
@@ -132,6 +133,21 @@ def exported(base: Path) -> tuple[Run, Bundle]:
     """The tiny run with its bundle."""
     run = copy_of(evaluated(base), base / "exported")
     return run, export.export(run, name="tiny", version="0.0.1")
+
+
+def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
+    """A trained network, the mean of some folds' weights, put together independently of the code."""
+    net = ChipNet(
+        member.architecture,
+        labels=len(LABELS),
+        size_px=member.size_px,
+        pretrained=True,
+        weights=run.weights_path(member.architecture),
+    )
+    states = [load_file(run.need_fit(member.architecture, fold)) for fold in folds]
+    mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
+    net.load_state_dict(mean, strict=member.freeze == "none")
+    return net.eval()
 
 
 def copy_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:

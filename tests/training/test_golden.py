@@ -1,0 +1,58 @@
+"""Shape suffixes: K candidates, P precisions, M members, L labels."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from service.bundle import InputSpec
+from service.chips import RGB
+from service.decision import decide
+from training.golden import CANDIDATES, CHIPS, candidates, most_decided
+
+SPEC = InputSpec(bands=RGB, height=48, width=64)
+
+
+def test_candidates_are_different_pictures_that_the_seed_decides() -> None:
+    chips_KHWC = candidates(SPEC, 1)
+    assert chips_KHWC.shape == (CANDIDATES, 48, 64, 3)
+    assert chips_KHWC.dtype == np.uint8
+    assert len({chip_HWC.tobytes() for chip_HWC in chips_KHWC}) == CANDIDATES
+    assert (chips_KHWC.std(axis=(1, 2)) > 5).all()
+    np.testing.assert_array_equal(candidates(SPEC, 1), chips_KHWC)
+    assert (candidates(SPEC, 2) != chips_KHWC).any()
+
+
+@pytest.mark.parametrize("quorum", [1, 2, 3])
+def test_the_chosen_chips_are_the_furthest_from_tipping(quorum: int) -> None:
+    """A label tips when as many members change their minds as it takes to change the vote."""
+    random = np.random.default_rng(quorum)
+    probs_PMKL = random.random((1, 3, 20, 2), np.float32)
+    probs_PMKL = np.concatenate([probs_PMKL, probs_PMKL + random.normal(0, 1e-3, probs_PMKL.shape)])
+    probs_PMKL = probs_PMKL.astype(np.float32)
+    thresholds_ML = random.uniform(0.3, 0.7, (3, 2)).astype(np.float32)
+
+    def distance(chip: int) -> float:
+        distances = []
+        for probs_MKL, label in itertools.product(probs_PMKL, range(2)):
+            margins_M = probs_MKL[:, chip, label] - thresholds_ML[:, label]
+            is_set = (margins_M >= 0).sum() >= quorum
+            flips = (margins_M >= 0).sum() - quorum + 1 if is_set else quorum - (margins_M >= 0).sum()
+            side_M = np.sort(np.abs(margins_M[(margins_M >= 0) == is_set]))
+            distances.append(side_M[flips - 1])
+        return float(min(distances))
+
+    decided = [decide(probs_MKL, thresholds_ML, quorum).labels_BL for probs_MKL in probs_PMKL]
+    steady = [chip for chip in range(20) if (decided[0][chip] == decided[1][chip]).all()]
+    best = sorted(steady, key=distance, reverse=True)[:CHIPS]
+    assert most_decided(probs_PMKL, thresholds_ML, quorum).tolist() == best
+
+
+def test_only_chips_that_every_precision_labels_alike_are_chosen() -> None:
+    probs_PMKL = np.full((2, 1, 6, 1), 0.9, np.float32)
+    probs_PMKL[1, 0, 1:5] = 0.1
+    thresholds_ML = np.full((1, 1), 0.5, np.float32)
+    assert sorted(most_decided(probs_PMKL, thresholds_ML, 1)) == [0, 5]
+    probs_PMKL[1] = 0.1
+    with pytest.raises(ValueError, match="no generated chip gets the same labels at every precision"):
+        most_decided(probs_PMKL, thresholds_ML, 1)

@@ -1,0 +1,123 @@
+"""Shape suffixes: B chips, H height, W width, C bands, L labels, h, w feature map."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from service.bundle import Bundle, Precision
+from tests.training import tiny
+from training.dataset import Dataset
+from training.graphs import OPSET, convert
+from training.model import ExportNet
+from training.workspace import Run
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+TOLERANCE = {"float32": 1e-4, "float16": 0.01, "int8": 0.1}
+MEMBERS = range(len(tiny.CONFIG.members))
+
+each_member = pytest.mark.parametrize("index", MEMBERS, ids=lambda i: tiny.CONFIG.members[i].architecture)
+each_precision = pytest.mark.parametrize("precision", PRECISIONS)
+
+
+def graph_path(bundle: Bundle, index: int, precision: Precision) -> Path:
+    return bundle.graph_path(bundle.manifest.members[index], precision)
+
+
+def run_graph(path: Path, chips_BHWC: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    answers: list[npt.NDArray[np.float32]] = session.run(["probabilities", "evidence"], {"chips": chips_BHWC})
+    return answers
+
+
+@each_member
+@each_precision
+def test_every_graph_answers_like_the_network(
+    exported: tuple[Run, Bundle], tiny_dataset: Dataset, index: int, precision: Precision
+) -> None:
+    run, bundle = exported
+    chips_BHWC = np.array(tiny_dataset.chips_NHWC)
+    net = tiny.network_of(run, tiny.CONFIG.members[index], range(tiny.CONFIG.folds))
+    with torch.inference_mode():
+        expected = [answer.numpy() for answer in ExportNet(net)(torch.from_numpy(chips_BHWC))]
+    answers = run_graph(graph_path(bundle, index, precision), chips_BHWC)
+    scale = np.abs(expected[1]).max()
+    for answer, reference, unit in zip(answers, expected, (1, scale), strict=True):
+        assert answer.dtype == np.float32
+        assert answer.shape == reference.shape
+        assert np.abs(answer - reference).max() <= TOLERANCE[precision] * unit
+
+
+@each_member
+@each_precision
+def test_evidence_adds_up_to_the_probability(
+    exported: tuple[Run, Bundle], tiny_dataset: Dataset, index: int, precision: Precision
+) -> None:
+    run, bundle = exported
+    probs_BL, evidence_BLhw = run_graph(
+        graph_path(bundle, index, precision), np.array(tiny_dataset.chips_NHWC[:8])
+    )
+    bias_L = tiny.network_of(run, tiny.CONFIG.members[index], [0, 1]).head.bias.detach().numpy()
+    logits_BL = evidence_BLhw.mean(axis=(2, 3)) + bias_L
+    tolerance = 5e-3 if precision == "float16" else 1e-5
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits_BL)), probs_BL, rtol=0, atol=tolerance)
+
+
+@each_member
+@each_precision
+def test_any_batch_goes_in_and_nothing_lies_outside_the_file(
+    tiny_bundle: Bundle, tiny_dataset: Dataset, index: int, precision: Precision
+) -> None:
+    path = graph_path(tiny_bundle, index, precision)
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(model)
+    assert not any(onnx.external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer)
+    assert model.opset_import[0].version == OPSET
+    chips_BHWC = np.array(tiny_dataset.chips_NHWC[:5])
+    together_BL = run_graph(path, chips_BHWC)[0]
+    alone_BL = np.concatenate([run_graph(path, chips_BHWC[n : n + 1])[0] for n in range(5)])
+    np.testing.assert_allclose(alone_BL, together_BL, rtol=0, atol=1e-5)
+
+
+@each_member
+def test_half_precision_holds_half_the_bytes(tiny_bundle: Bundle, index: int) -> None:
+    path = graph_path(tiny_bundle, index, "float16")
+    kinds = [tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) == 4]
+    assert set(kinds) == {onnx.TensorProto.FLOAT16}
+    assert path.stat().st_size < 0.65 * graph_path(tiny_bundle, index, "float32").stat().st_size
+
+
+@each_member
+def test_int8_quantises_every_convolution_per_channel_but_the_first_and_the_head(
+    tiny_bundle: Bundle, index: int
+) -> None:
+    graph = onnx.load(graph_path(tiny_bundle, index, "int8")).graph
+    maker = {output: node for node in graph.node for output in node.output}
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    first, *middle = [node for node in graph.node if node.op_type == "Conv"]
+    head = middle.pop()
+    assert "evidence" in head.output
+    for node in (first, head):
+        assert constants[node.input[1]].dtype == np.float32
+    assert middle
+    for node in middle:
+        pixels, weights = maker[node.input[0]], maker[node.input[1]]
+        assert (pixels.op_type, weights.op_type) == ("DequantizeLinear", "DequantizeLinear")
+        assert maker[pixels.input[0]].op_type == "QuantizeLinear"
+        assert constants[pixels.input[2]].dtype == np.uint8
+        values, scale, zero = (constants[name] for name in weights.input)
+        assert [attribute.i for attribute in weights.attribute if attribute.name == "axis"] == [0]
+        assert values.dtype == np.int8
+        assert scale.shape == (len(values),)
+        assert (zero == 0).all()
+
+
+def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = graph_path(tiny_bundle, 0, "float32")
+    nothing_BHWC = np.empty((0, tiny.SIZE_PX, tiny.SIZE_PX, 3), np.uint8)
+    convert(path, "float32", tmp_path / "copy.onnx", nothing_BHWC)
+    assert (tmp_path / "copy.onnx").read_bytes() == path.read_bytes()
