@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
+from rich.text import Text
 
 from service.bundle import load
 from service.errors import BundleError
@@ -161,5 +162,6 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, BundleError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        # A path may hold what looks like markup, and is of no use cut into lines.
+        console.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
         raise SystemExit(1) from None

@@ -1,17 +1,15 @@
 """Fixtures of the training half: the tiny run in its states, trained once for all tests."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from service.bundle import Bundle
+from service.bundle import Bundle, InputSpec
 from tests.training import tiny
 from training.dataset import Dataset, open_dataset, prepare
+from training.model import ChipNet
 from training.workspace import Run, Source
-
-# The networks are too small to share out: threads would only wait for each other.
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +46,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Bundle]:
 @pytest.fixture(scope="session")
 def tiny_bundle(exported: tuple[Run, Bundle]) -> Bundle:
     return exported[1]
+
+
+@pytest.fixture
+def quick_export(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Take float32 graphs from the shared bundle; PyTorch's exporter needs seconds for each.
+
+    Returns the architectures it was asked for. The copies are checked like any other graph.
+    """
+    asked: list[str] = []
+
+    def copied(net: ChipNet, spec: InputSpec, path: Path) -> None:
+        asked.append(net.architecture)
+        shutil.copyfile(tiny_bundle.folder / f"{net.architecture}.float32.onnx", path)
+
+    monkeypatch.setattr("training.graphs.write_float32", copied)
+    return asked

@@ -26,6 +26,9 @@ from training.config import About, MemberConfig, RunConfig
 from training.model import ChipNet
 from training.workspace import Run, Source
 
+# The networks are too small to share out: threads would only wait for each other.
+torch.set_num_threads(1)
+
 SIZE_PX = 64
 CHIPS = 64
 COLOURS = {"blue": (20, 40, 230), "green": (20, 220, 30), "red": (230, 30, 20)}

@@ -1,0 +1,121 @@
+"""Tuned offline, served online: the same label sets, bit for bit.
+
+A bundle is trained, and its label sets for all its chips are computed with nothing but
+ONNX Runtime and the decision rule; the service must give the same for the same files.
+
+Shape suffixes: M members, N chips, L labels, H height, W width, C bands.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import uvicorn
+
+pytest.importorskip("torch", reason="the bundle is trained here, which needs PyTorch")
+
+from service.app import create_app
+from service.bundle import Bundle, Precision
+from service.chips import decode_chip
+from service.decision import decide
+from service.ensemble import Ensemble
+from service.offline import predict_files
+from service.settings import Settings
+from tests.training import tiny
+from training.graph_check import graph_answers
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
+SERVED: Precision = "int8"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny.exported(tmp_path_factory.getbasetemp())[1]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tiny.source(tmp_path_factory.getbasetemp()).data / "chips"
+    return [folder / f"chip_{index}.png" for index in range(tiny.CHIPS)]
+
+
+def offline(bundle: Bundle, files: list[Path], precision: Precision) -> tuple[npt.NDArray[Any], ...]:
+    """Return label sets (N,L), votes (N,L) and mean probabilities (N,L) without the service's engine."""
+    chips_NHWC = np.stack([decode_chip(file.read_bytes(), bundle.manifest.input) for file in files])
+    probs_MNL = np.stack(
+        [
+            graph_answers(bundle.graph_path(member, precision), chips_NHWC)[0]
+            for member in bundle.manifest.members
+        ]
+    )
+    labels_NL, votes_NL = decide(probs_MNL, bundle.thresholds_ML, bundle.manifest.quorum)
+    return labels_NL, votes_NL, probs_MNL.mean(axis=0)
+
+
+@pytest.fixture(scope="module")
+def settings(bundle: Bundle) -> Settings:
+    return Settings(bundle=bundle.folder, device="cpu", precision=SERVED, max_batch=8)
+
+
+@pytest.fixture(scope="module")
+def http(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of a real server with the trained bundle."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
+        yield connected
+    server.should_exit = True
+    thread.join()
+
+
+def assert_same(
+    predictions: list[Any], expected: tuple[npt.NDArray[Any], ...], tolerance: float = 2e-6
+) -> None:
+    """Compare answers with what was computed offline; probabilities are rounded to six decimals."""
+    labels_NL, votes_NL, mean_NL = expected
+    assert 0.05 < labels_NL.mean() < 0.95  # or it would prove nothing
+    assert len(predictions) == len(labels_NL)
+    for prediction, labels_L, votes_L, mean_L in zip(predictions, labels_NL, votes_NL, mean_NL, strict=True):
+        scores = prediction["scores"]
+        assert prediction["labels"] == [tiny.LABELS[column] for column in np.flatnonzero(labels_L)]
+        assert [score["label"] for score in scores] == tiny.LABELS
+        assert [score["predicted"] for score in scores] == labels_L.tolist()
+        assert [score["votes"] for score in scores] == votes_L.tolist()
+        assert [score["probability"] for score in scores] == pytest.approx(mean_L.tolist(), abs=tolerance)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_ensemble_decides_as_the_tuning_did(
+    bundle: Bundle, files: list[Path], settings: Settings, precision: Precision
+) -> None:
+    ensemble = Ensemble(bundle, device="cpu", precision=precision)
+    assert_same(list(predict_files(ensemble, bundle, files, settings)), offline(bundle, files, precision))
+
+
+def test_one_request_with_all_chips(http: httpx.Client, bundle: Bundle, files: list[Path]) -> None:
+    form = [("chip", (file.name, file.read_bytes(), "image/png")) for file in files]
+    answer = http.post("/predict", files=form)
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    assert [prediction["filename"] for prediction in predictions] == [file.name for file in files]
+    assert_same(predictions, offline(bundle, files, SERVED))
+
+
+def test_one_request_for_each_chip(http: httpx.Client, bundle: Bundle, files: list[Path]) -> None:
+    predictions = []
+    for file in files:
+        answer = http.post("/predict", content=file.read_bytes(), headers={"content-type": "image/png"})
+        assert answer.status_code == 200
+        predictions += answer.json()["predictions"]
+    assert_same(predictions, offline(bundle, files, SERVED))

@@ -1,0 +1,26 @@
+from service.bundle import Bundle
+from tests.training import tiny
+from training.card import render
+from training.results import read_scores
+from training.scores import table
+from training.workspace import Run
+
+
+def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundle]) -> None:
+    run, bundle = exported
+    manifest, in_sample = bundle.manifest, read_scores(run)["in-sample"]
+    card = render(manifest, in_sample)
+    assert card == (bundle.folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# tiny 0.0.1\n\nStripes.\n\n")
+    assert "at least 2 of 2 members" in card
+    assert "64×64 px chips, bands red, green, blue" in card
+    assert table(manifest.scores) in card
+    assert f"would show sample F2 {in_sample.sample_f2:.4f}" in card
+    assert f"compared with PyTorch on {tiny.CHIPS} training chips" in card
+    for member in manifest.members:
+        for precision, graph in member.graphs.items():
+            size = f"{graph.file.size_bytes / 1e6:.1f} MB"
+            assert f"| {member.name} | {precision} | {size} |" in card
+    assert f"Trained on `colours`, {tiny.CHIPS} chips (sha256 `{manifest.provenance.dataset_sha256}`)" in card
+    assert "Licence of this bundle: CC0-1.0" in card
+    assert "\n- Chips: drawn for the test.\n" in card

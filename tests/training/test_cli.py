@@ -1,0 +1,129 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.bundle import load
+from service.ensemble import Ensemble
+from tests.training import tiny
+from training import cli
+from training.recipes import RECIPES
+from training.workspace import Source
+
+Console = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+    """Run the console script in this process; return its exit code and what it printed."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the script sets it where it is not set
+    recipe = replace(tiny.ONE_FROZEN, fold_members="separate")
+    monkeypatch.setitem(RECIPES, "tiny", lambda: recipe)
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["chipvote-train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out + captured.err
+
+    return run
+
+
+def test_one_command_leads_from_chips_to_an_installed_bundle(
+    console: Console, tiny_source: Source, tmp_path: Path
+) -> None:
+    out, target = tmp_path / "run", tmp_path / "models" / "tiny"
+    target.parent.mkdir()
+    arguments = (
+        "--recipe",
+        "tiny",
+        "--data",
+        tiny_source.data,
+        "--weights",
+        tiny_source.weights,
+        "--out",
+        out,
+    )
+    assert console("run", *arguments, "--version", "7")[0] == 0
+    assert console("install", out, target)[0] == 0
+    bundle = load(target)
+    assert (bundle.manifest.name, bundle.manifest.version) == ("tiny", "7")
+    assert [member.name for member in bundle.manifest.members] == ["test_resnet-fold0", "test_resnet-fold1"]
+    assert bundle.manifest.quorum == 2
+    Ensemble(bundle, device="cpu").self_test()
+
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("fits/*/*")}
+    assert console("run", *arguments, "--name", "again")[0] == 0
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("fits/*/*")} == before
+    assert load(out / "bundle").manifest.name == "again"
+
+    code, text = console("run", "--recipe", "heads", *arguments[2:])
+    assert code == 1
+    assert "holds a run with other settings or data; use another --out" in text
+
+    code, _ = console("score", target, "--data", tiny_source.data, "--out", tmp_path / "labels.csv")
+    assert code == 0
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + tiny.CHIPS
+    code, text = console("score", target, "--data", tiny_source.data, "--precision", "int8")
+    assert code == 1
+    assert "has float32, not int8" in text
+
+
+@pytest.mark.parametrize("stage", ["fit", "predict", "tune", "evaluate", "export"])
+def test_every_stage_says_which_one_comes_before_it(
+    console: Console, tiny_source: Source, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "run"
+    code, text = console(stage, out)
+    assert code == 1
+    assert "start with `chipvote-train run" in text
+    if stage == "fit":
+        return
+    code, _ = console(
+        "prepare",
+        "--recipe",
+        "tiny",
+        "--data",
+        tiny_source.data,
+        "--weights",
+        tiny_source.weights,
+        "--out",
+        out,
+    )
+    assert code == 0
+    code, text = console(stage, out)
+    assert code == 1
+    before = {"predict": "fit", "tune": "predict", "evaluate": "predict", "export": "tune"}[stage]
+    assert f"run `chipvote-train {before} " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "--recipe", "none", "--data", "d", "--out", "o"],
+            "no recipe 'none'; there are planet, heads",
+        ),
+        (["run", "--data", "a/[/b]/c", "--out", "o"], "a/[/b]/c: no such folder"),
+        (["score", "nowhere", "--data", "d"], "nowhere/bundle.json: cannot be read"),
+    ],
+)
+def test_an_expected_failure_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", "from training.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"error: {message}")

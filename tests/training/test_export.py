@@ -1,0 +1,139 @@
+"""Shape suffixes: M members, L labels."""
+
+import importlib.metadata
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from service import bundle as contract
+from service.bundle import Bundle, Precision
+from service.decision import strict_majority
+from service.ensemble import Ensemble
+from service.errors import BundleError
+from tests.training import tiny
+from training.dataset import Dataset
+from training.export import PACKAGES, export, install
+from training.results import read_scores, read_voting
+from training.workspace import Run
+
+
+def test_the_service_loads_the_bundle_and_finds_it_healthy(tiny_bundle: Bundle) -> None:
+    assert contract.load(tiny_bundle.folder) == tiny_bundle
+    for precision in get_args(Precision):
+        ensemble = Ensemble(tiny_bundle, device="cpu", precision=precision)
+        ensemble.self_test()
+        assert ensemble.precision == precision
+
+
+def test_the_bundle_holds_what_the_manifest_names_and_the_card(tiny_bundle: Bundle) -> None:
+    names = {file.name for file in tiny_bundle.folder.iterdir()}
+    graphs = {graph.file.path for member in tiny_bundle.manifest.members for graph in member.graphs.values()}
+    assert len(graphs) == 6
+    assert names == graphs | {"bundle.json", "golden.npz", "README.md"}
+    assert (tiny_bundle.folder / "README.md").read_text().startswith("# tiny 0.0.1\n")
+
+
+def test_the_manifest_says_what_was_trained_and_tuned(
+    exported: tuple[Run, Bundle], tiny_dataset: Dataset
+) -> None:
+    run, bundle = exported
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.version, manifest.description) == ("tiny", "0.0.1", "Stripes.")
+    assert (manifest.input.height, manifest.input.width) == (tiny.SIZE_PX, tiny.SIZE_PX)
+    assert bundle.label_names == tiny.LABELS
+    shares = [label.prevalence for label in manifest.labels]
+    assert shares == pytest.approx(tiny_dataset.targets_NL.mean(axis=0))
+    assert {label.group for label in manifest.labels} == {"common"}
+    np.testing.assert_array_equal(bundle.thresholds_ML, read_voting(run).thresholds_AL)
+    assert manifest.quorum == strict_majority(2)
+    assert manifest.scores == read_scores(run)["cross-fitted"]
+    for member in manifest.members:
+        for graph in member.graphs.values():
+            assert graph.check.chips == tiny.CHIPS
+
+
+def test_the_provenance_is_enough_to_make_it_again(
+    exported: tuple[Run, Bundle], tiny_dataset: Dataset
+) -> None:
+    provenance = exported[1].manifest.provenance
+    assert (provenance.dataset, provenance.chips) == ("colours", tiny.CHIPS)
+    assert provenance.dataset_sha256 == tiny_dataset.digest
+    recipe = tiny.CONFIG.to_json()
+    del recipe["about"]
+    found = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in provenance.recipe.items()
+    }
+    assert found == {key: list(value) if isinstance(value, tuple) else value for key, value in recipe.items()}
+    assert provenance.versions == {name: importlib.metadata.version(name) for name in PACKAGES}
+    assert (provenance.licence, provenance.sources) == ("CC0-1.0", ("Chips: drawn for the test.",))
+
+
+def test_golden_chips_show_nothing_of_the_data(tiny_bundle: Bundle, tiny_dataset: Dataset) -> None:
+    for chip_HWC in tiny_bundle.golden.chips_GHWC:
+        assert not (tiny_dataset.chips_NHWC == chip_HWC).all(axis=(1, 2, 3)).any()
+
+
+def test_a_second_export_writes_the_same_graphs_without_making_them(
+    exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
+) -> None:
+    run = tiny.copy_of(exported[0], tmp_path / "run")
+    again = export(run, name="other", version="2")
+    assert quick_export == []
+    assert (again.manifest.name, again.manifest.version) == ("other", "2")
+    assert again.manifest.members == exported[1].manifest.members
+    assert again.folder == run.folder / "bundle"
+
+
+def test_an_interrupted_export_leaves_no_bundle_and_goes_on(
+    evaluated: Run, tmp_path: Path, quick_export: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.copy_of(evaluated, tmp_path / "run")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.export.candidates", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export(run, name="tiny", version="1")
+    assert not (run.folder / "bundle").exists()
+    assert len(quick_export) == 2
+    bundle = export(run, name="tiny", version="1")
+    assert len(quick_export) == 2
+    assert not (run.folder / "bundle-partial").exists()
+    Ensemble(bundle, device="cpu").self_test()
+
+
+def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
+    exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
+) -> None:
+    run = tiny.copy_of(exported[0], tmp_path / "run")
+    (run.folder / "members" / "test_byobnet.json").unlink()
+    shutil.copyfile(run.fit_path("test_byobnet", 1), run.fit_path("test_byobnet", 0))
+    with pytest.raises(ValueError, match=r"test_byobnet.float32.onnx on 64 chips: probabilities differ"):
+        export(run, name="tiny", version="2")
+    assert contract.load(run.folder / "bundle").manifest.version == "0.0.1"
+    shutil.rmtree(run.folder / "bundle")
+    with pytest.raises(ValueError, match="probabilities differ"):
+        export(run, name="tiny", version="2")
+    assert not list(run.folder.glob("bundle*"))
+
+
+def test_installing_verifies_and_replaces(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    target = tmp_path / "models" / "tiny"
+    target.mkdir(parents=True)
+    (target / "old.onnx").touch()
+    install(tiny_bundle.folder, target)
+    assert contract.load(target).manifest == tiny_bundle.manifest
+    assert not (target / "old.onnx").exists()
+    assert [folder.name for folder in target.parent.iterdir()] == ["tiny"]
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_bundle.folder, broken)
+    (broken / "test_resnet.int8.onnx").write_bytes(b"cut short")
+    with pytest.raises(BundleError, match=r"test_resnet.int8.onnx"):
+        install(broken, target)
+    assert contract.load(target).manifest == tiny_bundle.manifest
