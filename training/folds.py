@@ -14,8 +14,10 @@ def assign_folds(targets_NL: npt.NDArray[np.bool_], folds: int, seed: int) -> np
     """Give each chip the fold that holds it out, 0..folds-1.
 
     Raises:
-        ValueError: there are fewer chips than folds.
+        ValueError: there are fewer chips than folds, or fewer than two labels.
     """
+    if targets_NL.shape[1] < 2:
+        raise ValueError(f"label sets need at least two labels, the tags have {targets_NL.shape[1]}")
     if len(targets_NL) < folds:
         raise ValueError(f"{len(targets_NL)} chips cannot make {folds} folds; add chips or use fewer folds")
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)

@@ -102,6 +102,13 @@ def test_every_stage_says_which_one_comes_before_it(
     assert f"run `chipvote-train {before} " in text
 
 
+def test_a_broken_bundle_is_an_expected_failure(console: Console, tmp_path: Path) -> None:
+    code, text = console("score", tmp_path, "--data", tmp_path)
+    assert code == 1
+    assert text.startswith(f"error: {tmp_path}/bundle.json: cannot be read")
+    assert len(text.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,7 +117,6 @@ def test_every_stage_says_which_one_comes_before_it(
             "no recipe 'none'; there are planet, heads",
         ),
         (["run", "--data", "a/[/b]/c", "--out", "o"], "a/[/b]/c: no such folder"),
-        (["score", "nowhere", "--data", "d"], "nowhere/bundle.json: cannot be read"),
     ],
 )
 def test_an_expected_failure_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -43,6 +43,11 @@ def test_fewer_chips_than_folds_are_refused() -> None:
         assign_folds(np.eye(4, dtype=np.bool_), 5, 0)
 
 
+def test_a_single_label_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two labels, the tags have 1"):
+        assign_folds(np.ones((9, 1), np.bool_), 3, 0)
+
+
 def test_planet_folds_hold_every_label_in_equal_shares(shared_data: Path) -> None:
     targets_NL = read_tags(shared_data / "planet" / "train_v2.csv").targets_NL
     folds_N = assign_folds(targets_NL, 5, 2017)
