@@ -93,10 +93,10 @@ def test_an_epoch_is_every_chip_once_in_a_new_order(tiny_dataset: Dataset, evalu
     assert not torch.equal(orders[0], orders[1])
 
 
-def test_no_fold_trains_on_the_chips_it_holds_out(
+def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
     tiny_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = start(tmp_path, tiny_source, replace(tiny.ONE_WHOLE, max_steps=4))
+    run = start(tmp_path, tiny_source, replace(tiny.ONE_WHOLE, max_steps=8))
     seen: list[Rows] = []
     original = ChipInputs.batch
 
@@ -107,10 +107,12 @@ def test_no_fold_trains_on_the_chips_it_holds_out(
     monkeypatch.setattr(ChipInputs, "batch", batch)
     fit(run)
     folds_N = open_dataset(run).folds_N
-    fold_of_fit = np.repeat([0, 1], len(seen) // 2)
-    assert len(seen) == 8
-    for fold, rows in zip(fold_of_fit, seen, strict=True):
-        assert (folds_N[rows] != fold).all()
+    epochs = [np.concatenate(seen[start : start + 4]) for start in range(0, 16, 4)]
+    assert len(seen) == 16  # two folds of two epochs of four batches
+    for fold, rows in zip((0, 0, 1, 1), epochs, strict=True):
+        np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(folds_N != fold))
+    for first, second in (epochs[:2], epochs[2:]):
+        assert (first != second).any()
 
 
 def test_a_head_is_all_that_is_kept_of_a_frozen_network(evaluated: Run) -> None:
