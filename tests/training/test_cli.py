@@ -64,7 +64,8 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
 
     code, text = console("run", "--recipe", "heads", *arguments[2:])
     assert code == 1
-    assert "holds a run with other settings or data; use another --out" in text
+    assert "holds a run with" in text
+    assert "use another --out" in text
 
     code, _ = console("score", target, "--data", tiny_source.data, "--out", tmp_path / "labels.csv")
     assert code == 0
@@ -99,7 +100,7 @@ def test_every_stage_says_which_one_comes_before_it(
     code, text = console(stage, out)
     assert code == 1
     before = {"predict": "fit", "tune": "predict", "evaluate": "predict", "export": "tune"}[stage]
-    assert f"run `chipvote-train {before} " in text
+    assert f"run `chipvote-train {before}" in text
 
 
 def test_a_broken_bundle_is_an_expected_failure(console: Console, tmp_path: Path) -> None:

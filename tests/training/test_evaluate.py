@@ -30,7 +30,12 @@ def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
     assert scores["cross-fitted"] == headline
     for fitting, labels_NL in labels.items():
         expected = measure(
-            labels_NL, probs_NL, found.targets_NL, tiny.LABELS, fitting=scores[fitting].fitting
+            labels_NL,
+            probs_NL,
+            found.targets_NL,
+            tiny.LABELS,
+            ["common"] * len(tiny.LABELS),
+            fitting=scores[fitting].fitting,
         )
         assert scores[fitting] == expected
         assert scores[fitting].fitting == fitting

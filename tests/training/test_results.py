@@ -62,5 +62,5 @@ def test_scores_come_back(empty: Run) -> None:
 
 def test_a_missing_result_names_its_stage(empty: Run) -> None:
     for read, stage in ((read_predictions, "predict"), (read_voting, "tune"), (read_scores, "evaluate")):
-        with pytest.raises(ValueError, match=f"not there; run `chipvote-train {stage} "):
+        with pytest.raises(ValueError, match=f"not there; run `chipvote-train {stage}"):
             read(empty)

@@ -25,7 +25,14 @@ def test_a_bundle_is_scored_by_the_label_sets_the_service_gives(
     votes = ensemble.vote(np.array(tiny_dataset.chips_NHWC))
     labels_NL = np.array([vote.predicted for vote in votes])
     probs_NL = np.array([vote.probabilities for vote in votes], np.float32)
-    expected = measure(labels_NL, probs_NL, tiny_dataset.targets_NL, tiny.LABELS, fitting="in-sample")
+    expected = measure(
+        labels_NL,
+        probs_NL,
+        tiny_dataset.targets_NL,
+        tiny.LABELS,
+        ["common"] * len(tiny.LABELS),
+        fitting="in-sample",
+    )
     assert scores.fitting == "in-sample"  # these are the very chips it was trained on
     assert scores.sample_f2 == pytest.approx(expected.sample_f2)
     assert scores.mean_average_precision == pytest.approx(expected.mean_average_precision, abs=1e-3)

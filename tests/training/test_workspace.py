@@ -35,9 +35,10 @@ def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
     assert Run.open(tmp_path / "run") == run
     assert Run.start(tmp_path / "run", tiny.CONFIG, SOURCE) == run
+    write_json(tmp_path / "run" / "dataset.json", {})  # the chips have been read
     changes = [(replace(tiny.CONFIG, seed=1), SOURCE), (tiny.CONFIG, replace(SOURCE, skip_bad=False))]
     for config, source in changes:
-        with pytest.raises(ValueError, match="holds a run with other settings or data; use another --out"):
+        with pytest.raises(ValueError, match=r"holds a run with .*; use another --out"):
             Run.start(tmp_path / "run", config, source)
 
 
@@ -55,7 +56,7 @@ def test_a_run_file_of_another_version_is_refused(tmp_path: Path, text: str) -> 
 
 def test_need_names_the_stage_to_run(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
-    with pytest.raises(ValueError, match=f"run `chipvote-train predict {run.folder}` first"):
+    with pytest.raises(ValueError, match=r"out_of_fold.npz: not there; run `chipvote-train predict"):
         run.need("out_of_fold.npz", "predict")
     assert run.need("run.json", "prepare") == run.folder / "run.json"
     with pytest.raises(ValueError, match=r"net/fold1.*run `chipvote-train fit"):
