@@ -29,6 +29,7 @@ from service.errors import BundleError
 MANIFEST = "bundle.json"
 
 Precision = Literal["float32", "float16", "int8"]
+Fitting = Literal["cross-fitted", "in-sample", "held-out"]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -109,7 +110,7 @@ class LabelScore(Part):
 class Scores(Part):
     """Quality on labelled chips, and whether the thresholds had seen those labels."""
 
-    fitting: Literal["cross-fitted", "in-sample", "held-out"]
+    fitting: Fitting
     chips: int = Field(gt=0)
     sample_f2: Unit
     macro_f2: Unit

@@ -34,7 +34,7 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
 ]
-SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip, and list them.")]
+SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
 
 
 @app.command()
@@ -73,7 +73,13 @@ def prepare(
 
     if recipe not in RECIPES:
         raise ValueError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    source = Source(data=data, tags=tags, chips=chips, weights=weights, skip_bad=skip_bad)
+    source = Source(
+        data=data.resolve(),
+        tags=tags and tags.resolve(),
+        chips=chips and chips.resolve(),
+        weights=weights and weights.resolve(),
+        skip_bad=skip_bad,
+    )
     dataset.prepare(Run.start(out, RECIPES[recipe](), source))
 
 
@@ -153,7 +159,8 @@ def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
     # Read when PyTorch is first imported. Its own choice counts physical cores, of which a cloud
     # machine with two processors has one.
-    os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors))
     logging.basicConfig(
         format="%(message)s",
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from service.bundle import InputSpec
 from service.chips import RGB
 from training.folds import assign_folds
-from training.labels import multi_hot
-from training.reading import LabelledChips, read_chips
+from training.labels import group_of_each, multi_hot
+from training.reading import LabelledChips, find_tags, read_chips
 from training.workspace import Run, whole_file, write_json
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,11 @@ class Dataset:
     folds_N: npt.NDArray[np.int64]  # the fold that holds the chip out
     chips_NHWC: npt.NDArray[np.uint8]  # memory-mapped
 
+    @property
+    def groups(self) -> list[str]:
+        """Each label's report group."""
+        return group_of_each(self.labels, self.targets_NL.mean(axis=0))
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -48,8 +53,13 @@ def prepare(run: Run) -> Dataset:
     Raises:
         ValueError: the data cannot be used as it is; says what to repair.
     """
-    if not (run.folder / "dataset.json").exists():
+    facts = run.folder / "dataset.json"
+    if not facts.exists():
+        for member in run.config.members:
+            run.weights_path(member.architecture)  # a missing file now, not hours later
         _write(run, read_chips(run.source, input_spec(run), run.folder))
+    elif not run.is_fresh(facts, [find_tags(run.source)]):
+        raise ValueError(f"{find_tags(run.source)}: changed since this run began; use another --out")
     return open_dataset(run)
 
 

@@ -9,24 +9,25 @@ Shape suffixes: P precisions, M members, K candidate chips, L labels.
 import importlib.metadata
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
-from service.bundle import Bundle, Label, Manifest, Member, Provenance, load, reference, seal
+from service.bundle import MANIFEST, Bundle, Label, Manifest, Member, Provenance, load, reference, seal
 from service.decision import decide, strict_majority
 from training.card import render
 from training.dataset import Dataset, input_spec, open_dataset
 from training.golden import candidates, most_decided
 from training.graph_check import graph_answers
-from training.labels import group_of_each
 from training.members import finished_member, plan_members
 from training.progress import track
 from training.results import read_scores, read_voting
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
-PACKAGES = ("torch", "timm", "lightning", "onnx", "onnxruntime", "numpy", "pillow")
+PACKAGES = ("torch", "timm", "lightning", "onnx", "numpy", "pillow")
 
 
 def export(run: Run, *, name: str, version: str) -> Bundle:
@@ -60,13 +61,13 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         provenance=_provenance(run, dataset),
     )
     (folder / "README.md").write_text(render(manifest, scores["in-sample"]), encoding="utf-8")
-    seal(folder, manifest)
+    bundle = seal(folder, manifest)
     final = run.folder / "bundle"
     shutil.rmtree(final, ignore_errors=True)
     folder.rename(final)
     size_mb = sum(file.stat().st_size for file in final.iterdir()) / 1e6
     log.info("bundle %s %s: %d members, quorum %d, %.1f MB", name, version, len(members), quorum, size_mb)
-    return load(final)
+    return replace(bundle, folder=final)
 
 
 def install(bundle: Path, target: Path) -> None:
@@ -74,13 +75,19 @@ def install(bundle: Path, target: Path) -> None:
 
     Raises:
         BundleError: the bundle is broken; the target stays as it was.
+        ValueError: the target holds something that is no bundle.
     """
     load(bundle)
-    staged = target.with_name(f"partial-{target.name}")
-    shutil.rmtree(staged, ignore_errors=True)
+    if target.exists() and any(target.iterdir()) and not (target / MANIFEST).exists():
+        raise ValueError(f"{target}: is not empty and no bundle; name the bundle's own folder")
+    staged, old = (target.with_name(f"{state}-{target.name}") for state in ("partial", "old"))
+    for leftover in (staged, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     shutil.copytree(bundle, staged)
-    shutil.rmtree(target, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
     staged.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], quorum: int) -> None:
@@ -101,10 +108,9 @@ def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], quorum: i
 
 def _labels(dataset: Dataset) -> tuple[Label, ...]:
     prevalence_L = dataset.targets_NL.mean(axis=0)
-    groups = group_of_each(dataset.labels, prevalence_L)
     return tuple(
         Label(name=name, group=group, prevalence=float(share))
-        for name, group, share in zip(dataset.labels, groups, prevalence_L, strict=True)
+        for name, group, share in zip(dataset.labels, dataset.groups, prevalence_L, strict=True)
     )
 
 
@@ -116,7 +122,10 @@ def _provenance(run: Run, dataset: Dataset) -> Provenance:
         dataset_sha256=dataset.digest,
         chips=len(dataset),
         recipe=recipe,
-        versions={package: importlib.metadata.version(package) for package in PACKAGES},
+        versions={
+            "onnxruntime": onnxruntime.__version__,  # its distribution has another name with CUDA
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
+        },
         licence=about["licence"],
         sources=tuple(about["sources"]),
     )

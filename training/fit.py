@@ -8,13 +8,16 @@ Shape suffixes: B chips of a batch, L labels.
 
 import logging
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -22,7 +25,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from training.config import MemberConfig
 from training.dataset import Dataset, open_dataset
 from training.inputs import Inputs, Rows, inputs_of
-from training.progress import bar
+from training.model import best_device, fast_bfloat16
+from training.progress import bar, console
 from training.schedule import step_at_thirds
 from training.workspace import Run, whole_file
 
@@ -45,25 +49,11 @@ def fit(run: Run) -> None:
 def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, inputs: Inputs) -> None:
     path = run.fit_path(member.architecture, fold)
     checkpoints = path.with_suffix("")
-    rows = np.flatnonzero(dataset.folds_N != fold)
     lightning.seed_everything(run.config.seed + fold, verbose=False)
+    rows = np.flatnonzero(dataset.folds_N != fold)
     task = FitTask(inputs, rows, dataset, member, run.config.seed + fold)
-    whole = member.freeze == "none"  # a head is fitted within seconds: nothing worth a checkpoint
     display = EpochDisplay(f"fit {member.architecture}, fold {fold + 1} of {run.config.folds}")
-    trainer = lightning.Trainer(
-        max_epochs=member.epochs,
-        max_steps=run.config.max_steps or -1,
-        accelerator="auto" if whole else "cpu",
-        devices=1,
-        precision="bf16-mixed" if whole else "32-true",
-        callbacks=[display, *([ModelCheckpoint(checkpoints, save_last=True)] if whole else [])],
-        enable_checkpointing=whole,
-        default_root_dir=run.folder,
-        reload_dataloaders_every_n_epochs=1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = _trainer(run, member, display, checkpoints)
     last = checkpoints / "last.ckpt"
     with warnings.catch_warnings():
         # Batches come ready made from memory: worker processes would only copy them.
@@ -73,12 +63,36 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 still asks torch's pytree the old way.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        trainer.fit(task, ckpt_path=last if last.exists() else None, weights_only=False)
+        try:
+            trainer.fit(task, ckpt_path=last if last.exists() else None, weights_only=False)
+        except SIGTERMException:
+            raise SystemExit(128 + signal.SIGTERM) from None  # Lightning would exit as if all were done
     state = {name: value.contiguous().cpu() for name, value in inputs.state(task.network).items()}
     with whole_file(path) as partial:
         save_file(state, partial)
     shutil.rmtree(checkpoints, ignore_errors=True)
     log.info("%s, fold %d: loss %.4f", member.architecture, fold, display.loss)
+
+
+def _trainer(run: Run, member: MemberConfig, display: Callback, checkpoints: Path) -> lightning.Trainer:
+    whole = member.freeze == "none"  # a head is fitted within seconds: nothing worth a checkpoint or a GPU
+    callbacks = [display]
+    if whole:
+        callbacks.append(ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False))
+    return lightning.Trainer(
+        max_epochs=member.epochs,
+        max_steps=run.config.max_steps or -1,
+        accelerator=best_device().type if whole else "cpu",
+        devices=1,
+        precision="bf16-mixed" if whole and fast_bfloat16() else "32-true",
+        callbacks=callbacks,
+        enable_checkpointing=whole,
+        default_root_dir=run.folder,
+        reload_dataloaders_every_n_epochs=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 class FitTask(lightning.LightningModule):
@@ -137,7 +151,7 @@ class EpochDisplay(Callback):
     def __init__(self, title: str) -> None:
         self.loss = float("nan")
         self._bar, self._title = bar(), title
-        self._losses: list[float] = []
+        self._losses: list[torch.Tensor] = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the bar."""
@@ -148,13 +162,15 @@ class EpochDisplay(Callback):
         """Note the loss."""
         outputs = args[2]
         assert isinstance(outputs, dict)
-        self._losses.append(float(outputs["loss"]))
+        self._losses.append(outputs["loss"].detach())  # read once an epoch: reading makes a GPU wait
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Advance."""
-        self.loss, self._losses = float(np.mean(self._losses)), []
+        self.loss, self._losses = float(torch.stack(self._losses).mean()), []
         title = f"{self._title}, loss {self.loss:.4f}"
         self._bar.update(self._task, completed=trainer.current_epoch + 1, description=title)
+        if not console.is_terminal and trainer.checkpoint_callbacks:
+            log.info("%s, epoch %d", title, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take the bar away."""

@@ -90,7 +90,7 @@ class FeatureInputs:
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
         views = cached_features(run, member, dataset)
-        self._features_VNF = torch.from_numpy(np.stack(views)).float()
+        self._features_VNF = torch.from_numpy(np.stack(views))
         self._dataset = dataset
 
     def network(self, rows: Rows) -> nn.Module:
@@ -112,8 +112,8 @@ class FeatureInputs:
     def batch(self, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return float32 features (B,F)."""
         if generator is None:
-            return self._features_VNF[0, rows]
-        return self._features_VNF[torch.randint(VIEWS, (len(rows),), generator=generator), rows]
+            return self._features_VNF[0, rows].float()
+        return self._features_VNF[torch.randint(VIEWS, (len(rows),), generator=generator), rows].float()
 
     def _head(self) -> nn.Linear:
         return nn.Linear(self._features_VNF.shape[-1], len(self._dataset.labels))

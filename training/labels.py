@@ -58,6 +58,8 @@ def read_tags(path: Path) -> Tags:
         tags_by_name: dict[str, list[str]] = {}
         for row in reader:
             name, tags = row["image_name"], row["tags"]
+            if None in row or "," in (tags or ""):
+                raise ValueError(f"{path}, line {reader.line_num}: separate tags by spaces, not by commas")
             if not name or tags is None:
                 raise ValueError(f"{path}, line {reader.line_num}: need both image_name and tags")
             if name in tags_by_name:

@@ -19,6 +19,7 @@ from service.bundle import Graph, Member, Precision, reference
 from training import graphs
 from training.config import MemberConfig
 from training.dataset import Dataset, input_spec
+from training.features import BACKBONE, check_backbone
 from training.graph_check import check_graph, torch_answers
 from training.model import ChipNet
 from training.workspace import Run, whole_file
@@ -57,9 +58,11 @@ def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Membe
     """
     folder = run.folder / "members"
     record = folder / f"{planned.name}.json"
-    if record.exists():
+    if run.is_fresh(record, [run.need_fit(planned.config.architecture, fold) for fold in planned.folds]):
         member = Member.model_validate_json(record.read_bytes())
-        if member.thresholds == planned.thresholds:
+        files = [graph.file for graph in member.graphs.values()]
+        whole = all((folder / file.path).exists() and reference(folder, file.path) == file for file in files)
+        if whole and member.thresholds == planned.thresholds:
             return member
     folder.mkdir(exist_ok=True)
     member = Member(
@@ -90,6 +93,8 @@ def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
         pretrained=frozen,
         weights=run.weights_path(config.architecture) if frozen else None,
     )
+    if frozen:
+        check_backbone(net, run.folder / "features" / config.architecture / BACKBONE)
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
     net.load_state_dict(mean, strict=not frozen)  # a frozen backbone is not in the saved state
     return net.eval()
@@ -97,7 +102,10 @@ def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
 
 def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Path) -> dict[Precision, Graph]:
     net = _network(run, planned, dataset)
-    rows_B = spread(len(dataset), run.config.check_chips)
+    # One fold's network is checked on chips it has not seen; a mean of all folds has seen every chip.
+    unseen_N = np.flatnonzero(dataset.folds_N == planned.folds[0])
+    candidates_N = unseen_N if len(planned.folds) == 1 else np.arange(len(dataset))
+    rows_B = candidates_N[spread(len(candidates_N), run.config.check_chips)]
     chips_BHWC = dataset.chips_NHWC[rows_B]
     expected = torch_answers(net, chips_BHWC)
     calibration_BHWC = dataset.chips_NHWC[spread(len(dataset), run.config.calibration_chips)]

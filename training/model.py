@@ -3,6 +3,7 @@
 Shape suffixes: B chips, H height, W width, C bands, F features, h, w feature map, L labels.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,13 @@ HEAD = "head."  # prefix of the head's weights in a saved network
 def best_device() -> torch.device:
     """Return the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_bfloat16() -> bool:
+    """Tell whether the device computes in bfloat16; one that emulates it is faster in float32."""
+    if best_device().type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class ChipNet(nn.Module):
@@ -96,6 +104,14 @@ def _names_in(weights: Path) -> set[str]:
             return set(file.keys())
     except SafetensorError as error:
         raise ValueError(f"{weights}: not a whole safetensors file ({error}); fetch it again") from error
+
+
+def fingerprint(net: ChipNet) -> str:
+    """Return the sha256 over the backbone's weights and statistics."""
+    sha256 = hashlib.sha256()
+    for name, value in net.backbone.state_dict().items():
+        sha256.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def start_at_prevalence(head: nn.Linear, targets_NL: npt.NDArray[np.bool_]) -> None:

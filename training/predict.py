@@ -22,8 +22,10 @@ BATCH = 64
 
 
 def predict(run: Run) -> None:
-    """Write the out-of-fold probabilities, unless they are there."""
-    if (run.folder / OUT_OF_FOLD).exists():
+    """Write the out-of-fold probabilities, unless those of these fits are there."""
+    folds = range(run.config.folds)
+    fits = [run.need_fit(member.architecture, fold) for member in run.config.members for fold in folds]
+    if run.is_fresh(run.folder / OUT_OF_FOLD, fits):
         return
     dataset = open_dataset(run)
     device = best_device()

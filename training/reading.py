@@ -9,7 +9,7 @@ Shape suffixes: N chips, H height, W width, C bands, L labels.
 import csv
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ TAGS_FILES = ("labels.csv", "tags.csv", "train_v2.csv", "train_classes.csv")
 CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 SHOWN_BAD_ROWS = 10
+SLICE = 256
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     with whole_file(path) as partial, ThreadPoolExecutor() as pool:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
         pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        decoded = pool.map(lambda file: _decode(file, spec), paths.values())
+        decoded = _decode_all(list(paths.values()), spec, pool)
         for name, (digest, chip) in zip(paths, track(decoded, "decode chips", len(paths)), strict=True):
             if isinstance(chip, str):
                 bad[name] = chip
@@ -89,12 +90,21 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
     """Return each name's file, and the reason for each name without one."""
     folders = [source.chips] if source.chips else [source.data / name for name in CHIP_FOLDERS]
     for folder in folders:
-        files = {file.stem: file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES}
+        images = [file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES]
+        files = {name: file for file in images for name in (file.name, file.stem)}
         paths = {name: files[name] for name in names if name in files}
         if paths:
             return paths, {name: f"no chip in {folder}" for name in names if name not in files}
     tried = ", ".join(str(folder) for folder in folders)
     raise ValueError(f"no chip of the tags file is in {tried}; name the chips' folder with --chips")
+
+
+def _decode_all(
+    files: list[Path], spec: InputSpec, pool: ThreadPoolExecutor
+) -> Iterator[tuple[bytes, npt.NDArray[np.uint8] | str]]:
+    """Decode in slices, so that fast decoders never run far ahead of a slow disk."""
+    for start in range(0, len(files), SLICE):
+        yield from pool.map(lambda file: _decode(file, spec), files[start : start + SLICE])
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[np.uint8] | str]:

@@ -4,11 +4,12 @@ Shape suffixes: A architectures, N chips, L labels.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
 
-from service.bundle import Scores
+from service.bundle import Fitting, Scores
 from training.voting import OutOfFold, Voting
 from training.workspace import Run, whole_file, write_json
 
@@ -38,7 +39,7 @@ def read_voting(run: Run) -> Voting:
     return Voting(np.array(facts["thresholds_AL"], np.float32), facts["quorum"])
 
 
-def write_scores(run: Run, scores: dict[str, Scores]) -> None:
+def write_scores(run: Run, scores: Mapping[Fitting, Scores]) -> None:
     """Keep the result of `evaluate`, by how it was fitted."""
     write_json(run.folder / EVALUATION, {fitting: value.model_dump() for fitting, value in scores.items()})
 

@@ -16,9 +16,9 @@ import numpy as np
 from service.bundle import Bundle, Precision, Scores
 from service.decision import decide
 from training.graph_check import graph_answers
-from training.labels import Tags, multi_hot
+from training.labels import Tags, multi_hot, read_tags
 from training.progress import track
-from training.reading import read_chips
+from training.reading import find_tags, read_chips
 from training.scores import measure, table
 from training.workspace import Source, whole_file
 
@@ -41,11 +41,11 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         ValueError: a chip is missing or unreadable, or a tag is no label of the bundle.
     """
     manifest = bundle.manifest
+    unknown = sorted(set(read_tags(find_tags(source)).labels) - set(bundle.label_names))
+    if unknown:
+        raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
     with tempfile.TemporaryDirectory() as scratch:
         chips = read_chips(source, manifest.input, Path(scratch))
-        unknown = sorted(set(chips.tags.labels) - set(bundle.label_names))
-        if unknown:
-            raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
         answers = [
             graph_answers(bundle.graph_path(member, precision), chips.chips_NHWC)[0]
             for member in track(manifest.members, "run members", len(manifest.members))
@@ -57,6 +57,7 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         probs_MNL.mean(axis=0),
         multi_hot(chips.tags.rows(), bundle.label_names),
         bundle.label_names,
+        [label.group for label in manifest.labels],
         fitting="in-sample" if chips.digest == manifest.provenance.dataset_sha256 else "held-out",
     )
     log.info("%s", table(scores))

@@ -7,14 +7,12 @@ Shape suffixes: N chips, L labels.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from service.bundle import LabelScore, Scores
-from training.labels import group_of_each
+from service.bundle import Fitting, LabelScore, Scores
 from training.thresholds import sample_fbeta
 
 
@@ -23,8 +21,9 @@ def measure(
     probs_NL: npt.NDArray[np.float32],
     targets_NL: npt.NDArray[np.bool_],
     labels: Sequence[str],
+    groups: Sequence[str],
     *,
-    fitting: Literal["cross-fitted", "in-sample", "held-out"],
+    fitting: Fitting,
 ) -> Scores:
     """Score label sets (F2, precision, recall) and probabilities (average precision).
 
@@ -33,6 +32,7 @@ def measure(
         probs_NL: the probability shown for each label.
         targets_NL: the truth.
         labels: the columns' names.
+        groups: the columns' report groups.
         fitting: how the scored decision relates to these chips.
 
     Raises:
@@ -56,7 +56,7 @@ def measure(
         )
         for column, label in enumerate(labels)
     )
-    group_L = np.array(group_of_each(labels, targets_NL.mean(axis=0)))
+    group_L = np.array(groups)
     seen_L = positives_L > 0
     return Scores(
         fitting=fitting,
@@ -86,9 +86,9 @@ def table(scores: Scores) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for row in scores.labels:
-        precision = "–" if row.average_precision is None else f"{row.average_precision:.3f}"
+        average = "–" if row.average_precision is None else f"{row.average_precision:.3f}"
         lines.append(
             f"| {row.label} | {row.positives} | {row.precision:.3f} | {row.recall:.3f} "
-            f"| {row.f2:.3f} | {precision} |"
+            f"| {row.f2:.3f} | {average} |"
         )
     return "\n".join(lines)

@@ -15,8 +15,7 @@ looking at what is there.
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, renamed to `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last because numpy and safetensors look at it.
-    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
+    partial = path.with_name(f"partial-{path.name}")
     try:
         yield partial
         partial.replace(path)
@@ -78,16 +77,21 @@ class Run:
     def start(cls, folder: Path, config: RunConfig, source: Source) -> "Run":
         """Create the run's folder, or take up the one that is there.
 
+        Until the chips have been read, settings and data may still change.
+
         Raises:
             ValueError: the folder holds a run of another configuration or other data.
         """
         run = cls(folder=folder, config=config, source=source)
         path = folder / "run.json"
-        if path.exists():
-            if cls.open(folder) != run:
-                raise ValueError(f"{path}: holds a run with other settings or data; use another --out")
+        wanted = _RUN_FILE.dump_python(_RunFile(config=config, source=source), mode="json")
+        if (folder / "dataset.json").exists():
+            found = _RUN_FILE.dump_python(_RUN_FILE.validate_json(path.read_bytes()), mode="json")
+            other = [key for part in wanted for key in wanted[part] if found[part][key] != wanted[part][key]]
+            if other:
+                raise ValueError(f"{path}: holds a run with another {', '.join(other)}; use another --out")
         else:
-            write_json(path, _RUN_FILE.dump_python(_RunFile(config=config, source=source), mode="json"))
+            write_json(path, wanted)
         return run
 
     @classmethod
@@ -111,8 +115,12 @@ class Run:
         """
         path = self.folder / name
         if not path.exists():
-            raise ValueError(f"{path}: not there; run `chipvote-train {stage} {self.folder}` first")
+            raise ValueError(f"{path}: not there; run `chipvote-train {stage}` on this folder first")
         return path
+
+    def is_fresh(self, path: Path, inputs: Iterable[Path]) -> bool:
+        """Tell whether a result is there and no older than what it was made from."""
+        return path.exists() and all(path.stat().st_mtime >= file.stat().st_mtime for file in inputs)
 
     def fit_path(self, architecture: str, fold: int) -> Path:
         """Return where one fold's weights of one architecture lie."""
