@@ -50,7 +50,7 @@ def main() -> None:
     expected = offline_labels(bundle, data)
     files = [data / "chips" / f"{name}.jpg" for name in expected]
     chipvote = Path(sys.executable).with_name("chipvote")
-    command = [str(chipvote), "serve", "--bundle", str(bundle), "--port", "0"]
+    command = [str(chipvote), "serve", "--bundle", str(bundle), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as server:
         assert server.stderr
         address = next(

@@ -28,8 +28,9 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         "## Quality",
         table(manifest.scores),
         "Cross-fitted: no network was trained on a chip it scores here, and no threshold was tuned on it. "
-        "One network per architecture scores each chip, the one of the fold that held it out; "
-        f"thresholds tuned on the very chips they decide would show sample F2 {in_sample.sample_f2:.4f}.",
+        "One network per architecture scores each chip, in PyTorch, the one of the fold that held it out; "
+        "the graphs are checked against PyTorch below. "
+        f"Thresholds tuned on the very chips they decide would show sample F2 {in_sample.sample_f2:.4f}.",
         "## Members",
         f"Each graph was compared with PyTorch on {checked} training chips before it was written.",
         "\n".join(

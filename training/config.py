@@ -52,6 +52,16 @@ class RunConfig:
     about: About = About()
     max_steps: int | None = None  # optimizer steps per fit, to try a path out; None: all epochs
 
+    def __post_init__(self) -> None:
+        """Refuse a size that resizing by a factor would miss by rounding."""
+        for member in self.members:
+            for side_px in (self.height_px, self.width_px):
+                if int(side_px * (member.size_px / side_px)) != member.size_px:
+                    raise ValueError(
+                        f"{member.architecture}: {side_px} px cannot be resized to exactly "
+                        f"{member.size_px} px; choose a neighbouring size_px"
+                    )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers."""
         return asdict(self)

@@ -6,11 +6,15 @@ votes right. No data-set pixels in them.
 Shape suffixes: K candidates, G golden chips, M members, L labels, H height, W width, C bands.
 """
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from service.bundle import InputSpec
+
+log = logging.getLogger(__name__)
 
 CANDIDATES = 48
 CHIPS = 4
@@ -55,6 +59,7 @@ def most_decided(
     set_PKL = deciding_PKL >= 0
     same_K = (set_PKL == set_PKL[0]).all(axis=(0, 2))
     distance_K = np.where(same_K, np.abs(deciding_PKL).min(axis=(0, 2)), -1)
+    log.info("golden chips: every decision at least %.3f from tipping", np.sort(distance_K)[-CHIPS:].min())
     if not same_K.any():
         raise ValueError("no generated chip gets the same labels at every precision; calibrate on more chips")
     return np.argsort(-distance_K)[: min(CHIPS, same_K.sum())]
