@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_preparing_again_decodes_nothing(prepared: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()}
     assert isinstance(prepare(prepared), Dataset)
     assert {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()} == before
+
+
+def test_tags_that_changed_since_are_noticed(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 12)
+    run = Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data))
+    prepare(run)
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(data / "labels.csv", (later_s, later_s))
+    with pytest.raises(ValueError, match=r"labels.csv: changed since this run began; use another --out"):
+        prepare(run)
+
+
+def test_missing_weights_are_noticed_before_chips_are_decoded(tiny_source: Source, tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", tiny.CONFIG, replace(tiny_source, weights=tmp_path))
+    with pytest.raises(ValueError, match=r"test_resnet.safetensors: not there"):
+        prepare(run)
+    assert not (run.folder / "chips.npy").exists()
 
 
 def test_bad_rows_leave_no_dataset_and_skipping_them_does(

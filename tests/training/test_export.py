@@ -15,7 +15,7 @@ from service.ensemble import Ensemble
 from service.errors import BundleError
 from tests.training import tiny
 from training.dataset import Dataset
-from training.export import PACKAGES, export, install
+from training.export import export, install
 from training.results import read_scores, read_voting
 from training.workspace import Run
 
@@ -67,7 +67,9 @@ def test_the_provenance_is_enough_to_make_it_again(
         key: list(value) if isinstance(value, tuple) else value for key, value in provenance.recipe.items()
     }
     assert found == {key: list(value) if isinstance(value, tuple) else value for key, value in recipe.items()}
-    assert provenance.versions == {name: importlib.metadata.version(name) for name in PACKAGES}
+    assert {"torch", "timm", "onnx", "onnxruntime", "numpy"} <= provenance.versions.keys()
+    for name, version in provenance.versions.items():
+        assert version == importlib.metadata.version(name)
     assert (provenance.licence, provenance.sources) == ("CC0-1.0", ("Chips: drawn for the test.",))
 
 
@@ -124,7 +126,7 @@ def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
 
 def test_installing_verifies_and_replaces(tiny_bundle: Bundle, tmp_path: Path) -> None:
     target = tmp_path / "models" / "tiny"
-    target.mkdir(parents=True)
+    shutil.copytree(tiny_bundle.folder, target)
     (target / "old.onnx").touch()
     install(tiny_bundle.folder, target)
     assert contract.load(target).manifest == tiny_bundle.manifest
@@ -137,3 +139,17 @@ def test_installing_verifies_and_replaces(tiny_bundle: Bundle, tmp_path: Path) -
     with pytest.raises(BundleError, match=r"test_resnet.int8.onnx"):
         install(broken, target)
     assert contract.load(target).manifest == tiny_bundle.manifest
+
+
+def test_installing_makes_a_folder_but_never_replaces_another_kind(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").touch()
+    with pytest.raises(ValueError, match="is not empty and no bundle"):
+        install(tiny_bundle.folder, tmp_path / "photos")
+    assert (tmp_path / "photos" / "me.jpg").exists()
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new"):
+        install(tiny_bundle.folder, tmp_path / name)
+        assert contract.load(tmp_path / name).manifest == tiny_bundle.manifest

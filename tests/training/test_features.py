@@ -1,5 +1,8 @@
 """Shape suffixes: N chips, F features."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -33,17 +36,27 @@ def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_da
         assert all((features_NF != other_NF).any() for other_NF in views[:index])
 
 
+def test_features_of_two_backbones_are_never_mixed(prepared: Run, tmp_path: Path) -> None:
+    dataset = open_dataset(prepared)
+    cached_features(prepared, tiny.FROZEN, dataset)
+    (prepared.folder / "features" / tiny.FROZEN.architecture / "view5.npy").unlink()
+    other = tiny.write_weights(tmp_path / "other", seed=1)
+    changed = replace(prepared, source=replace(prepared.source, weights=other))
+    with pytest.raises(ValueError, match="test_resnet's ImageNet weights have changed"):
+        cached_features(changed, tiny.FROZEN, dataset)
+
+
 def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "training")
     dataset = open_dataset(prepared)
     first = cached_features(prepared, tiny.FROZEN, dataset)
     folder = prepared.folder / "features" / tiny.FROZEN.architecture
-    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert kept.keys() == {f"view{index}.npy" for index in range(VIEWS)}
     expected_NF = np.array(first[3])
     (folder / "view3.npy").unlink()
     again = cached_features(prepared, tiny.FROZEN, dataset)
     assert "features of 1 views" in caplog.text
     np.testing.assert_array_equal(again[3], expected_NF)
-    for path in folder.iterdir():
+    for path in folder.glob("*.npy"):
         assert (path.stat().st_mtime_ns == kept[path.name]) == (path.name != "view3.npy")

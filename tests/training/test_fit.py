@@ -195,8 +195,11 @@ def test_a_fit_that_only_lacks_its_file_is_not_trained_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
 def test_a_killed_fit_goes_on_and_ends_as_if_nothing_had_happened(
-    undisturbed: Run, tiny_source: Source, tmp_path: Path
+    undisturbed: Run, tiny_source: Source, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     run = start(tmp_path, tiny_source)
     script = (
@@ -210,8 +213,8 @@ def test_a_killed_fit_goes_on_and_ends_as_if_nothing_had_happened(
         assert process.poll() is None, "the fit ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    os.kill(process.pid, sent)
+    assert process.wait() == code
     fit(run)
     assert_same(weights(run), weights(undisturbed))
     assert sorted(path.name for path in run.folder.glob("fits/*/*")) == [

@@ -32,6 +32,8 @@ def test_a_byte_order_mark_other_columns_and_quotes_are_fine(tmp_path: Path) -> 
         ("image_name,tags\na,b\n,c\n", "line 3: need both image_name and tags"),
         ("image_name,tags\na,b\nc\n", "line 3: need both image_name and tags"),
         ("image_name,tags\na,b\nc,b\na,c\n", "line 4: 'a' is there twice; keep one row"),
+        ("image_name,tags\na,b,c\n", "line 2: separate tags by spaces, not by commas"),
+        ('image_name,tags\na,b\nc,"b,d"\n', "line 3: separate tags by spaces, not by commas"),
         ("image_name,tags\n", "no row has a tag"),
         ("image_name,tags\na,\nb, \n", "no row has a tag"),
     ],

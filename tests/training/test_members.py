@@ -1,5 +1,6 @@
 """Shape suffixes: A architectures, L labels."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def test_a_finished_member_is_taken_as_it_is_until_its_thresholds_change(
     changed, _ = plan_members(run, thresholds_AL + np.float32(0.01))
     assert finished_member(run, changed, tiny_dataset).thresholds == changed.thresholds
     assert quick_export == ["test_resnet"] * 2
+
+
+def test_a_finished_member_is_made_again_when_a_graph_or_a_fit_is_another(
+    evaluated: Run, tmp_path: Path, tiny_dataset: Dataset, quick_export: list[str]
+) -> None:
+    run = tiny.copy_of(evaluated, tmp_path / "run")
+    first, _ = plan_members(run, read_voting(run).thresholds_AL)
+    member = finished_member(run, first, tiny_dataset)
+    graph = run.folder / "members" / "test_resnet.float16.onnx"
+    graph.write_bytes(b"cut short")
+    assert finished_member(run, first, tiny_dataset) == member
+    graph.unlink()
+    assert finished_member(run, first, tiny_dataset) == member
+    later_s = graph.stat().st_mtime + 10
+    os.utime(run.fit_path("test_resnet", 1), (later_s, later_s))
+    finished_member(run, first, tiny_dataset)
+    assert quick_export == ["test_resnet"] * 4
 
 
 def test_a_graph_that_fails_its_check_leaves_no_file(

@@ -1,5 +1,6 @@
 """Shape suffixes: N chips, L labels."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,17 @@ def test_predictions_that_are_there_stay(evaluated: Run) -> None:
     before = path.stat().st_mtime_ns
     predict(evaluated)
     assert path.stat().st_mtime_ns == before
+
+
+def test_predictions_older_than_a_fit_are_made_again(evaluated: Run, tmp_path: Path) -> None:
+    run = tiny.copy_of(evaluated, tmp_path / "run")
+    path = run.folder / "out_of_fold.npz"
+    expected = read_predictions(run).probs_ANL
+    np.savez(path, probs_ANL=expected * 0, targets_NL=expected[0] > 1, folds_N=np.zeros(1))
+    later_s = path.stat().st_mtime + 10
+    os.utime(run.fit_path(tiny.FROZEN.architecture, 1), (later_s, later_s))
+    predict(run)
+    np.testing.assert_array_equal(read_predictions(run).probs_ANL, expected)
 
 
 def test_a_missing_fit_names_the_stage(evaluated: Run, tmp_path: Path) -> None:

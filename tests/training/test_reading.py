@@ -52,6 +52,12 @@ def test_unusual_names_can_be_given(tmp_path: Path) -> None:
         find_chips(replace(source, chips=None), ["chip_1"])
 
 
+def test_names_may_carry_their_extension(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 3)
+    tiny.write_tags(data / "labels.csv", {"chip_1.png": ["red"], "chip_2": ["red"]})
+    assert read(data, tmp_path).tags.names == ["chip_1.png", "chip_2"]
+
+
 def test_a_folder_without_tags_or_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found no CSV; name the tags file with --tags"):
         find_tags(Source(data=tmp_path))

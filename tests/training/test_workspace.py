@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +37,32 @@ def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
     assert Run.open(tmp_path / "run") == run
     assert Run.start(tmp_path / "run", tiny.CONFIG, SOURCE) == run
     write_json(tmp_path / "run" / "dataset.json", {})  # the chips have been read
-    changes = [(replace(tiny.CONFIG, seed=1), SOURCE), (tiny.CONFIG, replace(SOURCE, skip_bad=False))]
-    for config, source in changes:
-        with pytest.raises(ValueError, match=r"holds a run with .*; use another --out"):
+    changes = [
+        ("seed", replace(tiny.CONFIG, seed=1), SOURCE),
+        ("skip_bad", tiny.CONFIG, replace(SOURCE, skip_bad=False)),
+    ]
+    for key, config, source in changes:
+        with pytest.raises(ValueError, match=rf"holds a run with another {key}; use another --out"):
             Run.start(tmp_path / "run", config, source)
+
+
+def test_settings_may_change_until_the_chips_have_been_read(tmp_path: Path) -> None:
+    Run.start(tmp_path / "run", tiny.CONFIG, replace(SOURCE, skip_bad=False))
+    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    assert Run.open(tmp_path / "run") == run
+
+
+def test_a_result_is_fresh_while_nothing_it_was_made_from_is_newer(tmp_path: Path) -> None:
+    run = Run(folder=tmp_path, config=tiny.CONFIG, source=SOURCE)
+    result, first, second = (tmp_path / name for name in ("result", "first", "second"))
+    first.touch()
+    second.touch()
+    assert not run.is_fresh(result, [first, second])
+    result.touch()
+    assert run.is_fresh(result, [first, second])
+    later_s = result.stat().st_mtime + 1
+    os.utime(second, (later_s, later_s))
+    assert not run.is_fresh(result, [first, second])
 
 
 def test_a_folder_without_a_run_says_how_to_start_one(tmp_path: Path) -> None:

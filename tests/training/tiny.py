@@ -102,11 +102,11 @@ def write_data(
     return folder
 
 
-def write_weights(folder: Path) -> Path:
+def write_weights(folder: Path, seed: int = 0) -> Path:
     """Save a random network of each tiny architecture under the names that `--weights` wants."""
     folder.mkdir()
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         for member in CONFIG.members:
             network = timm.create_model(member.architecture)
             save_file(network.state_dict(), folder / f"{member.architecture}.safetensors")
@@ -153,8 +153,7 @@ def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
     return net.eval()
 
 
-def copy_of(run: Run, folder: Path, config: RunConfig | None = None) -> Run:
-    """Copy a run to change it, under another configuration if one is given."""
+def copy_of(run: Run, folder: Path) -> Run:
+    """Copy a run to change it."""
     shutil.copytree(run.folder, folder)
-    (folder / "run.json").unlink()
-    return Run.start(folder, config or run.config, run.source)
+    return replace(run, folder=folder)
