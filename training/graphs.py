@@ -32,6 +32,7 @@ from training.model import ChipNet, ExportNet
 
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"
 OPSET = 20
+FLOAT_CONVOLUTIONS = 5
 
 
 def write_float32(net: ChipNet, spec: InputSpec, path: Path) -> None:
@@ -64,16 +65,17 @@ def write_float16(float32: Path, path: Path) -> None:
 def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[np.uint8]) -> None:
     """Quantise a float32 graph's convolutions: QDQ, weights per channel, ranges from real chips.
 
-    The first convolution stays float32: its channels differ in range by a factor of a hundred,
-    which batch norms further down undo, and one scale for all of them costs DenseNet121 most of
-    its answer. Sums and concatenations stay float32 for the same reason. So does all from the
-    evidence on: the evidence still adds up to the logit.
+    The first convolutions stay float32: their channels differ in range by a factor of a hundred,
+    which batch norms further down undo. Quantising the very first costs DenseNet121 most of its
+    answer, leaving five alone halves the decisions that Inception v3 changes, for a tenth of the
+    time. Sums and concatenations stay float32 for the same reason. So does all from the evidence
+    on: the evidence still adds up to the logit.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folded = Path(scratch) / "folded.onnx"
         quant_pre_process(float32, folded, skip_symbolic_shape=True)
         nodes = list(onnx.load(folded).graph.node)
-        first = next(node.name for node in nodes if node.op_type == "Conv")
+        convolutions = [node.name for node in nodes if node.op_type == "Conv"]
         evidence = next(index for index, node in enumerate(nodes) if EVIDENCE in node.output)
         quantize_static(
             folded,
@@ -81,7 +83,10 @@ def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[np.uint8
             _Chips(calibration_BHWC),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=[first, *(node.name for node in nodes[evidence:])],
+            nodes_to_exclude=[
+                *convolutions[:FLOAT_CONVOLUTIONS],
+                *(node.name for node in nodes[evidence:]),
+            ],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
