@@ -35,25 +35,12 @@ def planet() -> RunConfig:
 
 def heads() -> RunConfig:
     """Freeze the ImageNet backbones and fit heads only: a useful ensemble in minutes on a laptop."""
+    base = planet()
     members = tuple(
-        MemberConfig(
-            architecture=architecture,
-            size_px=size_px,
-            freeze="backbone",
-            epochs=60,
-            batch_size=64,
-            learning_rate=5e-3,
-            weight_decay=1e-4,
-        )
-        for architecture, size_px in _SIZES_PX.items()
+        replace(member, freeze="backbone", epochs=60, learning_rate=5e-3, weight_decay=1e-4)
+        for member in base.members
     )
-    return RunConfig(
-        recipe="heads",
-        members=members,
-        folds=5,
-        fold_members="averaged",
-        precisions=("float32", "float16", "int8"),
-    )
+    return replace(base, recipe="heads", members=members, fold_members="averaged")
 
 
 def uc_merced() -> RunConfig:
