@@ -1,19 +1,16 @@
 """Fixtures for both halves: where real data lies, a sealed bundle, a running server."""
 
 import os
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
-from service.app import create_app
 from service.bundle import Bundle
 from service.settings import Settings
 from tests.fakes import make_bundle
+from tests.serving import serving
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +37,5 @@ def settings(colours: Bundle) -> Settings:
 @pytest.fixture(scope="session")
 def client(settings: Settings) -> Iterator[httpx.Client]:
     """A client of one real server that all tests share."""
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as connected:
+    with serving(settings) as connected:
         yield connected
-    server.should_exit = True
-    thread.join()

@@ -6,8 +6,6 @@ ONNX Runtime and the decision rule; the service must give the same for the same 
 Shape suffixes: M members, N chips, L labels, H height, W width, C bands.
 """
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,16 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
-import uvicorn
 
 pytest.importorskip("torch", reason="the bundle is trained here, which needs PyTorch")
 
-from service.app import create_app
 from service.bundle import Bundle, Precision
 from service.chips import decode_chip
 from service.decision import decide
 from service.ensemble import Ensemble
 from service.offline import predict_files
 from service.settings import Settings
+from tests.serving import serving
 from tests.training import tiny
 from training.graph_check import graph_answers
 
@@ -66,17 +63,8 @@ def settings(bundle: Bundle) -> Settings:
 @pytest.fixture(scope="module")
 def http(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a real server with the trained bundle."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
+    with serving(settings) as connected:
         yield connected
-    server.should_exit = True
-    thread.join()
 
 
 def assert_same(
