@@ -15,158 +15,56 @@ Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 
 import hashlib
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from service.errors import BundleError
+from service.manifest import (
+    ExportCheck,
+    FileRef,
+    Fitting,
+    Graph,
+    InputSpec,
+    Label,
+    LabelScore,
+    Manifest,
+    Member,
+    Precision,
+    Provenance,
+    Scores,
+)
+
+__all__ = [
+    "MANIFEST",
+    "Bundle",
+    "ExportCheck",
+    "FileRef",
+    "Fitting",
+    "Golden",
+    "Graph",
+    "InputSpec",
+    "Label",
+    "LabelScore",
+    "Manifest",
+    "Member",
+    "Precision",
+    "Provenance",
+    "Scores",
+    "load",
+    "reference",
+    "seal",
+]  # fmt: skip
 
 MANIFEST = "bundle.json"
-
-Precision = Literal["float32", "float16", "int8"]
-Fitting = Literal["cross-fitted", "in-sample", "held-out"]
-Unit = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Part(BaseModel):
-    """Base of every part of the manifest: immutable, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FileRef(Part):
-    """A file of the bundle, by its path inside the folder and its content."""
-
-    path: str
-    sha256: Sha256
-    size_bytes: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _stay_inside(self) -> Self:
-        path = PurePosixPath(self.path)
-        if path.is_absolute() or ".." in path.parts or "\\" in self.path or not path.parts:
-            raise ValueError(f"path {self.path!r} leaves the bundle's folder; use a plain file name")
-        return self
-
-
-class ExportCheck(Part):
-    """How far a graph's answers are from PyTorch's on real chips, measured before writing."""
-
-    chips: int = Field(gt=0)
-    max_probability_difference: float = Field(ge=0)
-    sample_f2_change: float  # graph minus PyTorch, same thresholds
-
-
-class Graph(Part):
-    """One member at one precision."""
-
-    file: FileRef
-    check: ExportCheck
-
-
-class Member(Part):
-    """One network with its own thresholds (one per label, in label order)."""
-
-    name: str = Field(min_length=1)
-    architecture: str
-    thresholds: tuple[Unit, ...]
-    graphs: dict[Precision, Graph] = Field(min_length=1)
-
-
-class Label(Part):
-    """One label: its report group and its share of the training chips."""
-
-    name: str = Field(min_length=1)
-    group: str
-    prevalence: Unit
-
-
-class InputSpec(Part):
-    """What a graph's input `chips` takes: uint8 (B, height, width, bands)."""
-
-    bands: tuple[str, ...] = Field(min_length=1)
-    dtype: Literal["uint8"] = "uint8"
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
-
-
-class LabelScore(Part):
-    """How well one label is found; None where no chip has it."""
-
-    label: str
-    positives: int
-    precision: Unit
-    recall: Unit
-    f2: Unit
-    average_precision: Unit | None
-
-
-class Scores(Part):
-    """Quality on labelled chips, and whether the thresholds had seen those labels."""
-
-    fitting: Fitting
-    chips: int = Field(gt=0)
-    sample_f2: Unit
-    macro_f2: Unit
-    mean_average_precision: Unit
-    group_f2: dict[str, Unit]
-    labels: tuple[LabelScore, ...]
-
-
-class Provenance(Part):
-    """Where the bundle comes from, enough to make it again."""
-
-    dataset: str
-    dataset_sha256: Sha256
-    chips: int = Field(gt=0)
-    recipe: dict[str, Any]
-    versions: dict[str, str]
-    licence: str
-    sources: tuple[str, ...] = ()  # data and initial weights, with their terms
-
-
-class Manifest(Part):
-    """The whole of `bundle.json`."""
-
-    schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    version: str = Field(min_length=1)
-    description: str
-    input: InputSpec
-    labels: tuple[Label, ...] = Field(min_length=1)
-    members: tuple[Member, ...] = Field(min_length=1)
-    quorum: int = Field(ge=1)
-    golden: FileRef
-    scores: Scores
-    provenance: Provenance
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        names = [label.name for label in self.labels]
-        if len(set(names)) < len(names):
-            raise ValueError(f"labels repeat a name: {names}")
-        if len({member.name for member in self.members}) < len(self.members):
-            raise ValueError("members repeat a name")
-        for member in self.members:
-            count = len(member.thresholds)
-            if count != len(names):
-                raise ValueError(f"member {member.name!r} has {count} thresholds for {len(names)} labels")
-        if self.quorum > len(self.members):
-            raise ValueError(f"quorum {self.quorum} is more than {len(self.members)} members")
-        if not self.precisions:
-            raise ValueError("no precision is there for every member")
-        return self
-
-    @property
-    def precisions(self) -> frozenset[Precision]:
-        """The precisions that every member has a graph for."""
-        return frozenset.intersection(*(frozenset(m.graphs) for m in self.members))
+SEAL = "seal"  # key of the manifest's own sha256, which is no part of its content
 
 
 class Golden:
@@ -226,18 +124,12 @@ def load(folder: Path) -> Bundle:
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BundleError(
-            f"{path}: cannot be read ({error.strerror}); give a folder that `chipvote-train export` wrote"
+            f"{path}: cannot be read ({error}); --bundle or CHIPVOTE_BUNDLE must name a folder that "
+            "`chipvote-train export` wrote"
         ) from error
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "manifest"
-        raise BundleError(
-            f"{path}: {where}: {first['msg']}; restore the file or export the bundle again"
-        ) from error
+    manifest = _parse(path, text)
     bundle = Bundle(folder, manifest)
     graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
     for ref in (*graphs, manifest.golden):
@@ -252,7 +144,9 @@ def seal(folder: Path, manifest: Manifest) -> Bundle:
     Raises:
         BundleError: a file does not match the manifest.
     """
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    facts = manifest.model_dump(mode="json")
+    sealed = {**facts, SEAL: _seal_of(facts)}
+    text = json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return load(folder)
 
@@ -265,8 +159,41 @@ def reference(folder: Path, path: str) -> FileRef:
     return FileRef(path=path, sha256=digest, size_bytes=file.stat().st_size)
 
 
+def _seal_of(facts: dict[str, Any]) -> str:
+    """Return the sha256 over the manifest's content, however it is laid out."""
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _parse(path: Path, text: bytes) -> Manifest:
+    try:
+        facts = json.loads(text)
+        found = facts.pop(SEAL, None) if isinstance(facts, dict) else None
+        manifest = Manifest.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "manifest"
+        raise BundleError(
+            f"{path}: {where}: {first['msg']}; restore the file or export the bundle again"
+        ) from error
+    except ValueError as error:
+        raise BundleError(f"{path}: no JSON ({error}); restore it or export the bundle again") from error
+    if found != _seal_of(facts):
+        raise BundleError(
+            f"{path}: was altered since it was sealed; restore the file or export the bundle again"
+        )
+    return manifest
+
+
 def _verify(folder: Path, ref: FileRef) -> None:
     path = folder / ref.path
+    try:
+        _compare(folder, path, ref)
+    except (OSError, ValueError, RuntimeError) as error:  # a link to itself, a name no file can have
+        raise BundleError(f"{path}: cannot be read ({error}); export the bundle again") from error
+
+
+def _compare(folder: Path, path: Path, ref: FileRef) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BundleError(f"{path}: a link leads out of the bundle's folder; copy the file inside")
     if not path.is_file():
@@ -284,7 +211,7 @@ def _read_golden(folder: Path, manifest: Manifest) -> Golden:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{path}: not a readable npz ({error}); export the bundle again") from error
     count = len(arrays["chips"]) if "chips" in arrays else 0
     labels, spec = len(manifest.labels), manifest.input

@@ -28,6 +28,10 @@ from service.errors import (
 
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
+MIN_TILE_PX = 16  # the TIFF standard's own limit
+# Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two), PackBits,
+# LZMA, ZSTD. A picture format inside a TIFF brings dimensions of its own, which nothing checks.
+_BOUNDED_COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
 ACCEPTED = (
     "accepted are JPEG and PNG (RGB) and TIFF (uint8 RGB or uint16 Planet blue, green, red, near infrared)"
 )
@@ -113,6 +117,7 @@ def _read_tiff(data: bytes) -> npt.NDArray[np.uint8]:
             bands, dtype, layers = page.samplesperpixel, str(page.dtype), page.imagedepth
             if layers != 1 or (bands, dtype) not in ((3, "uint8"), (4, "uint8"), (4, "uint16")):
                 raise WrongBands(f"the TIFF has {layers} layer(s) of {bands} band(s) of {dtype}; {ACCEPTED}")
+            _check_segments(page)
             pixels = page.asarray()
     except ChipError:
         raise
@@ -123,6 +128,24 @@ def _read_tiff(data: bytes) -> npt.NDArray[np.uint8]:
     if dtype == "uint8":
         return np.ascontiguousarray(pixels[..., :3])
     return np.stack([_GREY_OF_RAW[b][pixels[..., PLANET_BANDS.index(b)]] for b in RGB], axis=-1)
+
+
+def _check_segments(page: tifffile.TiffPage) -> None:
+    """Refuse, before decoding, what could unpack to far more than the image's own pixels."""
+    if page.compression not in _BOUNDED_COMPRESSIONS:
+        raise NotAnImage(
+            f"the TIFF is compressed with {tifffile.COMPRESSION(page.compression).name}; accepted are none, "
+            "LZW, deflate, PackBits, LZMA and ZSTD, or JPEG and PNG as files of their own"
+        )
+    if page.is_tiled:
+        sides_px = (page.tilewidth, page.tilelength)
+        if min(sides_px) < MIN_TILE_PX or max(sides_px) > MAX_SIDE_PX:
+            raise CorruptChip(
+                f"the TIFF's tiles are {sides_px[0]}×{sides_px[1]} px; sides of {MIN_TILE_PX} to "
+                f"{MAX_SIDE_PX} px are accepted"
+            )
+    if page.photometric not in ((2,) if page.dtype == "uint8" else (1, 2)):
+        raise WrongBands(f"the TIFF's colours are {tifffile.PHOTOMETRIC(page.photometric).name}; {ACCEPTED}")
 
 
 def _check_size(width_px: int, height_px: int) -> None:

@@ -23,19 +23,26 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bundle: Path = Field(Path("models/uc-merced"), description="folder of the bundle to serve")
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every interface")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for every interface"
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 to 65535; 0 takes a free one")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda")
     precision: Literal["auto", "int8", "float16", "float32"] = Field(
         "auto", description="auto, int8, float16 or float32, as far as the bundle has it"
     )
-    threads: int = Field(0, ge=0, description="threads of one member on the CPU; 0 leaves it to ONNX Runtime")
+    threads: int = Field(
+        0, ge=0, le=1024, description="threads of one member on the CPU, to 1024; 0 leaves it to ONNX Runtime"
+    )
     max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
-    queue_size: int = Field(256, ge=1, description="chips accepted and not yet answered, 1 or more")
+    queue_size: int = Field(
+        256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"
+    )
     decode_threads: int = Field(
         default_factory=lambda: min(8, os.cpu_count() or 1),
         ge=1,
-        description="threads that decode images, 1 or more",
+        le=256,
+        description="threads that decode images, 1 to 256",
     )
     max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
     max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from service.errors import BodyTooLarge, MalformedForm, NoChip, UnsupportedBody
 
 FIELD = "chip"
+MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
 RAW_TYPES = ("image/jpeg", "image/png", "image/tiff")
 
 
@@ -47,8 +48,8 @@ async def _limited(request: Request, max_body_bytes: int) -> AsyncGenerator[byte
     too_large = BodyTooLarge(
         f"the body has more than {max_body_bytes} bytes; send the chips in several requests"
     )
-    claimed = request.headers.get("content-length", "")
-    if claimed.isdecimal() and int(claimed) > max_body_bytes:
+    claimed = request.headers.get("content-length", "").lstrip("0")
+    if claimed.isdecimal() and (len(claimed) > MAX_DIGITS or int(claimed) > max_body_bytes):
         raise too_large
     size = 0
     async for chunk in request.stream():
@@ -63,7 +64,9 @@ async def _read_form(headers: Headers, body: AsyncGenerator[bytes, None], max_ch
         form = await _WholeForm(headers, body, max_files=max_chips).parse()
     except (MultiPartException, UnicodeError) as error:
         reason = error.message if isinstance(error, MultiPartException) else str(error)
-        raise MalformedForm(f"the form cannot be read: {reason} (at most {max_chips} files)") from error
+        raise MalformedForm(
+            f"the form cannot be read: {reason}; at most {max_chips} files, each in the field `{FIELD}`"
+        ) from error
     try:
         files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
         if not files:

@@ -50,9 +50,7 @@ def measure(
             precision=float(precision_L[column]),
             recall=float(recall_L[column]),
             f2=float(f2_L[column]),
-            average_precision=float(average_precision_score(targets_NL[:, column], probs_NL[:, column]))
-            if positives_L[column]
-            else None,
+            average_precision=_average_precision(targets_NL[:, column], probs_NL[:, column]),
         )
         for column, label in enumerate(labels)
     )
@@ -72,6 +70,12 @@ def measure(
         },
         labels=rows,
     )
+
+
+def _average_precision(targets_N: npt.NDArray[np.bool_], probs_N: npt.NDArray[np.float32]) -> float | None:
+    if not targets_N.any():
+        return None
+    return min(1.0, float(average_precision_score(targets_N, probs_N)))  # its sum may round to above 1
 
 
 def table(scores: Scores) -> str:

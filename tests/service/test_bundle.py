@@ -55,6 +55,28 @@ def test_an_altered_or_missing_file_is_named(copy: Path, name: str) -> None:
         load(copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["labels"].reverse(),
+        lambda manifest: manifest["members"][0]["thresholds"].__setitem__(0, 0.987),
+        lambda manifest: manifest.pop("seal"),
+    ],
+)
+def test_an_altered_manifest_is_refused(copy: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(copy, lambda manifest: manifest)  # another layout of the same content is no alteration
+    load(copy)
+    edit(copy, change)
+    with pytest.raises(BundleError, match=r"bundle\.json: was altered since it was sealed; restore"):
+        load(copy)
+
+
+def test_a_manifest_that_is_no_json_is_refused(copy: Path) -> None:
+    (copy / MANIFEST).write_text("{")
+    with pytest.raises(BundleError, match=r"bundle\.json: no JSON .*; restore"):
+        load(copy)
+
+
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json: cannot be read"):
         load(tmp_path)

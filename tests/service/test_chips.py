@@ -1,5 +1,6 @@
 import io
 import random
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,35 @@ def test_a_bad_chip_says_what_is_wrong(data: bytes, error: type[ChipError], says
     with pytest.raises(error, match=says) as caught:
         decode_chip(data, SPEC)
     assert type(caught.value) is error
+
+
+GREY = np.full((64, 64, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "webp", "png", "jpeg2000"])
+def test_a_picture_inside_a_tiff_is_refused_undecoded(compression: str) -> None:
+    with pytest.raises(NotAnImage, match=r"compressed with .*accepted are none, LZW"):
+        decode_chip(tiff(GREY, photometric="rgb", compression=compression), SPEC)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "packbits", "zstd", "lzma"])
+def test_bounded_compressions_are_accepted(compression: str) -> None:
+    assert (decode_chip(tiff(GREY, photometric="rgb", compression=compression), SPEC) == 90).all()
+
+
+def test_tiny_tiles_are_refused_undecoded() -> None:
+    data = tiff(GREY, photometric="rgb", tile=(16, 16))
+    assert (decode_chip(data, SPEC) == 90).all()
+    width, tiny_width = (struct.pack("<HHII", 322, 4, 1, side_px) for side_px in (16, 1))  # the tag
+    assert width in data
+    tiny = data.replace(width, tiny_width)
+    with pytest.raises(CorruptChip, match="tiles are 1×16 px"):
+        decode_chip(tiny, SPEC)
+
+
+def test_other_colour_spaces_are_refused() -> None:
+    with pytest.raises(WrongBands, match="colours are SEPARATED"):
+        decode_chip(tiff(np.zeros((64, 64, 4), np.uint8), photometric="separated"), SPEC)
 
 
 def test_bands_that_no_decoder_makes_are_refused() -> None:

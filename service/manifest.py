@@ -1,0 +1,149 @@
+"""The schema of `bundle.json`: every fact about a bundle that is not a weight.
+
+Knows shapes and ranges; opens no file. `bundle.py` reads and writes it.
+"""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["float32", "float16", "int8"]
+Fitting = Literal["cross-fitted", "in-sample", "held-out"]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Part(BaseModel):
+    """Base of every part of the manifest: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FileRef(Part):
+    """A file of the bundle, by its path inside the folder and its content."""
+
+    path: str
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _stay_inside(self) -> Self:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or "\\" in self.path or not path.parts:
+            raise ValueError(f"path {self.path!r} leaves the bundle's folder; use a plain file name")
+        return self
+
+
+class ExportCheck(Part):
+    """How far a graph's answers are from PyTorch's on real chips, measured before writing."""
+
+    chips: int = Field(gt=0)
+    max_probability_difference: float = Field(ge=0)
+    sample_f2_change: float  # graph minus PyTorch, same thresholds
+
+
+class Graph(Part):
+    """One member at one precision."""
+
+    file: FileRef
+    check: ExportCheck
+
+
+class Member(Part):
+    """One network with its own thresholds (one per label, in label order)."""
+
+    name: str = Field(min_length=1)
+    architecture: str
+    thresholds: tuple[Unit, ...]
+    graphs: dict[Precision, Graph] = Field(min_length=1)
+
+
+class Label(Part):
+    """One label: its report group and its share of the training chips."""
+
+    name: str = Field(min_length=1)
+    group: str
+    prevalence: Unit
+
+
+class InputSpec(Part):
+    """What a graph's input `chips` takes: uint8 (B, height, width, bands)."""
+
+    bands: tuple[str, ...] = Field(min_length=1)
+    dtype: Literal["uint8"] = "uint8"
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class LabelScore(Part):
+    """How well one label is found; None where no chip has it."""
+
+    label: str
+    positives: int
+    precision: Unit
+    recall: Unit
+    f2: Unit
+    average_precision: Unit | None
+
+
+class Scores(Part):
+    """Quality on labelled chips, and whether the thresholds had seen those labels."""
+
+    fitting: Fitting
+    chips: int = Field(gt=0)
+    sample_f2: Unit
+    macro_f2: Unit
+    mean_average_precision: Unit
+    group_f2: dict[str, Unit]
+    labels: tuple[LabelScore, ...]
+
+
+class Provenance(Part):
+    """Where the bundle comes from, enough to make it again."""
+
+    dataset: str
+    dataset_sha256: Sha256
+    chips: int = Field(gt=0)
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    licence: str
+    sources: tuple[str, ...] = ()  # data and initial weights, with their terms
+
+
+class Manifest(Part):
+    """The whole of `bundle.json`."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str = Field(min_length=1)
+    description: str
+    input: InputSpec
+    labels: tuple[Label, ...] = Field(min_length=1)
+    members: tuple[Member, ...] = Field(min_length=1)
+    quorum: int = Field(ge=1)
+    golden: FileRef
+    scores: Scores
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = [label.name for label in self.labels]
+        if len(set(names)) < len(names):
+            raise ValueError(f"labels repeat a name: {names}")
+        if len({member.name for member in self.members}) < len(self.members):
+            raise ValueError("members repeat a name")
+        for member in self.members:
+            count = len(member.thresholds)
+            if count != len(names):
+                raise ValueError(f"member {member.name!r} has {count} thresholds for {len(names)} labels")
+        if self.quorum > len(self.members):
+            raise ValueError(f"quorum {self.quorum} is more than {len(self.members)} members")
+        if not self.precisions:
+            raise ValueError("no precision is there for every member")
+        return self
+
+    @property
+    def precisions(self) -> frozenset[Precision]:
+        """The precisions that every member has a graph for."""
+        return frozenset.intersection(*(frozenset(m.graphs) for m in self.members))
