@@ -31,6 +31,10 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("THREADS", "-1"),
         ("MAX_BATCH", "0"),
         ("QUEUE_SIZE", ""),
+        ("QUEUE_SIZE", "1000001"),
+        ("THREADS", "5000000000"),
+        ("DECODE_THREADS", "257"),
+        ("HOST", ""),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_it_accepts(

@@ -23,7 +23,7 @@ def read(
     content_type: str | None,
     chunks: Iterable[bytes],
     *,
-    length: int | None = None,
+    length: int | str | None = None,
     disconnect: bool = False,
     max_body_bytes: int = 1 << 20,
     max_chips: int = 3,
@@ -45,6 +45,12 @@ def read(
 
 def test_a_raw_body_is_one_nameless_chip() -> None:
     assert read("Image/JPEG; charset=x", [b"ab", b"c"]) == [Upload(None, b"abc")]
+
+
+def test_a_length_of_many_digits_is_read_as_a_number() -> None:
+    assert read("image/png", [b"abcde"], length="0" * 5000 + "5") == [Upload(None, b"abcde")]
+    with pytest.raises(BodyTooLarge):
+        read("image/png", [b"abcde"], length="9" * 5000)
 
 
 def test_a_form_gives_its_chips_in_order() -> None:
