@@ -38,7 +38,8 @@ fi
 as_user=()
 if [ "$(id -u)" = 0 ]; then
     as_user=(setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all)
-    if ! "${as_user[@]}" "$app/venv/bin/python" -c '' 2>/dev/null; then
+    # By way of `env`: setpriv itself still has root's rights when it opens a file to run.
+    if ! "${as_user[@]}" env "$app/venv/bin/python" -c '' 2>/dev/null; then
         echo "user $user cannot run this Python; say PYTHON=/usr/bin/python3. Going on as root." >&2
         as_user=()
     fi
