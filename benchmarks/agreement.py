@@ -64,7 +64,10 @@ def main() -> None:
                 for request in track(requests, f"{size} per request", len(requests)):
                     served |= served_labels(client, request)
                 wrong = sorted(name for name, labels in expected.items() if served[name] != labels)
-                print(f"{size:3} per request: {len(expected) - len(wrong)} of {len(expected)} chips agree", flush=True)
+                print(
+                    f"{size:3} per request: {len(expected) - len(wrong)} of {len(expected)} chips agree",
+                    flush=True,
+                )
                 differing += len(wrong)
         server.terminate()
     sys.exit(1 if differing else 0)
