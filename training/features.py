@@ -13,7 +13,7 @@ import torch
 from training.augmentation import VIEWS, view
 from training.config import MemberConfig
 from training.dataset import Dataset
-from training.model import ChipNet, best_device, fast_bfloat16, fingerprint
+from training.model import ChipNet, best_device, fast_bfloat16, fingerprint, member_net
 from training.progress import track
 from training.workspace import Run, whole_file
 
@@ -34,13 +34,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
     if missing:
         log.info("%s: features of %d views of %d chips", member.architecture, len(missing), len(dataset))
         device = best_device()
-        net = ChipNet(
-            member.architecture,
-            labels=len(dataset.labels),
-            size_px=member.size_px,
-            pretrained=True,
-            weights=run.weights_path(member.architecture),
-        ).to(device)
+        net = member_net(run, member, len(dataset.labels), pretrained=True).to(device)
         net.to(memory_format=torch.channels_last).eval()
         folder.mkdir(parents=True, exist_ok=True)
         check_backbone(net, folder / BACKBONE)

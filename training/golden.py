@@ -59,7 +59,8 @@ def most_decided(
     set_PKL = deciding_PKL >= 0
     same_K = (set_PKL == set_PKL[0]).all(axis=(0, 2))
     distance_K = np.where(same_K, np.abs(deciding_PKL).min(axis=(0, 2)), -1)
-    log.info("golden chips: every decision at least %.3f from tipping", np.sort(distance_K)[-CHIPS:].min())
     if not same_K.any():
         raise ValueError("no generated chip gets the same labels at every precision; calibrate on more chips")
-    return np.argsort(-distance_K)[: min(CHIPS, same_K.sum())]
+    chosen_G = np.argsort(-distance_K)[: min(CHIPS, same_K.sum())]
+    log.info("golden chips: every decision at least %.3f from tipping", distance_K[chosen_G].min())
+    return chosen_G

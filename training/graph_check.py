@@ -11,11 +11,10 @@ import onnxruntime
 import torch
 
 from service.bundle import ExportCheck, Precision
-from training.graphs import EVIDENCE, INPUT, PROBABILITIES
+from training.graphs import EVIDENCE, INPUT, PROBABILITIES, batches
 from training.model import ChipNet, ExportNet
 from training.thresholds import sample_fbeta
 
-BATCH = 16
 MAX_DIFFERENCE = 1e-4  # float32 probabilities; both sides round differently, no more
 MAX_EVIDENCE_DIFFERENCE = 1e-3  # float32, relative to the largest evidence
 MAX_F2_LOSS = 0.003  # int8 and float16
@@ -28,7 +27,7 @@ def torch_answers(net: ChipNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[n
     """Return float32 probabilities (B,L) and evidence (B,L,h,w) from PyTorch."""
     module = ExportNet(net.eval().float())
     with torch.inference_mode():
-        parts = [module(torch.from_numpy(part)) for part in _batches(chips_BHWC)]
+        parts = [module(torch.from_numpy(part)) for part in batches(chips_BHWC)]
     probs_BL, evidence_BLhw = (torch.cat(side).numpy() for side in zip(*parts, strict=True))
     return probs_BL, evidence_BLhw
 
@@ -36,7 +35,7 @@ def torch_answers(net: ChipNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[n
 def graph_answers(path: Path, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[np.float32]]:
     """Return float32 probabilities (B,L) and evidence (B,L,h,w) from ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    parts = [session.run([PROBABILITIES, EVIDENCE], {INPUT: part}) for part in _batches(chips_BHWC)]
+    parts = [session.run([PROBABILITIES, EVIDENCE], {INPUT: part}) for part in batches(chips_BHWC)]
     probs_BL, evidence_BLhw = (np.concatenate(side) for side in zip(*parts, strict=True))
     return probs_BL, evidence_BLhw
 
@@ -73,7 +72,3 @@ def check_graph(
     return ExportCheck(
         chips=len(chips_BHWC), max_probability_difference=difference, sample_f2_change=f2 - expected_f2
     )
-
-
-def _batches(chips_BHWC: Chips) -> list[Chips]:
-    return [chips_BHWC[start : start + BATCH] for start in range(0, len(chips_BHWC), BATCH)]

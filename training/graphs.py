@@ -32,6 +32,7 @@ from training.model import ChipNet, ExportNet
 
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"
 OPSET = 20
+BATCH = 16
 FLOAT_CONVOLUTIONS = 5
 
 
@@ -105,14 +106,17 @@ def convert(float32: Path, precision: Precision, path: Path, calibration_BHWC: n
             write_int8(float32, path, calibration_BHWC)
 
 
+def batches(chips_BHWC: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the chips in parts that a graph takes at once."""
+    for start in range(0, len(chips_BHWC), BATCH):
+        yield chips_BHWC[start : start + BATCH]
+
+
 class _Chips(CalibrationDataReader):  # type: ignore[misc]
     """Feeds calibration chips one batch at a time."""
 
-    BATCH = 16
-
     def __init__(self, chips_BHWC: npt.NDArray[np.uint8]) -> None:
-        starts = range(0, len(chips_BHWC), self.BATCH)
-        self._batches: Iterator[npt.NDArray[np.uint8]] = (chips_BHWC[s : s + self.BATCH] for s in starts)
+        self._batches = batches(chips_BHWC)
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         batch = next(self._batches, None)

@@ -17,7 +17,7 @@ from training.augmentation import VIEWS, random_views
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.features import cached_features
-from training.model import HEAD, ChipNet, start_at_prevalence
+from training.model import HEAD, ChipNet, member_net, start_at_prevalence
 from training.workspace import Run
 
 State = dict[str, torch.Tensor]
@@ -75,13 +75,7 @@ class ChipInputs:
         return chips_BHWC if generator is None else random_views(chips_BHWC, generator)
 
     def _net(self, *, pretrained: bool) -> ChipNet:
-        net = ChipNet(
-            self._member.architecture,
-            labels=len(self._dataset.labels),
-            size_px=self._member.size_px,
-            pretrained=pretrained,
-            weights=self._run.weights_path(self._member.architecture) if pretrained else None,
-        )
+        net = member_net(self._run, self._member, len(self._dataset.labels), pretrained=pretrained)
         return net.to(memory_format=torch.channels_last)
 
 

@@ -21,7 +21,7 @@ from training.config import MemberConfig
 from training.dataset import Dataset, input_spec
 from training.features import BACKBONE, check_backbone
 from training.graph_check import check_graph, torch_answers
-from training.model import ChipNet
+from training.model import ChipNet, member_net
 from training.workspace import Run, whole_file
 
 log = logging.getLogger(__name__)
@@ -86,13 +86,7 @@ def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
     config = planned.config
     states = [load_file(run.need_fit(config.architecture, fold)) for fold in planned.folds]
     frozen = config.freeze == "backbone"
-    net = ChipNet(
-        config.architecture,
-        labels=len(dataset.labels),
-        size_px=config.size_px,
-        pretrained=frozen,
-        weights=run.weights_path(config.architecture) if frozen else None,
-    )
+    net = member_net(run, config, len(dataset.labels), pretrained=frozen)
     if frozen:
         check_backbone(net, run.folder / "features" / config.architecture / BACKBONE)
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}

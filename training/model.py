@@ -14,6 +14,9 @@ from safetensors import SafetensorError, safe_open
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
+from training.config import MemberConfig
+from training.workspace import Run
+
 HEAD = "head."  # prefix of the head's weights in a saved network
 
 
@@ -104,6 +107,17 @@ def _names_in(weights: Path) -> set[str]:
             return set(file.keys())
     except SafetensorError as error:
         raise ValueError(f"{weights}: not a whole safetensors file ({error}); fetch it again") from error
+
+
+def member_net(run: Run, member: MemberConfig, labels: int, *, pretrained: bool) -> ChipNet:
+    """Return a member's network, with the run's ImageNet weights or at random."""
+    return ChipNet(
+        member.architecture,
+        labels=labels,
+        size_px=member.size_px,
+        pretrained=pretrained,
+        weights=run.weights_path(member.architecture) if pretrained else None,
+    )
 
 
 def fingerprint(net: ChipNet) -> str:
