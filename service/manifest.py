@@ -68,10 +68,10 @@ class Label(Part):
 
 
 class InputSpec(Part):
-    """What a graph's input `chips` takes: uint8 (B, height, width, bands)."""
+    """What a graph's input `chips` takes: (B, height, width, bands)."""
 
     bands: tuple[str, ...] = Field(min_length=1)
-    dtype: Literal["uint8"] = "uint8"
+    dtype: Literal["uint8", "uint16"] = "uint8"
     height: int = Field(gt=0)
     width: int = Field(gt=0)
 

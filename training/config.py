@@ -3,7 +3,7 @@
 A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it as JSON.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from service.bundle import Precision
@@ -12,15 +12,66 @@ from training.thresholds import FLAT, SHRINKAGE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemberConfig:
-    """One architecture of the ensemble and how it is fitted, the same on every fold."""
+    """One network of the ensemble and how it is fitted, the same on every fold."""
 
-    architecture: str  # a timm model name that ends in global average pooling
+    architecture: str  # a timm model name
+    name: str = ""  # unique within the run; the architecture unless said otherwise
     size_px: int  # side of the square the graph resizes a chip to
-    freeze: Literal["none", "backbone"]  # "backbone": fit the head only, on cached pooled features
+
+    # What it sees and says.
+    bands: tuple[str, ...] = ("red", "green", "blue")  # of the run's input
+    indices: tuple[Literal["ndvi", "ndwi"], ...] = ()  # planes computed from the bands, in the graph
+    fusion: Literal["early", "late"] = "early"  # late: a second backbone for all that is not RGB
+    dehaze: bool = False  # dark-channel haze removal, in the graph
+    labels: tuple[str, ...] = ()  # the labels it votes on; empty: all
+    exclusive: tuple[str, ...] = ()  # labels under one softmax: exactly one of them is true
+
+    # What is trained.
+    freeze: Literal["none", "stem", "trunk", "backbone", "staged"] = "none"
+    # The last frozen module with "stem" (default: timm's first stage) and "trunk" (its last but one).
+    frozen_to: str | None = None
+    staged_epochs: int = 1  # with "staged": epochs in which only the head learns
+
+    # How.
     epochs: int
     batch_size: int
-    learning_rate: float  # initial; divided by 10 at one third and two thirds of the epochs
-    weight_decay: float = 0.0  # L2, as Adam adds it to the gradient
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"  # sgd: Nesterov, momentum 0.9
+    learning_rate: float  # the highest of the schedule
+    backbone_rate: float = 1.0  # factor on the learning rate of all but the head
+    weight_decay: float = 0.0
+    schedule: Literal["step", "cosine"] = "step"  # step: by 10 at one third and two thirds
+    warmup_epochs: int = 0
+    clip_norm: float | None = None  # largest norm of the gradient
+    ema_decay: float | None = None  # keep the exponential moving average of the weights
+    loss: Literal["bce", "soft-f2", "asymmetric"] = "bce"
+    label_smoothing: float = 0.0
+    dropout: float = 0.0  # before the head
+    augmentation: Literal["none", "views", "lossy"] = "views"
+    oversample: float = 0.0  # 0: every chip once an epoch; 1: rare labels as often as common ones
+    mixed_precision: bool = True  # bfloat16 where the device computes in it
+    channels_last: bool = True
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Name the member after its architecture."""
+        if not self.name:
+            object.__setattr__(self, "name", self.architecture)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionConfig:
+    """How out-of-fold probabilities become a rule."""
+
+    rule: Literal["vote", "blend", "expected-f"] = "vote"
+    objective: Literal["samples", "macro"] = "samples"  # F-beta per chip, or per label
+    beta: float = 2.0
+    thresholds: Literal["member", "shared"] = "member"  # a row each, or one row for all members
+    prior: float = FLAT
+    shrinkage: float | None = SHRINKAGE  # None: chosen by nested cross-validation
+    bags: int = 0  # thresholds are the mean over so many bootstrap samples; 0: none
+    weights: Literal["equal", "tuned"] = "equal"
+    members: Literal["all", "greedy"] = "all"
+    cooccurrence: bool = False  # label-set rules that the truth never breaks (`cloudy` alone, …)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,24 +92,32 @@ class RunConfig:
     folds: int
     fold_members: Literal["separate", "averaged"]  # every fold's network votes, or their weights' mean
     precisions: tuple[Precision, ...]
+    bands: tuple[str, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
+    dtype: Literal["uint8", "uint16"] = "uint8"
     height_px: int = 256
     width_px: int = 256
     seed: int = 2017
-    beta: float = 2.0
-    prior_threshold: float = FLAT
-    shrinkage: float = SHRINKAGE
+    predict_views: Literal[1, 8] = 1  # views whose mean logit is a chip's prediction
+    graph_views: Literal[1, 8] = 1  # the same inside the exported graphs
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
     calibration_chips: int = 256  # how many training chips set the int8 ranges
     check_chips: int = 512  # how many real chips every graph is compared with PyTorch on
     about: About = About()
     max_steps: int | None = None  # optimizer steps per fit, to try a path out; None: all epochs
 
     def __post_init__(self) -> None:
-        """Refuse a size that resizing by a factor would miss by rounding."""
+        """Refuse what could only fail hours later."""
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"members repeat a name: {', '.join(names)}; give each its own `name`")
         for member in self.members:
+            missing = sorted(set(member.bands) - set(self.bands))
+            if missing:
+                raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
             for side_px in (self.height_px, self.width_px):
                 if int(side_px * (member.size_px / side_px)) != member.size_px:
                     raise ValueError(
-                        f"{member.architecture}: {side_px} px cannot be resized to exactly "
+                        f"{member.name}: {side_px} px cannot be resized to exactly "
                         f"{member.size_px} px; choose a neighbouring size_px"
                     )
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from service.bundle import InputSpec
-from service.chips import RGB
 from training.folds import assign_folds
 from training.labels import group_of_each, multi_hot
 from training.reading import LabelledChips, find_tags, read_chips
@@ -44,7 +43,12 @@ class Dataset:
 
 def input_spec(run: Run) -> InputSpec:
     """Return what the run's graphs will take."""
-    return InputSpec(bands=RGB, height=run.config.height_px, width=run.config.width_px)
+    return InputSpec(
+        bands=run.config.bands,
+        dtype=run.config.dtype,
+        height=run.config.height_px,
+        width=run.config.width_px,
+    )
 
 
 def prepare(run: Run) -> Dataset:

@@ -28,11 +28,11 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
     Views that are already on disk are not computed again. Half precision keeps more digits
     than the bfloat16 arithmetic that makes them.
     """
-    folder = run.folder / "features" / member.architecture
+    folder = run.folder / "features" / member.name
     paths = [folder / f"view{index}.npy" for index in range(VIEWS)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
-        log.info("%s: features of %d views of %d chips", member.architecture, len(missing), len(dataset))
+        log.info("%s: features of %d views of %d chips", member.name, len(missing), len(dataset))
         device = best_device()
         net = member_net(run, member, len(dataset.labels), pretrained=True).to(device)
         net.to(memory_format=torch.channels_last).eval()
@@ -41,7 +41,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         for index in missing:
             with whole_file(paths[index]) as partial:
                 np.save(partial, _features(net, dataset, index, device))
-            log.info("%s: view %d of %d done", member.architecture, index + 1, VIEWS)
+            log.info("%s: view %d of %d done", member.name, index + 1, VIEWS)
     return [np.load(path, mmap_mode="r") for path in paths]
 
 

@@ -39,7 +39,7 @@ def fit(run: Run) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # one display: ours
     dataset = open_dataset(run)
     for member in run.config.members:
-        folds = [f for f in range(run.config.folds) if not run.fit_path(member.architecture, f).exists()]
+        folds = [f for f in range(run.config.folds) if not run.fit_path(member.name, f).exists()]
         if folds:
             inputs = inputs_of(run, member, dataset)
             for fold in folds:
@@ -47,12 +47,12 @@ def fit(run: Run) -> None:
 
 
 def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, inputs: Inputs) -> None:
-    path = run.fit_path(member.architecture, fold)
+    path = run.fit_path(member.name, fold)
     checkpoints = path.with_suffix("")
     lightning.seed_everything(run.config.seed + fold, verbose=False)
     rows = np.flatnonzero(dataset.folds_N != fold)
     task = FitTask(inputs, rows, dataset, member, run.config.seed + fold)
-    display = EpochDisplay(f"fit {member.architecture}, fold {fold + 1} of {run.config.folds}")
+    display = EpochDisplay(f"fit {member.name}, fold {fold + 1} of {run.config.folds}")
     trainer = _trainer(run, member, display, checkpoints)
     last = checkpoints / "last.ckpt"
     with warnings.catch_warnings():
@@ -71,7 +71,7 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
     with whole_file(path) as partial:
         save_file(state, partial)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    log.info("%s, fold %d: loss %.4f", member.architecture, fold, display.loss)
+    log.info("%s, fold %d: loss %.4f", member.name, fold, display.loss)
 
 
 def _trainer(run: Run, member: MemberConfig, display: Callback, checkpoints: Path) -> lightning.Trainer:

@@ -42,7 +42,7 @@ def plan_members(run: Run, thresholds_AL: npt.NDArray[np.float32]) -> list[Plann
     planned = []
     folds = range(run.config.folds)
     for config, thresholds in zip(run.config.members, thresholds_AL.astype(float).tolist(), strict=True):
-        name = config.architecture
+        name = config.name
         if run.config.fold_members == "averaged":
             planned.append(PlannedMember(name, config, tuple(folds), tuple(thresholds)))
         else:
@@ -58,7 +58,7 @@ def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Membe
     """
     folder = run.folder / "members"
     record = folder / f"{planned.name}.json"
-    if run.is_fresh(record, [run.need_fit(planned.config.architecture, fold) for fold in planned.folds]):
+    if run.is_fresh(record, [run.need_fit(planned.config.name, fold) for fold in planned.folds]):
         member = Member.model_validate_json(record.read_bytes())
         files = [graph.file for graph in member.graphs.values()]
         whole = all((folder / file.path).exists() and reference(folder, file.path) == file for file in files)
@@ -84,11 +84,11 @@ def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
 def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
     """Return the network with its trained weights, the mean of its folds'."""
     config = planned.config
-    states = [load_file(run.need_fit(config.architecture, fold)) for fold in planned.folds]
+    states = [load_file(run.need_fit(config.name, fold)) for fold in planned.folds]
     frozen = config.freeze == "backbone"
     net = member_net(run, config, len(dataset.labels), pretrained=frozen)
     if frozen:
-        check_backbone(net, run.folder / "features" / config.architecture / BACKBONE)
+        check_backbone(net, run.folder / "features" / config.name / BACKBONE)
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
     net.load_state_dict(mean, strict=not frozen)  # a frozen backbone is not in the saved state
     return net.eval()

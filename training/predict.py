@@ -24,7 +24,7 @@ BATCH = 64
 def predict(run: Run) -> None:
     """Write the out-of-fold probabilities, unless those of these fits are there."""
     folds = range(run.config.folds)
-    fits = [run.need_fit(member.architecture, fold) for member in run.config.members for fold in folds]
+    fits = [run.need_fit(member.name, fold) for member in run.config.members for fold in folds]
     if run.is_fresh(run.folder / OUT_OF_FOLD, fits):
         return
     dataset = open_dataset(run)
@@ -34,9 +34,9 @@ def predict(run: Run) -> None:
     for index, member in enumerate(run.config.members):
         inputs = inputs_of(run, member, dataset)
         for fold in range(run.config.folds):
-            network = inputs.restored(load_file(run.need_fit(member.architecture, fold))).to(device).eval()
+            network = inputs.restored(load_file(run.need_fit(member.name, fold))).to(device).eval()
             rows = np.flatnonzero(dataset.folds_N == fold)
-            title = f"predict {member.architecture}, fold {fold + 1} of {run.config.folds}"
+            title = f"predict {member.name}, fold {fold + 1} of {run.config.folds}"
             starts = range(0, len(rows), BATCH)
             for start in track(starts, title, len(starts)):
                 chosen = rows[start : start + BATCH]

@@ -15,5 +15,5 @@ def tune(run: Run) -> None:
     found = read_predictions(run)
     voting = tune_voting(found, run.config)
     write_voting(run, voting)
-    score = sample_fbeta(voting.labels(found), found.targets_NL, run.config.beta).mean()
-    log.info("thresholds tuned; F%g %.4f on the chips they were tuned on", run.config.beta, score)
+    score = sample_fbeta(voting.labels(found), found.targets_NL, run.config.decision.beta).mean()
+    log.info("thresholds tuned; F%g %.4f on the chips they were tuned on", run.config.decision.beta, score)

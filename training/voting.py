@@ -47,9 +47,9 @@ def tune_voting(found: OutOfFold, config: RunConfig) -> Voting:
         tune(
             probs_NL,
             found.targets_NL,
-            beta=config.beta,
-            prior=config.prior_threshold,
-            shrinkage=config.shrinkage,
+            beta=config.decision.beta,
+            prior=config.decision.prior,
+            shrinkage=config.decision.shrinkage,
         )
         for probs_NL in found.probs_ANL
     ]

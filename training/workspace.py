@@ -4,7 +4,7 @@
       run.json               configuration, data and weights (`Run`)
       dataset.json           what was read (`dataset.py`), chips.npy, chips.csv, excluded.csv
       features/              pooled features of frozen backbones
-      fits/<architecture>/   one .safetensors per fold
+      fits/<member>/         one .safetensors per fold
       out_of_fold.npz        probabilities on held-out chips
       thresholds.json        thresholds and quorum
       evaluation.json        scores, cross-fitted and in-sample
@@ -122,13 +122,13 @@ class Run:
         """Tell whether a result is there and no older than what it was made from."""
         return path.exists() and all(path.stat().st_mtime >= file.stat().st_mtime for file in inputs)
 
-    def fit_path(self, architecture: str, fold: int) -> Path:
-        """Return where one fold's weights of one architecture lie."""
-        return self.folder / _fit_name(architecture, fold)
+    def fit_path(self, member: str, fold: int) -> Path:
+        """Return where one fold's weights of one member lie."""
+        return self.folder / _fit_name(member, fold)
 
-    def need_fit(self, architecture: str, fold: int) -> Path:
+    def need_fit(self, member: str, fold: int) -> Path:
         """Return the same path of weights that are there; see `need`."""
-        return self.need(_fit_name(architecture, fold), "fit")
+        return self.need(_fit_name(member, fold), "fit")
 
     def weights_path(self, architecture: str) -> Path | None:
         """Return the local file of ImageNet weights, None for timm's own download.
@@ -144,5 +144,5 @@ class Run:
         return path
 
 
-def _fit_name(architecture: str, fold: int) -> str:
-    return f"fits/{architecture}/fold{fold}.safetensors"
+def _fit_name(member: str, fold: int) -> str:
+    return f"fits/{member}/fold{fold}.safetensors"

@@ -39,7 +39,7 @@ def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_da
 def test_features_of_two_backbones_are_never_mixed(prepared: Run, tmp_path: Path) -> None:
     dataset = open_dataset(prepared)
     cached_features(prepared, tiny.FROZEN, dataset)
-    (prepared.folder / "features" / tiny.FROZEN.architecture / "view5.npy").unlink()
+    (prepared.folder / "features" / tiny.FROZEN.name / "view5.npy").unlink()
     other = tiny.write_weights(tmp_path / "other", seed=1)
     changed = replace(prepared, source=replace(prepared.source, weights=other))
     with pytest.raises(ValueError, match="test_resnet's ImageNet weights have changed"):
@@ -50,7 +50,7 @@ def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogC
     caplog.set_level("INFO", "training")
     dataset = open_dataset(prepared)
     first = cached_features(prepared, tiny.FROZEN, dataset)
-    folder = prepared.folder / "features" / tiny.FROZEN.architecture
+    folder = prepared.folder / "features" / tiny.FROZEN.name
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert kept.keys() == {f"view{index}.npy" for index in range(VIEWS)}
     expected_NF = np.array(first[3])

@@ -62,7 +62,7 @@ def test_training_lowers_the_loss_on_chips_it_did_not_see(
         targets_NL = torch.from_numpy(tiny_dataset.targets_NL[rows]).float()
         losses = []
         fresh = inputs.network(np.flatnonzero(tiny_dataset.folds_N != fold))
-        for network in (fresh, inputs.restored(load_file(evaluated.need_fit(member.architecture, fold)))):
+        for network in (fresh, inputs.restored(load_file(evaluated.need_fit(member.name, fold)))):
             with torch.inference_mode():
                 logits_NL = network.eval()(inputs.batch(rows))
             losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_NL, targets_NL).item())
@@ -116,9 +116,9 @@ def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
 
 
 def test_a_head_is_all_that_is_kept_of_a_frozen_network(evaluated: Run) -> None:
-    state = load_file(evaluated.need_fit(tiny.FROZEN.architecture, 0))
+    state = load_file(evaluated.need_fit(tiny.FROZEN.name, 0))
     assert set(state) == {"head.weight", "head.bias"}
-    whole = load_file(evaluated.need_fit(tiny.WHOLE.architecture, 0))
+    whole = load_file(evaluated.need_fit(tiny.WHOLE.name, 0))
     assert {name.partition(".")[0] for name in whole} == {"backbone", "head"}
 
 
@@ -163,8 +163,8 @@ def test_an_interrupted_fit_is_not_taken_for_a_finished_one(
     with pytest.raises((stop, SystemExit)):
         fit(run)
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
-    assert not run.fit_path(tiny.WHOLE.architecture, 0).exists()
-    assert run.fit_path(tiny.WHOLE.architecture, 0).with_suffix("").joinpath("last.ckpt").exists()
+    assert not run.fit_path(tiny.WHOLE.name, 0).exists()
+    assert run.fit_path(tiny.WHOLE.name, 0).with_suffix("").joinpath("last.ckpt").exists()
     fit(run)
     assert batches == 11 + 4 * 4 + 6 * 4  # the first fold's last four epochs, all of the second
     assert_same(weights(run), weights(undisturbed))
@@ -183,8 +183,8 @@ def test_a_fit_that_only_lacks_its_file_is_not_trained_again(
         with pytest.raises(OSError, match="no space"):
             fit(run)
     assert list(run.folder.glob("fits/*/*.safetensors")) == []
-    second = run.fit_path(tiny.WHOLE.architecture, 1)
-    shutil.copyfile(undisturbed.need_fit(tiny.WHOLE.architecture, 1), second)
+    second = run.fit_path(tiny.WHOLE.name, 1)
+    shutil.copyfile(undisturbed.need_fit(tiny.WHOLE.name, 1), second)
 
     def nothing_to_see(*_: object) -> None:
         raise AssertionError("trains again")
@@ -207,7 +207,7 @@ def test_a_killed_fit_goes_on_and_ends_as_if_nothing_had_happened(
         "from training.workspace import Run; torch.set_num_threads(1); fit(Run.open(Path(sys.argv[1])))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(run.folder)], stderr=subprocess.DEVNULL)
-    checkpoint = run.fit_path(tiny.WHOLE.architecture, 0).with_suffix("") / "last.ckpt"
+    checkpoint = run.fit_path(tiny.WHOLE.name, 0).with_suffix("") / "last.ckpt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists():
         assert process.poll() is None, "the fit ended before it could be killed"

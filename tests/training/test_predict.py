@@ -48,14 +48,14 @@ def test_predictions_older_than_a_fit_are_made_again(evaluated: Run, tmp_path: P
     expected = read_predictions(run).probs_ANL
     np.savez(path, probs_ANL=expected * 0, targets_NL=expected[0] > 1, folds_N=np.zeros(1))
     later_s = path.stat().st_mtime + 10
-    os.utime(run.fit_path(tiny.FROZEN.architecture, 1), (later_s, later_s))
+    os.utime(run.fit_path(tiny.FROZEN.name, 1), (later_s, later_s))
     predict(run)
     np.testing.assert_array_equal(read_predictions(run).probs_ANL, expected)
 
 
 def test_a_missing_fit_names_the_stage(evaluated: Run, tmp_path: Path) -> None:
     run = tiny.copy_of(evaluated, tmp_path / "run")
-    run.fit_path(tiny.WHOLE.architecture, 1).unlink()
+    run.fit_path(tiny.WHOLE.name, 1).unlink()
     (run.folder / "out_of_fold.npz").unlink()
     with pytest.raises(ValueError, match=r"fold1.safetensors: not there; run `chipvote-train fit"):
         predict(run)

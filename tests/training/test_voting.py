@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training import tiny
+from training.config import DecisionConfig
 from training.thresholds import tune
 from training.voting import OutOfFold, Voting, cross_fitted_labels, tune_voting
 
@@ -21,7 +22,7 @@ def found() -> OutOfFold:
 
 
 def test_each_architecture_is_tuned_for_itself(found: OutOfFold) -> None:
-    config = replace(tiny.CONFIG, beta=1.0, prior_threshold=0.4, shrinkage=7.0)
+    config = replace(tiny.CONFIG, decision=DecisionConfig(beta=1.0, prior=0.4, shrinkage=7.0))
     voting = tune_voting(found, config)
     assert voting.quorum == 2
     for probs_NL, thresholds_L in zip(found.probs_ANL, voting.thresholds_AL, strict=True):

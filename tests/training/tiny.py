@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from service.bundle import Bundle
 from training import dataset, evaluate, export, fit, predict, tune
-from training.config import About, MemberConfig, RunConfig
+from training.config import About, DecisionConfig, MemberConfig, RunConfig
 from training.model import ChipNet
 from training.workspace import Run, Source
 
@@ -58,7 +58,7 @@ CONFIG = RunConfig(
     precisions=("float32", "float16", "int8"),
     height_px=SIZE_PX,
     width_px=SIZE_PX,
-    shrinkage=1.0,
+    decision=DecisionConfig(shrinkage=1.0),
     calibration_chips=32,
     check_chips=CHIPS,
     about=About(description="Stripes.", licence="CC0-1.0", sources=("Chips: drawn for the test.",)),
@@ -147,7 +147,7 @@ def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
         pretrained=True,
         weights=run.weights_path(member.architecture),
     )
-    states = [load_file(run.need_fit(member.architecture, fold)) for fold in folds]
+    states = [load_file(run.need_fit(member.name, fold)) for fold in folds]
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
     net.load_state_dict(mean, strict=member.freeze == "none")
     return net.eval()
