@@ -1,6 +1,6 @@
-"""Pooled features of a frozen backbone, computed once for all eight views and kept on disk.
+"""What a member's frozen part says of every chip, computed once for all eight views and kept on disk.
 
-Shape suffixes: V views, N chips, F features, B chips of a batch.
+Shape suffixes: V views, N chips, B chips of a batch, h, w, f map at the cut.
 """
 
 import logging
@@ -13,7 +13,9 @@ import torch
 from training.augmentation import VIEWS, view
 from training.config import MemberConfig
 from training.dataset import Dataset
-from training.model import ChipNet, best_device, fast_bfloat16, fingerprint, member_net
+from training.device import best_device, fast_bfloat16
+from training.freezing import FrozenPart, check_cut, learning_part
+from training.model import ChipNet, fingerprint, member_net
 from training.progress import track
 from training.workspace import Run, whole_file
 
@@ -23,24 +25,25 @@ BACKBONE = "backbone.sha256"  # of the weights that made the features
 
 
 def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[npt.NDArray[np.float16]]:
-    """Return the pooled features (N,F) of each of the V views, mapped from disk.
+    """Return the map at the cut (N,h,w,f) of each of the V views, mapped from disk.
 
     Views that are already on disk are not computed again. Half precision keeps more digits
     than the bfloat16 arithmetic that makes them.
+
+    Raises:
+        ValueError: the network cannot be cut there, or its weights are not those of an earlier time.
     """
     folder = run.folder / "features" / member.name
     paths = [folder / f"view{index}.npy" for index in range(VIEWS)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
         log.info("%s: features of %d views of %d chips", member.name, len(missing), len(dataset))
-        device = best_device()
-        net = member_net(run, member, len(dataset.labels), pretrained=True).to(device)
-        net.to(memory_format=torch.channels_last).eval()
-        folder.mkdir(parents=True, exist_ok=True)
+        net = member_net(run, member, dataset, pretrained=True)
         check_backbone(net, folder / BACKBONE)
+        frozen = _frozen_part(run, member, dataset, net)
         for index in missing:
             with whole_file(paths[index]) as partial:
-                np.save(partial, _features(net, dataset, index, device))
+                _write_view(frozen, dataset, index, partial)
             log.info("%s: view %d of %d done", member.name, index + 1, VIEWS)
     return [np.load(path, mmap_mode="r") for path in paths]
 
@@ -53,21 +56,42 @@ def check_backbone(net: ChipNet, path: Path) -> None:
     """
     found = fingerprint(net)
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(found)
     elif path.read_text() != found:
         raise ValueError(
-            f"{path}: {net.architecture}'s ImageNet weights have changed since its features were made; "
+            f"{path}: {net.name}'s ImageNet weights have changed since its features were made; "
             "bring the old ones back, or use another --out"
         )
 
 
-def _features(net: ChipNet, dataset: Dataset, index: int, device: torch.device) -> npt.NDArray[np.float16]:
+def _frozen_part(run: Run, member: MemberConfig, dataset: Dataset, net: ChipNet) -> FrozenPart:
+    """Return the frozen part, once both parts together have been found to be the whole."""
+    if member.freeze == "trunk":
+        copies = [member_net(run, member, dataset, pretrained=False) for _ in range(2)]
+        for copy in copies:
+            copy.load_state_dict(net.state_dict())
+        frozen, learning = FrozenPart(copies[0], member), learning_part(copies[1], member)
+        check_cut(net, frozen, learning, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+    part = FrozenPart(net, member).to(best_device()).eval()
+    if member.channels_last:
+        part.to(memory_format=torch.channels_last)
+    return part
+
+
+def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, path: Path) -> None:
+    device = best_device()
     starts = range(0, len(dataset), BATCH)
-    features_NF = np.empty((len(dataset), net.head.in_features), np.float16)
-    title = f"{net.architecture}, view {index + 1} of {VIEWS}"
+    file = None
+    title = f"{frozen.net.name}, view {index + 1} of {VIEWS}"
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16()):
         for start in track(starts, title, len(starts)):
             chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy()).to(device)
-            features_BF = net.pooled_features(view(chips_BHWC, index))
-            features_NF[start : start + BATCH] = features_BF.half().cpu().numpy()
-    return features_NF
+            map_Bfhw = frozen(view(chips_BHWC, index)).half().cpu()
+            map_Bhwf = map_Bfhw.permute(0, 2, 3, 1).numpy()
+            if file is None:
+                shape = (len(dataset), *map_Bhwf.shape[1:])
+                file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+            file[start : start + BATCH] = map_Bhwf
+    assert file is not None
+    file.flush()

@@ -12,7 +12,7 @@ import torch
 
 from service.bundle import ExportCheck, Precision
 from training.graphs import EVIDENCE, INPUT, PROBABILITIES, batches
-from training.model import ChipNet, ExportNet
+from training.model import ExportNet
 from training.thresholds import sample_fbeta
 
 MAX_DIFFERENCE = 1e-4  # float32 probabilities; both sides round differently, no more
@@ -23,9 +23,9 @@ Chips = npt.NDArray[np.uint8]
 Probs = npt.NDArray[np.float32]
 
 
-def torch_answers(net: ChipNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[np.float32]]:
+def torch_answers(net: ExportNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[np.float32]]:
     """Return float32 probabilities (B,L) and evidence (B,L,h,w) from PyTorch."""
-    module = ExportNet(net.eval().float())
+    module = net.eval().float()
     with torch.inference_mode():
         parts = [module(torch.from_numpy(part)) for part in batches(chips_BHWC)]
     probs_BL, evidence_BLhw = (torch.cat(side).numpy() for side in zip(*parts, strict=True))

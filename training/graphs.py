@@ -28,7 +28,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from service.bundle import InputSpec, Precision
-from training.model import ChipNet, ExportNet
+from training.model import ExportNet
 
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"
 OPSET = 20
@@ -36,13 +36,13 @@ BATCH = 16
 FLOAT_CONVOLUTIONS = 5
 
 
-def write_float32(net: ChipNet, spec: InputSpec, path: Path) -> None:
+def write_float32(net: ExportNet, spec: InputSpec, path: Path) -> None:
     """Export the network in one file."""
     example_BHWC = torch.zeros(2, spec.height, spec.width, len(spec.bands), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing about this graph
         torch.onnx.export(
-            ExportNet(net.eval()),
+            net.eval(),
             (example_BHWC,),
             path,
             input_names=[INPUT],

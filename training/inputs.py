@@ -1,23 +1,23 @@
-"""What a fit sees of a chip: its pixels, or a frozen backbone's features of it.
+"""What a fit sees of a chip: its pixels, or what the frozen part of its network says of them.
 
-Both kinds offer the same four things, so the loop in `fit.py` and the predictions in
+Both kinds offer the same things, so the loop in `fit.py` and the predictions in
 `predict.py` do not know which they work on. What they save is the same too: weights in
-`ChipNet`'s names, all of them or the head's only.
+`ChipNet`'s names, all of them or those that learn.
 
-Shape suffixes: V views, N chips, B chips of a batch, F features.
+Shape suffixes: N chips, B chips of a batch, V views, h, w, f map at the cut.
 """
 
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
-from training.augmentation import VIEWS, random_views
+from training.augmentation import VIEWS, augment, view
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.features import cached_features
-from training.model import HEAD, ChipNet, member_net, start_at_prevalence
+from training.freezing import CACHED, learning_part
+from training.model import ChipNet, member_net, start_at_prevalence
 from training.workspace import Run
 
 State = dict[str, torch.Tensor]
@@ -27,24 +27,25 @@ Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 class Inputs(Protocol):
     """The seam between the two ways to train a member."""
 
-    def network(self, rows: Rows) -> nn.Module:
-        """Return a fresh network for training on these chips."""
+    def network(self, rows: Rows) -> ChipNet:
+        """Return a fresh network for training on these chips, pretrained."""
 
-    def restored(self, state: State) -> nn.Module:
+    def restored(self, state: State) -> ChipNet:
         """Return a network with saved weights."""
 
-    def state(self, network: nn.Module) -> State:
-        """Return what must be kept of a trained network."""
+    def seen(self, rows: Rows, index: int) -> torch.Tensor:
+        """Return what the network sees of these chips in view `index`."""
 
-    def batch(self, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return the inputs of these chips, as they are or each in a random view."""
+    def drawn(self, rows: Rows, generator: torch.Generator) -> torch.Tensor:
+        """Return a training batch of these chips, on the CPU, as far as it is cheap to make there."""
+
+    def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Do the rest of a training batch's augmentation, where the batch is."""
 
 
 def inputs_of(run: Run, member: MemberConfig, dataset: Dataset) -> Inputs:
     """Choose the kind that fits the member's freezing."""
-    if member.freeze == "backbone":
-        return FeatureInputs(run, member, dataset)
-    return ChipInputs(run, member, dataset)
+    return (FrozenInputs if member.freeze in CACHED else ChipInputs)(run, member, dataset)
 
 
 class ChipInputs:
@@ -53,61 +54,77 @@ class ChipInputs:
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
         self._run, self._member, self._dataset = run, member, dataset
 
-    def network(self, rows: Rows) -> nn.Module:
-        """Return the backbone with ImageNet weights and a fresh head."""
+    def network(self, rows: Rows) -> ChipNet:
+        """Return the backbone with ImageNet weights and a head at these chips' prevalence."""
         net = self._net(pretrained=True)
         start_at_prevalence(net.head, self._dataset.targets_NL[rows])
         return net
 
-    def restored(self, state: State) -> nn.Module:
+    def restored(self, state: State) -> ChipNet:
         """Return the network with saved weights."""
         net = self._net(pretrained=False)
         net.load_state_dict(state)
         return net
 
-    def state(self, network: nn.Module) -> State:
-        """Return every weight."""
-        return network.state_dict()
+    def seen(self, rows: Rows, index: int) -> torch.Tensor:
+        """Return raw chips (B,H,W,C)."""
+        return view(torch.from_numpy(self._dataset.chips_NHWC[rows]), index)
 
-    def batch(self, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return uint8 (B,H,W,C)."""
-        chips_BHWC = torch.from_numpy(self._dataset.chips_NHWC[rows])
-        return chips_BHWC if generator is None else random_views(chips_BHWC, generator)
+    def drawn(self, rows: Rows, generator: torch.Generator) -> torch.Tensor:
+        """Return raw chips (B,H,W,C) as they are."""
+        return torch.from_numpy(self._dataset.chips_NHWC[rows])
+
+    def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return every chip in its own random view or distortion."""
+        return augment(batch, self._member.augmentation, generator)
 
     def _net(self, *, pretrained: bool) -> ChipNet:
-        net = member_net(self._run, self._member, len(self._dataset.labels), pretrained=pretrained)
-        return net.to(memory_format=torch.channels_last)
+        return member_net(self._run, self._member, self._dataset, pretrained=pretrained)
 
 
-class FeatureInputs:
-    """Heads on cached pooled features."""
+class FrozenInputs:
+    """The learning part of a network on the cached output of the frozen one."""
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
-        views = cached_features(run, member, dataset)
-        self._features_VNF = torch.from_numpy(np.stack(views))
-        self._dataset = dataset
+        if member.augmentation == "lossy":
+            raise ValueError(
+                f"{member.name}: freeze={member.freeze!r} works on the eight cached views; use "
+                "augmentation='views' or freeze='stem'"
+            )
+        self._run, self._member, self._dataset = run, member, dataset
+        self._views = cached_features(run, member, dataset)
 
-    def network(self, rows: Rows) -> nn.Module:
-        """Return a fresh linear head."""
-        head = self._head()
-        start_at_prevalence(head, self._dataset.targets_NL[rows])
-        return head
+    def network(self, rows: Rows) -> ChipNet:
+        """Return the pretrained learning part with a head at these chips' prevalence."""
+        net = self._net(pretrained=self._member.freeze == "trunk")
+        start_at_prevalence(net.head, self._dataset.targets_NL[rows])
+        return net
 
-    def restored(self, state: State) -> nn.Module:
-        """Return the head with saved weights."""
-        head = self._head()
-        head.load_state_dict({name.removeprefix(HEAD): value for name, value in state.items()})
-        return head
+    def restored(self, state: State) -> ChipNet:
+        """Return the learning part with saved weights."""
+        net = self._net(pretrained=False)
+        net.load_state_dict(state)
+        return net
 
-    def state(self, network: nn.Module) -> State:
-        """Return the head's weights."""
-        return {HEAD + name: value for name, value in network.state_dict().items()}
+    def seen(self, rows: Rows, index: int) -> torch.Tensor:
+        """Return float32 maps (B,f,h,w)."""
+        return _as_map(self._views[index][rows])
 
-    def batch(self, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return float32 features (B,F)."""
-        if generator is None:
-            return self._features_VNF[0, rows].float()
-        return self._features_VNF[torch.randint(VIEWS, (len(rows),), generator=generator), rows].float()
+    def drawn(self, rows: Rows, generator: torch.Generator) -> torch.Tensor:
+        """Return float32 maps (B,f,h,w), each of a view drawn for it alone."""
+        views_B = torch.zeros(len(rows), dtype=torch.long)
+        if self._member.augmentation == "views":
+            views_B = torch.randint(VIEWS, (len(rows),), generator=generator)
+        return _as_map(np.stack([self._views[index][row] for index, row in zip(views_B, rows, strict=True)]))
 
-    def _head(self) -> nn.Linear:
-        return nn.Linear(self._features_VNF.shape[-1], len(self._dataset.labels))
+    def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return the batch: its views were drawn."""
+        return batch
+
+    def _net(self, *, pretrained: bool) -> ChipNet:
+        net = member_net(self._run, self._member, self._dataset, pretrained=pretrained)
+        return learning_part(net, self._member)
+
+
+def _as_map(map_Bhwf: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(map_Bhwf).permute(0, 3, 1, 2).float()

@@ -20,8 +20,9 @@ from training import graphs
 from training.config import MemberConfig
 from training.dataset import Dataset, input_spec
 from training.features import BACKBONE, check_backbone
+from training.freezing import CACHED
 from training.graph_check import check_graph, torch_answers
-from training.model import ChipNet, member_net
+from training.model import ExportNet, member_net
 from training.workspace import Run, whole_file
 
 log = logging.getLogger(__name__)
@@ -81,17 +82,17 @@ def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
 
 
-def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ChipNet:
-    """Return the network with its trained weights, the mean of its folds'."""
+def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ExportNet:
+    """Return the network as it is served, with its trained weights, the mean of its folds'."""
     config = planned.config
     states = [load_file(run.need_fit(config.name, fold)) for fold in planned.folds]
-    frozen = config.freeze == "backbone"
-    net = member_net(run, config, len(dataset.labels), pretrained=frozen)
+    frozen = config.freeze in CACHED
+    net = member_net(run, config, dataset, pretrained=frozen)
     if frozen:
         check_backbone(net, run.folder / "features" / config.name / BACKBONE)
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
-    net.load_state_dict(mean, strict=not frozen)  # a frozen backbone is not in the saved state
-    return net.eval()
+    net.load_state_dict(mean, strict=not frozen)  # what is frozen is not in the saved state
+    return ExportNet(net, dataset.labels, config.exclusive, run.config.graph_views).eval()
 
 
 def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Path) -> dict[Precision, Graph]:

@@ -4,120 +4,115 @@ Shape suffixes: B chips, H height, W width, C bands, F features, h, w feature ma
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
-from timm.data.config import resolve_model_data_config
+from timm.data.config import resolve_data_config
 from torch import nn
 
+from training.augmentation import VIEWS, unview, view
+from training.backbone import Backbone, LateFusion
 from training.config import MemberConfig
+from training.dataset import Dataset
+from training.loss import activation
+from training.preprocessing import Preprocessing
 from training.workspace import Run
 
-HEAD = "head."  # prefix of the head's weights in a saved network
-
-
-def best_device() -> torch.device:
-    """Return the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fast_bfloat16() -> bool:
-    """Tell whether the device computes in bfloat16; one that emulates it is faster in float32."""
-    if best_device().type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+COLOURS = ("red", "green", "blue")
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
+SILENT = -30.0  # logit of a label that a member has no say on
 
 
 class ChipNet(nn.Module):
-    """Resize and scaling, an ImageNet backbone, global average pooling, one linear layer."""
+    """Preprocessing, an ImageNet backbone, global average pooling, one linear layer."""
 
     def __init__(
-        self, architecture: str, *, labels: int, size_px: int, pretrained: bool, weights: Path | None = None
+        self,
+        member: MemberConfig,
+        preprocessing: nn.Module,
+        *,
+        labels: int,
+        pretrained: bool,
+        weights: Path | None = None,
     ) -> None:
         """Build the network.
 
         Args:
-            architecture: a timm model name.
+            member: what to build.
+            preprocessing: chips (B,H,W,C) → standardised planes.
             labels: width of the output.
-            size_px: side of the square that chips are resized to.
             pretrained: start from ImageNet weights rather than at random.
-            weights: a local safetensors file with them; None lets timm download its own.
+            weights: see `Backbone`.
 
         Raises:
-            ValueError: the file cannot be read, or lacks weights that the backbone has.
+            ValueError: see `Backbone` and `LateFusion`.
         """
         super().__init__()
-        overlay = {"file": str(weights)} if weights else None
-        in_file = _names_in(weights) if weights else None
-        self.backbone = timm.create_model(
-            architecture,
+        self.preprocessing = preprocessing
+        self.backbone: nn.Module = (LateFusion if member.fusion == "late" else Backbone)(
+            member.architecture,
+            planes=len(member.bands) + len(member.indices),
+            size_px=member.size_px,
             pretrained=pretrained,
-            pretrained_cfg_overlay=overlay,
-            num_classes=0,
-            global_pool="",
+            weights=weights,
         )
-        # timm takes what fits and leaves the rest at random.
-        lacking = [name for name, _ in self.backbone.named_parameters() if in_file and name not in in_file]
-        if lacking:
-            raise ValueError(
-                f"{weights}: lacks {len(lacking)} weights of {architecture}, the first being {lacking[0]}; "
-                "give this architecture's file, in timm's names"
-            )
-        self.architecture = architecture
-        self.size_px = size_px
-        features = self.backbone.num_features
+        self.name = member.name
+        features = self.backbone.features
         assert isinstance(features, int)
+        self.dropout = nn.Dropout(member.dropout)
         self.head = nn.Linear(features, labels)
-        scaling = resolve_model_data_config(self.backbone)  # type: ignore[no-untyped-call]
-        self.mean: torch.Tensor
-        self.std: torch.Tensor
-        self.register_buffer("mean", 255 * torch.tensor(scaling["mean"])[:, None, None], persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(scaling["std"])[:, None, None], persistent=False)
 
     def feature_map(self, chips_BHWC: torch.Tensor) -> torch.Tensor:
-        """Return the backbone's last map, (B,F,h,w), from uint8 chips."""
-        pixels_BCHW = chips_BHWC.permute(0, 3, 1, 2).float()
-        height, width = pixels_BCHW.shape[-2:]
-        if (height, width) != (self.size_px, self.size_px):
-            # By factor, not by size: a size would put the batch's shape into the graph, which a
-            # GPU session has to compute on the CPU.
-            factor = (self.size_px / height, self.size_px / width)
-            pixels_BCHW = nn.functional.interpolate(pixels_BCHW, scale_factor=factor, mode="bilinear")
-        scaled_BCHW = (pixels_BCHW - self.mean) / self.std
-        features_BFhw: torch.Tensor = self.backbone(scaled_BCHW)
+        """Return the backbone's last map, (B,F,h,w), from raw chips."""
+        features_BFhw: torch.Tensor = self.backbone(self.preprocessing(chips_BHWC))
         return features_BFhw
-
-    def pooled_features(self, chips_BHWC: torch.Tensor) -> torch.Tensor:
-        """Return what the head sees, (B,F)."""
-        return self.feature_map(chips_BHWC).mean(dim=(2, 3))
 
     def forward(self, chips_BHWC: torch.Tensor) -> torch.Tensor:
         """Return logits (B,L)."""
-        logits_BL: torch.Tensor = self.head(self.pooled_features(chips_BHWC))
+        pooled_BF = self.feature_map(chips_BHWC).mean(dim=(2, 3))
+        logits_BL: torch.Tensor = self.head(self.dropout(pooled_BF))
         return logits_BL
 
 
-def _names_in(weights: Path) -> set[str]:
-    try:
-        with safe_open(weights, "pt") as file:
-            return set(file.keys())
-    except SafetensorError as error:
-        raise ValueError(f"{weights}: not a whole safetensors file ({error}); fetch it again") from error
-
-
-def member_net(run: Run, member: MemberConfig, labels: int, *, pretrained: bool) -> ChipNet:
-    """Return a member's network, with the run's ImageNet weights or at random."""
-    return ChipNet(
-        member.architecture,
-        labels=labels,
+def member_net(run: Run, member: MemberConfig, dataset: Dataset, *, pretrained: bool) -> ChipNet:
+    """Return a member's network for the run's chips, with ImageNet weights or at random."""
+    mean, std = _scaling(run, member, dataset)
+    preprocessing = Preprocessing(
+        member.bands,
+        run.config.bands,
         size_px=member.size_px,
-        pretrained=pretrained,
-        weights=run.weights_path(member.architecture) if pretrained else None,
+        full_scale=FULL_SCALE[run.config.dtype],
+        mean=mean,
+        std=std,
+        indices=member.indices,
+        dehaze=member.dehaze,
     )
+    weights = run.weights_path(member.architecture) if pretrained else None
+    return ChipNet(member, preprocessing, labels=len(dataset.labels), pretrained=pretrained, weights=weights)
+
+
+def _scaling(run: Run, member: MemberConfig, dataset: Dataset) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of every band in raw units.
+
+    A network knows 8-bit colours by ImageNet's; anything else by the training chips'.
+    """
+    known = {}
+    if run.config.dtype == "uint8":
+        config = timm.get_pretrained_cfg(member.architecture)
+        imagenet = resolve_data_config(pretrained_cfg=config.to_dict() if config else {})  # type: ignore[no-untyped-call]
+        known = dict(zip(COLOURS, zip(imagenet["mean"], imagenet["std"], strict=True), strict=True))
+    scaling = []
+    for band in member.bands:
+        if band in known:
+            scaling.append((255 * known[band][0], 255 * known[band][1]))
+        else:
+            index = run.config.bands.index(band)
+            scaling.append((float(dataset.mean_C[index]), float(dataset.std_C[index])))
+    return [mean for mean, _ in scaling], [std for _, std in scaling]
 
 
 def fingerprint(net: ChipNet) -> str:
@@ -139,22 +134,47 @@ def start_at_prevalence(head: nn.Linear, targets_NL: npt.NDArray[np.bool_]) -> N
         head.bias.copy_(torch.from_numpy(np.log(share_L / (1 - share_L))))
 
 
+def silence(head: nn.Linear, speaks_L: npt.NDArray[np.bool_]) -> None:
+    """Give the labels that a member does not vote on the probability 0."""
+    with torch.no_grad():
+        head.weight[~torch.from_numpy(speaks_L)] = 0.0
+        head.bias[~torch.from_numpy(speaks_L)] = SILENT
+
+
+def speaks(member: MemberConfig, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which labels a member votes on, (L,)."""
+    return np.array([not member.labels or label in member.labels for label in labels])
+
+
 class ExportNet(nn.Module):
     """A `ChipNet` as it is served: probabilities, and the evidence they are the mean of."""
 
-    def __init__(self, net: ChipNet) -> None:
+    def __init__(self, net: ChipNet, labels: Sequence[str], exclusive: Sequence[str], views: int = 1) -> None:
+        """Wrap a network.
+
+        Args:
+            net: the network.
+            labels: the outputs' names.
+            exclusive: the labels under one softmax.
+            views: 1, or 8 to average the logits over all views of a chip.
+        """
         super().__init__()
-        self.net = net
+        self.net, self.labels, self.exclusive, self.views = net, labels, exclusive, views
 
     def forward(self, chips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return probabilities (B,L) and evidence (B,L,h,w).
 
         The evidence is the class activation map: the head applied at every place before
-        pooling. Its mean over h,w plus the head's bias is the logit.
+        pooling. Its mean over h,w plus the head's bias is the logit; of several views, it is
+        the mean of their maps, each turned back.
 
         Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
         """
         head = self.net.head
-        features_BFhw = self.net.feature_map(chips)
-        evidence_BLhw = nn.functional.conv2d(features_BFhw, head.weight[:, :, None, None])
-        return torch.sigmoid(evidence_BLhw.mean(dim=(2, 3)) + head.bias), evidence_BLhw
+        seen = chips if self.views == 1 else torch.cat([view(chips, index) for index in range(VIEWS)])
+        maps_BLhw = nn.functional.conv2d(self.net.feature_map(seen), head.weight[:, :, None, None])
+        if self.views > 1:
+            parts = enumerate(maps_BLhw.unflatten(0, (VIEWS, -1)).unbind())  # type: ignore[no-untyped-call]
+            maps_BLhw = torch.stack([unview(part_BLhw, index) for index, part_BLhw in parts]).mean(dim=0)
+        logits_BL = maps_BLhw.mean(dim=(2, 3)) + head.bias
+        return activation(logits_BL, self.labels, self.exclusive), maps_BLhw

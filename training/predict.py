@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from training.dataset import open_dataset
-from training.inputs import inputs_of
-from training.model import best_device
+from training.device import best_device
+from training.inputs import Inputs, Rows, inputs_of
+from training.loss import activation
+from training.model import ChipNet
 from training.progress import track
 from training.results import OUT_OF_FOLD, write_predictions
 from training.voting import OutOfFold
@@ -28,20 +30,27 @@ def predict(run: Run) -> None:
     if run.is_fresh(run.folder / OUT_OF_FOLD, fits):
         return
     dataset = open_dataset(run)
-    device = best_device()
-    shape = (len(run.config.members), *dataset.targets_NL.shape)
-    probs_ANL = np.empty(shape, np.float32)
+    probs_ANL = np.empty((len(run.config.members), *dataset.targets_NL.shape), np.float32)
     for index, member in enumerate(run.config.members):
         inputs = inputs_of(run, member, dataset)
-        for fold in range(run.config.folds):
-            network = inputs.restored(load_file(run.need_fit(member.name, fold))).to(device).eval()
+        for fold in folds:
+            network = inputs.restored(load_file(run.need_fit(member.name, fold))).to(best_device()).eval()
             rows = np.flatnonzero(dataset.folds_N == fold)
             title = f"predict {member.name}, fold {fold + 1} of {run.config.folds}"
-            starts = range(0, len(rows), BATCH)
-            for start in track(starts, title, len(starts)):
-                chosen = rows[start : start + BATCH]
-                with torch.inference_mode():
-                    logits_BL = network(inputs.batch(chosen).to(device))
-                probs_ANL[index, chosen] = torch.sigmoid(logits_BL).cpu().numpy()
+            logits_NL = logits_of(network, inputs, rows, run.config.predict_views, title)
+            probs_NL = activation(logits_NL, dataset.labels, member.exclusive)
+            probs_ANL[index, rows] = probs_NL.numpy()
     write_predictions(run, OutOfFold(probs_ANL, dataset.targets_NL, dataset.folds_N))
-    log.info("out-of-fold probabilities of %d chips from %d architectures", shape[1], shape[0])
+    log.info("out-of-fold probabilities of %d chips from %d members", *reversed(probs_ANL.shape[:2]))
+
+
+def logits_of(network: ChipNet, inputs: Inputs, rows: Rows, views: int, title: str) -> torch.Tensor:
+    """Return the mean logits (N,L) over a number of views of each chip."""
+    starts = range(0, len(rows), BATCH)
+    parts = []
+    with torch.inference_mode():
+        for start in track(starts, title, len(starts)):
+            chosen = rows[start : start + BATCH]
+            seen = (inputs.seen(chosen, index).to(best_device()) for index in range(views))
+            parts.append(torch.stack([network(chips).float() for chips in seen]).mean(dim=0).cpu())
+    return torch.cat(parts)

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from service.bundle import Bundle
 from training import dataset, evaluate, export, fit, predict, tune
 from training.config import About, DecisionConfig, MemberConfig, RunConfig
-from training.model import ChipNet
+from training.model import ChipNet, ExportNet, member_net
 from training.workspace import Run, Source
 
 # The networks are too small to share out: threads would only wait for each other.
@@ -138,19 +138,23 @@ def exported(base: Path) -> tuple[Run, Bundle]:
     return run, export.export(run, name="tiny", version="0.0.1")
 
 
+def fresh_net(run: Run, member: MemberConfig) -> ChipNet:
+    """A member's network with the tiny "ImageNet" weights."""
+    return member_net(run, member, dataset.open_dataset(run), pretrained=True).eval()
+
+
 def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
     """A trained network, the mean of some folds' weights, put together independently of the code."""
-    net = ChipNet(
-        member.architecture,
-        labels=len(LABELS),
-        size_px=member.size_px,
-        pretrained=True,
-        weights=run.weights_path(member.architecture),
-    )
+    net = fresh_net(run, member)
     states = [load_file(run.need_fit(member.name, fold)) for fold in folds]
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
     net.load_state_dict(mean, strict=member.freeze == "none")
-    return net.eval()
+    return net
+
+
+def served(net: ChipNet) -> ExportNet:
+    """The network as it is exported."""
+    return ExportNet(net, LABELS, ()).eval()
 
 
 def copy_of(run: Run, folder: Path) -> Run:
