@@ -1,12 +1,16 @@
 """Recipes: named functions that return a whole `RunConfig`.
 
-A variant of one is `dataclasses.replace` on its result.
+`variants.py` has the known changes to one; `dataclasses.replace` makes any other, in a file
+of your own that `--recipe file.py:function` names.
 """
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from training.config import About, MemberConfig, RunConfig
+from training.variants import VARIANTS, single
 
 _SIZES_PX = {"resnet50": 256, "densenet121": 256, "inception_v3": 299}
 
@@ -31,6 +35,11 @@ def planet() -> RunConfig:
         fold_members="separate",
         precisions=("float32", "float16", "int8"),
     )
+
+
+def planet_single() -> RunConfig:
+    """Fine-tune 5 folds of ResNet50 alone: the baseline that variants are compared with."""
+    return replace(single(planet()), recipe="planet-single")
 
 
 def heads() -> RunConfig:
@@ -76,7 +85,42 @@ def smoke() -> RunConfig:
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
     "planet": planet,
+    "planet-single": planet_single,
     "heads": heads,
     "uc-merced": uc_merced,
     "smoke": smoke,
 }
+
+
+def find_recipe(name: str, variants: Sequence[str] = ()) -> RunConfig:
+    """Return a recipe by name, or by `file.py:function`, with variants applied in order.
+
+    Raises:
+        ValueError: there is no such recipe or variant, or the function returns something else.
+    """
+    path, colon, function = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        config = _from_file(Path(path), function)
+    elif name in RECIPES:
+        config = RECIPES[name]()
+    else:
+        raise ValueError(
+            f"no recipe {name!r}; there are {', '.join(RECIPES)}, or name your own: file.py:function"
+        )
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}")
+        config = VARIANTS[variant](config)
+    return replace(config, recipe="-".join([config.recipe, *variants]))
+
+
+def _from_file(path: Path, function: str) -> RunConfig:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.exists() or not spec or not spec.loader:
+        raise ValueError(f"{path}: no such file; --recipe takes file.py:function")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = getattr(module, function, lambda: None)()
+    if not isinstance(config, RunConfig):
+        raise ValueError(f"{path}: {function}() must be there and return a RunConfig, not {config!r:.40}")
+    return config

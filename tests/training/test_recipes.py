@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 import timm
 from pydantic import TypeAdapter
 
 from training.config import RunConfig
-from training.recipes import RECIPES, heads, planet, smoke, uc_merced
+from training.recipes import RECIPES, find_recipe, heads, planet, smoke, uc_merced
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -13,7 +14,7 @@ def test_every_recipe_is_whole(name: str) -> None:
     config = RECIPES[name]()
     assert config.recipe == name
     assert config.height_px == config.width_px  # the eight views need squares
-    assert {"resnet50", "densenet121", "inception_v3"} == {member.architecture for member in config.members}
+    assert {"resnet50", "densenet121", "inception_v3"} >= {member.architecture for member in config.members}
     for member in config.members:
         assert timm.is_model(member.architecture)
         assert member.size_px == (299 if member.architecture == "inception_v3" else 256)
@@ -45,3 +46,33 @@ def test_smoke_is_a_few_steps_of_planet() -> None:
     config = smoke()
     assert (config.folds * len(config.members), config.max_steps) == (6, 2)
     assert config.fold_members == planet().fold_members
+
+
+def test_a_recipe_is_found_by_name_with_variants_in_order() -> None:
+    found = find_recipe("planet-single", ["lossy", "views"])
+    assert found.recipe == "planet-single-lossy-views"
+    assert (found.members[0].augmentation, found.graph_views) == ("lossy", 8)
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from training.recipes import heads\n"
+        "def quick(): return replace(heads(), recipe='quick', folds=3)\n"
+        "def wrong(): return 3\n"
+    )
+    assert find_recipe(f"{path}:quick").folds == 3
+    with pytest.raises(ValueError, match=r"wrong\(\) must be there and return a RunConfig"):
+        find_recipe(f"{path}:wrong")
+    with pytest.raises(ValueError, match=r"other\(\) must be there"):
+        find_recipe(f"{path}:other")
+    with pytest.raises(ValueError, match=r"absent\.py: no such file"):
+        find_recipe(f"{tmp_path / 'absent.py'}:quick")
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"no recipe 'amazon'; there are planet, planet-single"):
+        find_recipe("amazon")
+    with pytest.raises(ValueError, match=r"no variant 'magic'; there are softmax"):
+        find_recipe("planet", ["magic"])
