@@ -120,8 +120,9 @@ def without_haze(colours_BCHW: torch.Tensor, full_scale: float) -> torch.Tensor:
     # first `count` is for every runtime to choose.
     limit_BK = dark_BKHW.flatten(1).topk(count, dim=1).values[:, -1:]
     hazy_BKHW = (dark_BKHW >= limit_BK[:, :, None, None]).float()
-    sum_BC = (colours_BCHW * hazy_BKHW).sum(dim=(2, 3), keepdim=True)
-    haze_BC = (sum_BC / hazy_BKHW.sum(dim=(2, 3), keepdim=True)).clamp(min=full_scale / 255)
+    # Means, not sums: those of a chip of one colour would leave half precision's range.
+    mean_BC = (colours_BCHW * hazy_BKHW).mean(dim=(2, 3), keepdim=True)
+    haze_BC = (mean_BC / hazy_BKHW.mean(dim=(2, 3), keepdim=True)).clamp(min=full_scale / 255)
     lost_BKHW = (1 - KEPT_HAZE) * _dark_channel(colours_BCHW / haze_BC)
     transmission_BKHW = (1 - _over_windows(_mean, lost_BKHW)).clamp(min=LEAST_TRANSMISSION)
     return ((colours_BCHW - haze_BC) / transmission_BKHW + haze_BC).clamp(0, full_scale)
