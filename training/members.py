@@ -82,7 +82,7 @@ def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, total - 1, min(wanted, total)).astype(np.int64))
 
 
-def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ExportNet:
+def served_network(run: Run, planned: PlannedMember, dataset: Dataset) -> ExportNet:
     """Return the network as it is served, with its trained weights, the mean of its folds'."""
     config = planned.config
     states = [load_file(run.need_fit(config.name, fold)) for fold in planned.folds]
@@ -96,7 +96,7 @@ def _network(run: Run, planned: PlannedMember, dataset: Dataset) -> ExportNet:
 
 
 def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Path) -> dict[Precision, Graph]:
-    net = _network(run, planned, dataset)
+    net = served_network(run, planned, dataset)
     # One fold's network is checked on chips it has not seen; a mean of all folds has seen every chip.
     unseen_N = np.flatnonzero(dataset.folds_N == planned.folds[0])
     candidates_N = unseen_N if len(planned.folds) == 1 else np.arange(len(dataset))

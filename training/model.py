@@ -19,10 +19,9 @@ from training.backbone import Backbone, LateFusion
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.loss import activation
-from training.preprocessing import Preprocessing
+from training.preprocessing import COLOURS, Preprocessing
 from training.workspace import Run
 
-COLOURS = ("red", "green", "blue")
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
 SILENT = -30.0  # logit of a label that a member has no say on
 

@@ -77,9 +77,7 @@ def test_colours_alone_are_bit_identical_to_the_plain_formula(chip_px: int, size
     assert not module.state_dict()
 
 
-@pytest.mark.parametrize(
-    "bands", [COLOURS, ("near infrared",), ("near infrared", "red"), RUN, ("green", "green")]
-)
+@pytest.mark.parametrize("bands", [COLOURS, RUN[3:], ("near infrared", "red"), RUN, ("green", "green")])
 def test_bands_are_chosen_by_name_in_the_members_order(bands: tuple[str, ...]) -> None:
     chips_BHWC = chips()
     expected_BHWC = chips_BHWC[..., [RUN.index(band) for band in bands]].float()

@@ -1,0 +1,70 @@
+"""How good are the graphs that ship, on chips their networks have not seen?
+
+    python -m benchmarks.shipped runs/uc-merced
+
+The evaluation scores PyTorch networks. Here every fold's network is exported and quantised as
+the bundle's members are, with calibration chips from its own training folds, and scores the
+chips it never saw; thresholds are cross-fitted as ever. Graphs are kept in `shipped/` of the
+run's folder, so an interrupted benchmark goes on. About two minutes per network on two cores.
+
+Shape suffixes: A members, N chips, L labels.
+"""
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from training.config import MemberConfig
+from training.dataset import Dataset, input_spec, open_dataset
+from training.graph_check import graph_answers
+from training.graphs import convert, write_float32
+from training.members import PlannedMember, served_network, spread
+from training.progress import track
+from training.results import read_predictions
+from training.scores import measure, table
+from training.voting import cross_fitted_labels
+from training.workspace import Run, whole_file
+
+
+def write_graph(run: Run, member: MemberConfig, fold: int, dataset: Dataset, path: Path) -> None:
+    """Export one fold's network at the bundle's first precision."""
+    network = served_network(run, PlannedMember(member.name, member, (fold,), ()), dataset)
+    seen_N = np.flatnonzero(dataset.folds_N != fold)
+    calibration_BHWC = dataset.chips_NHWC[seen_N[spread(len(seen_N), run.config.calibration_chips)]]
+    with whole_file(path) as partial, tempfile.TemporaryDirectory() as scratch:
+        float32 = Path(scratch) / "float32.onnx"
+        write_float32(network, input_spec(run), float32)
+        convert(float32, run.config.precisions[0], partial, calibration_BHWC)
+
+
+def main() -> None:
+    """Print the scores of the shipped graphs beside those of the PyTorch networks."""
+    run = Run.open(Path(sys.argv[1]))
+    dataset, found = open_dataset(run), read_predictions(run)
+    probs_ANL = np.empty_like(found.probs_ANL)
+    jobs = [
+        (index, member, fold)
+        for index, member in enumerate(run.config.members)
+        for fold in range(run.config.folds)
+    ]
+    for index, member, fold in track(jobs, "graphs of every fold", len(jobs)):
+        path = run.folder / "shipped" / f"{member.name}-fold{fold}.{run.config.precisions[0]}.onnx"
+        if not path.exists():
+            write_graph(run, member, fold, dataset, path)
+        rows = np.flatnonzero(dataset.folds_N == fold)
+        probs_ANL[index, rows] = graph_answers(path, dataset.chips_NHWC[rows])[0]
+        print(f"{path.name}: {len(rows)} chips", file=sys.stderr, flush=True)
+    for name, part in (("PyTorch", found), (run.config.precisions[0], replace(found, probs_ANL=probs_ANL))):
+        labels_NL = cross_fitted_labels(part, run.config)
+        scores = measure(
+            labels_NL, part.probs_ANL.mean(axis=0), found.targets_NL, dataset.labels, dataset.groups,
+            fitting="cross-fitted",
+        )  # fmt: skip
+        print(f"\n{name}, {table(scores)}")
+
+
+if __name__ == "__main__":
+    main()
