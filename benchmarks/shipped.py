@@ -1,6 +1,6 @@
 """How good are the graphs that ship, on chips their networks have not seen?
 
-    python -m benchmarks.shipped runs/uc-merced
+    python -m benchmarks.shipped [runs/uc-merced]
 
 The evaluation scores PyTorch networks. Here every fold's network is exported and quantised as
 the bundle's members are, with calibration chips from its own training folds, and scores the
@@ -23,7 +23,7 @@ from training.graph_check import graph_answers
 from training.graphs import convert, write_float32
 from training.members import PlannedMember, served_network, spread
 from training.progress import track
-from training.results import read_predictions
+from training.results import OUT_OF_FOLD, read_predictions
 from training.scores import measure, table
 from training.voting import cross_fitted_labels
 from training.workspace import Run, whole_file
@@ -42,14 +42,15 @@ def write_graph(run: Run, member: MemberConfig, fold: int, dataset: Dataset, pat
 
 def main() -> None:
     """Print the scores of the shipped graphs beside those of the PyTorch networks."""
-    run = Run.open(Path(sys.argv[1]))
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/uc-merced")
+    if not (folder / OUT_OF_FOLD).exists():
+        print(f"skipped: no predictions in {folder}; name the folder of a run that has been evaluated")
+        return
+    run = Run.open(folder)
     dataset, found = open_dataset(run), read_predictions(run)
     probs_ANL = np.empty_like(found.probs_ANL)
-    jobs = [
-        (index, member, fold)
-        for index, member in enumerate(run.config.members)
-        for fold in range(run.config.folds)
-    ]
+    folds = range(run.config.folds)
+    jobs = [(index, member, fold) for index, member in enumerate(run.config.members) for fold in folds]
     for index, member, fold in track(jobs, "graphs of every fold", len(jobs)):
         path = run.folder / "shipped" / f"{member.name}-fold{fold}.{run.config.precisions[0]}.onnx"
         if not path.exists():
