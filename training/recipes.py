@@ -52,8 +52,32 @@ def heads() -> RunConfig:
     return replace(base, recipe="heads", members=members, fold_members="averaged")
 
 
+def trunks() -> RunConfig:
+    """Freeze all but the last stage of the ImageNet backbones: near fine-tuning, in an hour on a laptop."""
+    base = planet()
+    # What follows DenseNet's third block is small; what the block itself gives is eight times as large.
+    cuts = {"densenet121": "features.transition3"}
+    members = tuple(
+        replace(
+            member,
+            freeze="trunk",
+            frozen_to=cuts.get(member.architecture),
+            epochs=6,
+            batch_size=32,
+            optimizer="adamw",
+            learning_rate=5e-3,
+            backbone_rate=0.2,
+            weight_decay=0.01,
+            schedule="cosine",
+            warmup_epochs=1,
+        )
+        for member in base.members
+    )
+    return replace(base, recipe="trunks", members=members, fold_members="averaged")
+
+
 def uc_merced() -> RunConfig:
-    """Build the default bundle: `heads`, shipped as int8 only."""
+    """Build the default bundle: `trunks`, shipped as int8 only."""
     about = About(
         description="17 land-use labels for overhead RGB chips of about 0.3 m per pixel, United States.",
         licence="Apache-2.0",
@@ -71,7 +95,7 @@ def uc_merced() -> RunConfig:
             "network; not re-verified).",
         ),
     )
-    return replace(heads(), recipe="uc-merced", precisions=("int8",), about=about)
+    return replace(trunks(), recipe="uc-merced", precisions=("int8",), about=about)
 
 
 def smoke() -> RunConfig:
@@ -87,6 +111,7 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
     "planet": planet,
     "planet-single": planet_single,
     "heads": heads,
+    "trunks": trunks,
     "uc-merced": uc_merced,
     "smoke": smoke,
 }
