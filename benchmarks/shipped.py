@@ -25,7 +25,7 @@ from training.members import PlannedMember, served_network, spread
 from training.progress import track
 from training.results import OUT_OF_FOLD, read_predictions
 from training.scores import measure, table
-from training.voting import cross_fitted_labels
+from training.voting import cross_fitted
 from training.workspace import Run, whole_file
 
 
@@ -59,9 +59,9 @@ def main() -> None:
         probs_ANL[index, rows] = graph_answers(path, dataset.chips_NHWC[rows])[0]
         print(f"{path.name}: {len(rows)} chips", file=sys.stderr, flush=True)
     for name, part in (("PyTorch", found), (run.config.precisions[0], replace(found, probs_ANL=probs_ANL))):
-        labels_NL = cross_fitted_labels(part, run.config)
+        decision = cross_fitted(part, run.config)
         scores = measure(
-            labels_NL, part.probs_ANL.mean(axis=0), found.targets_NL, dataset.labels, dataset.groups,
+            decision.labels_BL, decision.probabilities_BL, found.targets_NL, dataset.labels, dataset.groups,
             fitting="cross-fitted",
         )  # fmt: skip
         print(f"\n{name}, {table(scores)}")

@@ -22,7 +22,12 @@ class Model(TypedDict):
 
 
 class Score(TypedDict):
-    """What the ensemble thinks of one label: mean probability, and members in favour."""
+    """What the ensemble thinks of one label.
+
+    `probability` is the members' weighted mean in a vote, the clipped score of a blend, the
+    calibrated probability with expected F. `votes` is the weight of the members in favour, to
+    be compared with the label's quorum; 0 where the rule is no vote.
+    """
 
     label: str
     probability: float
@@ -32,7 +37,7 @@ class Score(TypedDict):
 
 @final  # so that a type checker can tell a Prediction from a Failure by its keys
 class Prediction(TypedDict):
-    """One chip's label set, and every label's score in the bundle's order."""
+    """One chip's label set, every label's score in the bundle's order, and how many members ran."""
 
     filename: str | None
     labels: list[str]
@@ -56,12 +61,18 @@ class Answer(TypedDict):
 
 
 class LabelCard(TypedDict):
-    """One label: prevalence in the training chips, a threshold per member, measured quality."""
+    """One label: prevalence in the training chips, how it is decided, measured quality.
+
+    A vote has a threshold and a weight per member (weight 0: no say) and a quorum; a blend one
+    threshold, on its score; expected F, which compares whole label sets, weights for the mean alone.
+    """
 
     name: str
     group: str
     prevalence: float
     thresholds: list[float]
+    weights: list[int]
+    quorum: int | None
     f2: float | None
 
 
@@ -69,7 +80,7 @@ class Labels(TypedDict):
     """Every label, in the bundle's order."""
 
     model: Model
-    quorum: int
+    rule: Literal["vote", "blend", "expected-f"]
     labels: list[LabelCard]
 
 
@@ -113,18 +124,21 @@ def failure(filename: str | None, error: ServiceError) -> Failure:
 def labels(bundle: Bundle) -> Labels:
     """Describe the labels; F2 is None where the bundle's scores have no such label."""
     manifest = bundle.manifest
+    rule = manifest.decision
     f2 = {score.label: score.f2 for score in manifest.scores.labels}
     cards = [
         LabelCard(
             name=label.name,
             group=label.group,
             prevalence=label.prevalence,
-            thresholds=[member.thresholds[index] for member in manifest.members],
+            thresholds=rule.label_thresholds(index),
+            weights=rule.label_weights(index),
+            quorum=rule.label_quorum(index),
             f2=f2.get(label.name),
         )
         for index, label in enumerate(manifest.labels)
     ]
-    return Labels(model=model(bundle), quorum=manifest.quorum, labels=cards)
+    return Labels(model=model(bundle), rule=rule.rule, labels=cards)
 
 
 def model_card(bundle: Bundle, device: str, precision: Precision) -> dict[str, Any]:

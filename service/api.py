@@ -160,7 +160,7 @@ async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Uplo
 
 @router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))
 async def get_labels(request: Request) -> Labels:
-    """Each label's group, prevalence, thresholds (one per member) and measured F2."""
+    """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
     return answers.labels(running(request).bundle)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from service.decision import Decider
 from service.errors import BundleError
 from service.manifest import (
     ExportCheck,
@@ -64,6 +65,7 @@ __all__ = [
 ]  # fmt: skip
 
 MANIFEST = "bundle.json"
+SCHEMA = Manifest.model_fields["schema_version"].default
 SEAL = "seal"  # key of the manifest's own sha256, which is no part of its content
 
 
@@ -91,10 +93,10 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
-    @property
-    def thresholds_ML(self) -> npt.NDArray[np.float32]:
-        """Thresholds, float32 (M,L): the numbers that were tuned, bit for bit."""
-        return np.array([member.thresholds for member in self.manifest.members], np.float32)
+    @cached_property
+    def decider(self) -> Decider:
+        """The tuned rule, ready to decide."""
+        return self.manifest.decision.decider()
 
     @property
     def label_names(self) -> list[str]:
@@ -169,6 +171,12 @@ def _parse(path: Path, text: bytes) -> Manifest:
     try:
         facts = json.loads(text)
         found = facts.pop(SEAL, None) if isinstance(facts, dict) else None
+        version = facts.get("schema_version", SCHEMA) if isinstance(facts, dict) else SCHEMA
+        if version != SCHEMA:
+            raise BundleError(
+                f"{path}: schema_version {version!r}, and this Chipvote reads {SCHEMA}; export the bundle "
+                "again with `chipvote-train export`"
+            )
         manifest = Manifest.model_validate(facts)
     except ValidationError as error:
         first = error.errors()[0]

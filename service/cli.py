@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import answers, offline, server
-from service.answers import Answer, Failure, Labels, Prediction
+from service.answers import Answer, Failure, LabelCard, Labels, Prediction
 from service.app import load_bundle, open_ensemble
 from service.ensemble import Ensemble
 from service.errors import StartupError
@@ -144,13 +144,21 @@ def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
 
 def _label_table(answer: Labels) -> Table:
     model = answer["model"]
-    title = f"{model['name']} {model['version']}, quorum {answer['quorum']}"
-    table = Table("label", "group", "prevalence", "F2", "thresholds", title=title)
+    title = f"{model['name']} {model['version']}, rule {answer['rule']}"
+    table = Table("label", "group", "prevalence", "F2", "quorum", "thresholds", title=title)
     for label in answer["labels"]:
         f2 = "–" if label["f2"] is None else f"{label['f2']:.3f}"
-        thresholds = " ".join(f"{threshold:.3f}" for threshold in label["thresholds"])
-        table.add_row(label["name"], label["group"], f"{label['prevalence']:.3f}", f2, thresholds)
+        quorum = "–" if label["quorum"] is None else str(label["quorum"])
+        prevalence = f"{label['prevalence']:.3f}"
+        table.add_row(label["name"], label["group"], prevalence, f2, quorum, _thresholds(label))
     return table
+
+
+def _thresholds(label: LabelCard) -> str:
+    """List the thresholds that have a say, each with its weight unless that is 1."""
+    weights = label["weights"] or [1] * len(label["thresholds"])
+    pairs = zip(label["thresholds"], weights, strict=True)
+    return " ".join(f"{t:.3f}" + (f"×{w}" if w > 1 else "") for t, w in pairs if w) or "–"
 
 
 def _print_json(answer: Answer | Labels) -> None:

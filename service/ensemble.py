@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from service.bundle import Bundle, Precision
-from service.decision import decide
 from service.errors import BundleError, DeviceError, SettingsError
 from service.sessions import Device, check_graph, open_session, require_cuda
 
@@ -33,8 +32,8 @@ TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0
 class Vote(NamedTuple):
     """What the ensemble says about one chip; each list is in the bundle's label order."""
 
-    probabilities: list[float]  # mean over members, six decimals
-    votes: list[int]  # members in favour
+    probabilities: list[float]  # what the rule believes, six decimals: in a vote, the members' mean
+    votes: list[int]  # weight of the members in favour; 0 where the rule is no vote
     predicted: list[bool]
 
 
@@ -65,8 +64,6 @@ class Ensemble:
             BundleError: names a graph that does not fit the manifest.
         """
         self._bundle = bundle
-        self._thresholds_ML = bundle.thresholds_ML
-        self._quorum = bundle.manifest.quorum
         if device != "auto":
             self._open(device, precision, threads)
             return
@@ -88,10 +85,8 @@ class Ensemble:
 
     def vote(self, chips_BHWC: npt.NDArray[np.uint8]) -> list[Vote]:
         """Answer a batch: uint8 (B,H,W,C) → one `Vote` per chip."""
-        probs_MBL = self.probabilities(chips_BHWC)
-        labels_BL, votes_BL = decide(probs_MBL, self._thresholds_ML, self._quorum)
-        mean_BL = probs_MBL.mean(axis=0, dtype=np.float64).round(6)
-        return list(map(Vote, mean_BL.tolist(), votes_BL.tolist(), labels_BL.tolist()))
+        labels_BL, votes_BL, probs_BL = self._bundle.decider.decide(self.probabilities(chips_BHWC))
+        return list(map(Vote, probs_BL.round(6).tolist(), votes_BL.tolist(), labels_BL.tolist()))
 
     def self_test(self) -> None:
         """Reproduce the bundle's golden answers.
@@ -101,7 +96,7 @@ class Ensemble:
         """
         golden = self._bundle.golden
         probs_MGL = self.probabilities(golden.chips_GHWC)
-        labels_GL = decide(probs_MGL, self._thresholds_ML, self._quorum).labels_BL
+        labels_GL = self._bundle.decider.decide(probs_MGL).labels_BL
         off_MGL = np.abs(probs_MGL - golden.probs_MGL(self.precision))
         wrong = int((labels_GL != golden.labels_GL).sum())
         # `<=` and not `>`: a NaN must fail.

@@ -6,18 +6,13 @@ Knows shapes and ranges; opens no file. `bundle.py` reads and writes it.
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from service.rules import Part, Rule, Unit
 
 Precision = Literal["float32", "float16", "int8"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
-Unit = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Part(BaseModel):
-    """Base of every part of the manifest: immutable, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileRef(Part):
@@ -51,11 +46,10 @@ class Graph(Part):
 
 
 class Member(Part):
-    """One network with its own thresholds (one per label, in label order)."""
+    """One network of the ensemble."""
 
     name: str = Field(min_length=1)
     architecture: str
-    thresholds: tuple[Unit, ...]
     graphs: dict[Precision, Graph] = Field(min_length=1)
 
 
@@ -114,14 +108,14 @@ class Provenance(Part):
 class Manifest(Part):
     """The whole of `bundle.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(min_length=1)
     description: str
     input: InputSpec
     labels: tuple[Label, ...] = Field(min_length=1)
     members: tuple[Member, ...] = Field(min_length=1)
-    quorum: int = Field(ge=1)
+    decision: Rule
     golden: FileRef
     scores: Scores
     provenance: Provenance
@@ -133,12 +127,10 @@ class Manifest(Part):
             raise ValueError(f"labels repeat a name: {names}")
         if len({member.name for member in self.members}) < len(self.members):
             raise ValueError("members repeat a name")
-        for member in self.members:
-            count = len(member.thresholds)
-            if count != len(names):
-                raise ValueError(f"member {member.name!r} has {count} thresholds for {len(names)} labels")
-        if self.quorum > len(self.members):
-            raise ValueError(f"quorum {self.quorum} is more than {len(self.members)} members")
+        try:
+            self.decision.check_shape(len(self.members), len(names))
+        except ValueError as error:
+            raise ValueError(f"decision: {error}") from error
         if not self.precisions:
             raise ValueError("no precision is there for every member")
         return self

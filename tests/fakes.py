@@ -20,8 +20,9 @@ from PIL import Image
 
 from service import bundle
 from service.bundle import Bundle, Precision
-from service.decision import decide
 from service.ensemble import Vote
+from service.rules import Rule
+from service.rules import Vote as VoteRule
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float32]
@@ -30,6 +31,13 @@ Chips = npt.NDArray[np.uint8]
 SIZE_PX = 64
 LABELS = ("reddish", "greenish", "bluish", "dark")
 MEMBERS = 3
+
+# A plain majority of three at even odds.
+MAJORITY = VoteRule(
+    thresholds=((0.5,) * len(LABELS),) * MEMBERS,
+    weights=((1,) * len(LABELS),) * MEMBERS,
+    quorum=(2,) * len(LABELS),
+)
 
 _FLOAT, _UINT8, _INT64 = 1, 2, 7  # ONNX's element types
 
@@ -111,27 +119,27 @@ def make_bundle(
     golden_shift: float = 0.0,
     golden_flip: bool = False,
     bands: tuple[str, ...] = ("red", "green", "blue"),
+    rule: Rule = MAJORITY,
 ) -> Bundle:
-    """Write and seal a bundle of linear members; the options make it wrong in one way each."""
+    """Write and seal a bundle of linear members; graphs, shift and flip make it wrong in one way each."""
     folder.mkdir(parents=True, exist_ok=True)
     members = linear_members()
-    thresholds_ML = np.full((MEMBERS, len(LABELS)), 0.5, np.float32)
     chips_GHWC = np.stack([np.asarray(picture(colour)) for colour in (RED, GREEN, BLUE, BLACK)])
     probs_MGL = np.stack([member.probabilities(chips_GHWC) for member in members])
     arrays: dict[str, Any] = {
         "chips": chips_GHWC,
-        "labels": decide(probs_MGL, thresholds_ML, 2).labels_BL ^ golden_flip,
+        "labels": rule.decider().decide(probs_MGL).labels_BL ^ golden_flip,
     }
     for precision in precisions:
         arrays[f"probabilities_{precision}"] = probs_MGL + np.float32(golden_shift)
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
-    return bundle.seal(folder, _manifest(folder, thresholds_ML, precisions, bands))
+    return bundle.seal(folder, _manifest(folder, rule, precisions, bands))
 
 
 def _manifest(
-    folder: Path, thresholds_ML: Float, precisions: Sequence[Precision], bands: tuple[str, ...]
+    folder: Path, rule: Rule, precisions: Sequence[Precision], bands: tuple[str, ...]
 ) -> bundle.Manifest:
     check = {"chips": 4, "max_probability_difference": 0.0, "sample_f2_change": 0.0}
     quality = {"positives": 1, "precision": 1, "recall": 1, "average_precision": None}
@@ -139,7 +147,6 @@ def _manifest(
         {
             "name": f"member{index}",
             "architecture": "linear",
-            "thresholds": thresholds_L.tolist(),
             "graphs": {
                 precision: {
                     "file": bundle.reference(folder, f"member{index}.{precision}.onnx"),
@@ -148,7 +155,7 @@ def _manifest(
                 for precision in precisions
             },
         }
-        for index, thresholds_L in enumerate(thresholds_ML)
+        for index in range(MEMBERS)
     ]
     return bundle.Manifest.model_validate(
         {
@@ -158,7 +165,7 @@ def _manifest(
             "input": {"bands": bands, "height": SIZE_PX, "width": SIZE_PX},
             "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in LABELS],
             "members": members,
-            "quorum": 2,
+            "decision": rule,
             "golden": bundle.reference(folder, "golden.npz"),
             "scores": {
                 "fitting": "in-sample",

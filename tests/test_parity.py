@@ -19,7 +19,6 @@ pytest.importorskip("torch", reason="the bundle is trained here, which needs PyT
 
 from service.bundle import Bundle, Precision
 from service.chips import decode_chip
-from service.decision import decide
 from service.ensemble import Ensemble
 from service.offline import predict_files
 from service.settings import Settings
@@ -43,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def offline(bundle: Bundle, files: list[Path], precision: Precision) -> tuple[npt.NDArray[Any], ...]:
-    """Return label sets (N,L), votes (N,L) and mean probabilities (N,L) without the service's engine."""
+    """Return label sets (N,L), votes (N,L) and probabilities (N,L) without the service's engine."""
     chips_NHWC = np.stack([decode_chip(file.read_bytes(), bundle.manifest.input) for file in files])
     probs_MNL = np.stack(
         [
@@ -51,8 +50,7 @@ def offline(bundle: Bundle, files: list[Path], precision: Precision) -> tuple[np
             for member in bundle.manifest.members
         ]
     )
-    labels_NL, votes_NL = decide(probs_MNL, bundle.thresholds_ML, bundle.manifest.quorum)
-    return labels_NL, votes_NL, probs_MNL.mean(axis=0)
+    return bundle.manifest.decision.decider().decide(probs_MNL)
 
 
 @pytest.fixture(scope="module")

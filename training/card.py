@@ -1,7 +1,14 @@
 """The model card: the manifest's facts for people, as Markdown."""
 
 from service.bundle import Manifest, Scores
+from service.rules import Blend, ExpectedF, Vote
 from training.scores import table
+
+_PROBABILITIES = {
+    "vote": "Probabilities are a mean over members and not calibrated.",
+    "blend": "Probabilities are the blend's scores and not calibrated.",
+    "expected-f": "Probabilities are calibrated on the training chips.",
+}
 
 
 def render(manifest: Manifest, in_sample: Scores) -> str:
@@ -22,8 +29,7 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
     parts = [
         f"# {manifest.name} {manifest.version}",
         manifest.description,
-        f"A label is set when at least {manifest.quorum} of {len(manifest.members)} members reach their own "
-        f"threshold for it. Input: {manifest.input.height}×{manifest.input.width} px chips, bands "
+        f"{_rule(manifest)} Input: {manifest.input.height}×{manifest.input.width} px chips, bands "
         f"{', '.join(manifest.input.bands)}.",
         "## Quality",
         table(manifest.scores),
@@ -46,6 +52,36 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         "\n".join(f"- {source}" for source in provenance.sources),
         "## Limits",
         "Labels, ground resolution and region are those of the training chips; on others, tune and measure "
-        "again. Probabilities are a mean over members and not calibrated.",
+        "again. {_PROBABILITIES[manifest.decision.rule]}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rule(manifest: Manifest) -> str:
+    """Say in sentences how a label set comes about."""
+    rule, members = manifest.decision, len(manifest.members)
+    match rule:
+        case Vote(weights=weights, quorum=quorum) if {weight for row in weights for weight in row} == {1}:
+            text = f"A label is set when at least {quorum[0]} of {members} members reach their own threshold."
+        case Vote():
+            text = (
+                f"A label is set when the members of {members} that reach their own threshold hold most of "
+                "its votes; a member may have several votes on a label, or none."
+            )
+        case Blend():
+            text = (
+                f"A label is set when a linear blend of all probabilities of {members} members reaches its "
+                "threshold."
+            )
+        case ExpectedF(beta=beta):
+            text = (
+                f"The label set with the highest expected F{beta:g} is set, by the calibrated mean of "
+                f"{members} members' probabilities."
+            )
+    names = [label.name for label in manifest.labels]
+    for group in rule.cooccurrence.exclusive:
+        text += f" Of {', '.join(names[column] for column in group)} exactly one is set."
+    if rule.cooccurrence.alone:
+        alone = ", ".join(names[column] for column in rule.cooccurrence.alone)
+        text += f" No label of another group is set beside {alone}."
+    return text

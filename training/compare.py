@@ -16,7 +16,7 @@ from training.dataset import open_dataset
 from training.results import read_predictions
 from training.scores import measure
 from training.thresholds import sample_fbeta
-from training.voting import cross_fitted_labels
+from training.voting import cross_fitted
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -48,12 +48,12 @@ def compare(first: Run, second: Run) -> Difference:
             f"{second.folder}: has other folds than {first.folder}; use one seed and number of folds"
         )
     targets_NL = found[0].targets_NL
-    labels = [cross_fitted_labels(part, run.config) for part, run in zip(found, runs, strict=True)]
-    f2 = [sample_fbeta(labels_NL, targets_NL) for labels_NL in labels]
-    for run, part, labels_NL in zip(runs, found, labels, strict=True):
+    decided = [cross_fitted(part, run.config) for part, run in zip(found, runs, strict=True)]
+    f2 = [sample_fbeta(decision.labels_BL, targets_NL) for decision in decided]
+    for run, decision in zip(runs, decided, strict=True):
         scores = measure(
-            labels_NL,
-            part.probs_ANL.mean(axis=0),
+            decision.labels_BL,
+            decision.probabilities_BL,
             targets_NL,
             datasets[0].labels,
             datasets[0].groups,
@@ -67,12 +67,12 @@ def compare(first: Run, second: Run) -> Difference:
             scores.mean_average_precision,
         )
     difference = Difference(*paired_difference(f2[1], f2[0], seed=first.config.seed))
-    decided = "decided" if difference.low > 0 or difference.high < 0 else "not decided by these chips"
-    changed = int(np.any(labels[0] != labels[1], axis=1).sum())
+    verdict = "decided" if difference.low > 0 or difference.high < 0 else "not decided by these chips"
+    changed = int(np.any(decided[0].labels_BL != decided[1].labels_BL, axis=1).sum())
     log.info(
         "F2 %+.4f (95 %% interval %+.4f … %+.4f): %s; %d of %d chips get other labels",
         *difference,
-        decided,
+        verdict,
         changed,
         len(targets_NL),
     )

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from service.bundle import MANIFEST, Bundle, Label, Manifest, Member, Provenance, load, reference, seal
-from service.decision import decide, strict_majority
+from service.rules import Rule
 from training.card import render
 from training.dataset import Dataset, input_spec, open_dataset
 from training.golden import candidates, most_decided
@@ -37,16 +37,17 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         ValueError: a graph does not answer like PyTorch; no bundle is written.
     """
     dataset = open_dataset(run)
-    planned = plan_members(run, read_voting(run).thresholds_AL)
+    voting = read_voting(run)
+    planned = plan_members(run, voting)
     members = tuple(finished_member(run, p, dataset) for p in track(planned, "export members", len(planned)))
-    quorum = strict_majority(len(members))
+    rule = voting.for_members(len(planned) // len(run.config.members))
     folder = run.folder / "bundle-partial"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for member in members:
         for graph in member.graphs.values():
             shutil.copyfile(run.folder / "members" / graph.file.path, folder / graph.file.path)
-    _write_golden(run, folder, members, quorum)
+    _write_golden(run, folder, members, rule)
     scores = read_scores(run)
     manifest = Manifest(
         name=name,
@@ -55,7 +56,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         input=input_spec(run),
         labels=_labels(dataset),
         members=members,
-        quorum=quorum,
+        decision=rule,
         golden=reference(folder, "golden.npz"),
         scores=scores["cross-fitted"],
         provenance=_provenance(run, dataset),
@@ -66,7 +67,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
     shutil.rmtree(final, ignore_errors=True)
     folder.rename(final)
     size_mb = sum(file.stat().st_size for file in final.iterdir()) / 1e6
-    log.info("bundle %s %s: %d members, quorum %d, %.1f MB", name, version, len(members), quorum, size_mb)
+    log.info("bundle %s %s: %d members, rule %s, %.1f MB", name, version, len(members), rule.rule, size_mb)
     return replace(bundle, folder=final)
 
 
@@ -90,9 +91,9 @@ def install(bundle: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], quorum: int) -> None:
+def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rule) -> None:
     chips_KHWC = candidates(input_spec(run), run.config.seed)
-    thresholds_ML = np.array([member.thresholds for member in members], np.float32)
+    decider = rule.decider()
     precisions = run.config.precisions
     jobs = [(precision, member) for precision in precisions for member in members]
     answers = [
@@ -100,8 +101,8 @@ def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], quorum: i
         for precision, member in track(jobs, "golden answers", len(jobs))
     ]
     probs_PMKL = np.stack(answers).reshape(len(precisions), len(members), *answers[0].shape)
-    chosen_G = most_decided(probs_PMKL, thresholds_ML, quorum)
-    labels_GL = decide(probs_PMKL[0][:, chosen_G], thresholds_ML, quorum).labels_BL
+    chosen_G = most_decided(probs_PMKL, decider)
+    labels_GL = decider.decide(probs_PMKL[0][:, chosen_G]).labels_BL
     probs = {f"probabilities_{p}": probs_PMKL[i][:, chosen_G] for i, p in enumerate(precisions)}
     np.savez_compressed(folder / "golden.npz", chips=chips_KHWC[chosen_G], labels=labels_GL, **probs)
 

@@ -3,21 +3,25 @@
 A service that reproduces their labels has loaded the right graphs, runs them right, and
 votes right. No data-set pixels in them.
 
-Shape suffixes: K candidates, G golden chips, M members, L labels, H height, W width, C bands.
+Shape suffixes: K candidates, G golden chips, M members, L labels, H height, W width, C bands,
+W ways to move.
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from service.bundle import InputSpec
+from service.decision import Decider
 
 log = logging.getLogger(__name__)
 
 CANDIDATES = 48
 CHIPS = 4
+STEPS = np.geomspace(0.001, 0.5, 30)  # of probability
 
 
 def candidates(spec: InputSpec, seed: int) -> npt.NDArray[np.uint8]:
@@ -36,17 +40,16 @@ def candidates(spec: InputSpec, seed: int) -> npt.NDArray[np.uint8]:
     return chips_KHWC
 
 
-def most_decided(
-    probs_PMKL: npt.NDArray[np.float32], thresholds_ML: npt.NDArray[np.float32], quorum: int
-) -> npt.NDArray[np.intp]:
-    """Choose the candidates whose closest label is furthest from tipping, at every precision.
+def most_decided(probs_PMKL: npt.NDArray[np.float32], decider: Decider) -> npt.NDArray[np.intp]:
+    """Choose the candidates whose label sets are furthest from tipping, at every precision.
 
-    A label tips when its quorum-th best member crosses its threshold.
+    Every probability is moved by ever larger steps: all up, all down, and each label's up with
+    the others' down. A chip's distance is the last step before its label set first changes. No
+    other way tips a vote sooner, so its distances are exact to the step.
 
     Args:
         probs_PMKL: probabilities at P precisions.
-        thresholds_ML: the members' thresholds.
-        quorum: members needed.
+        decider: the rule.
 
     Returns:
         Indices (G,).
@@ -54,13 +57,32 @@ def most_decided(
     Raises:
         ValueError: no candidate gets the same labels at every precision.
     """
-    margins_PMKL = np.sort(probs_PMKL - thresholds_ML[:, None], axis=1)
-    deciding_PKL = margins_PMKL[:, -quorum]
-    set_PKL = deciding_PKL >= 0
-    same_K = (set_PKL == set_PKL[0]).all(axis=(0, 2))
-    distance_K = np.where(same_K, np.abs(deciding_PKL).min(axis=(0, 2)), -1)
-    if not same_K.any():
+    labels_KL = decider.decide(probs_PMKL[0]).labels_BL
+    steady_K = _unchanged(probs_PMKL, labels_KL, decider)
+    same = int(steady_K.sum())
+    if not same:
         raise ValueError("no generated chip gets the same labels at every precision; calibrate on more chips")
-    chosen_G = np.argsort(-distance_K)[: min(CHIPS, same_K.sum())]
+    distance_K = np.where(steady_K, 0.0, -1.0)
+    for step in STEPS:
+        moved_PMKL = (_moved(probs_MKL, step) for probs_MKL in probs_PMKL)
+        steady_K &= _unchanged((p for copies in moved_PMKL for p in copies), labels_KL, decider)
+        distance_K[steady_K] = step
+        if not steady_K.any():
+            break
+    chosen_G = np.argsort(-distance_K, kind="stable")[: min(CHIPS, same)]
     log.info("golden chips: every decision at least %.3f from tipping", distance_K[chosen_G].min())
     return chosen_G
+
+
+def _moved(probs_MKL: npt.NDArray[np.float32], step: float) -> Iterator[npt.NDArray[np.float32]]:
+    labels = probs_MKL.shape[2]
+    ways_WL = np.concatenate([np.ones((1, labels)), np.full((1, labels), -1.0), 2 * np.eye(labels) - 1])
+    for way_L in ways_WL:
+        yield (probs_MKL + step * way_L).clip(0, 1).astype(np.float32)
+
+
+def _unchanged(
+    probs: Iterable[npt.NDArray[np.float32]], labels_KL: npt.NDArray[np.bool_], decider: Decider
+) -> npt.NDArray[np.bool_]:
+    same = [(decider.decide(probs_MKL).labels_BL == labels_KL).all(axis=1) for probs_MKL in probs]
+    return np.asarray(np.all(same, axis=0))

@@ -2,7 +2,7 @@
 
 Finished members are kept in the run's folder, so an interrupted export goes on.
 
-Shape suffixes: A architectures, B chips, H height, W width, C bands, L labels, N chips.
+Shape suffixes: B chips, H height, W width, C bands, L labels, N chips.
 """
 
 import logging
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from service.bundle import Graph, Member, Precision, reference
+from service.rules import Vote
 from training import graphs
 from training.config import MemberConfig
 from training.dataset import Dataset, input_spec
@@ -23,6 +25,7 @@ from training.features import BACKBONE, check_backbone
 from training.freezing import CACHED
 from training.graph_check import check_graph, torch_answers
 from training.model import ExportNet, member_net
+from training.voting import Voting
 from training.workspace import Run, whole_file
 
 log = logging.getLogger(__name__)
@@ -35,20 +38,37 @@ class PlannedMember:
     name: str
     config: MemberConfig
     folds: tuple[int, ...]  # one, or all whose weights are averaged
+    thresholds: tuple[float, ...]  # at which its graphs are compared with PyTorch
+
+
+class _Record(BaseModel):
+    """A finished member as the run's folder keeps it."""
+
+    member: Member
     thresholds: tuple[float, ...]
 
 
-def plan_members(run: Run, thresholds_AL: npt.NDArray[np.float32]) -> list[PlannedMember]:
+def plan_members(run: Run, voting: Voting) -> list[PlannedMember]:
     """List the members: one per architecture and fold, or one per architecture."""
     planned = []
     folds = range(run.config.folds)
-    for config, thresholds in zip(run.config.members, thresholds_AL.astype(float).tolist(), strict=True):
+    for config, thresholds in zip(run.config.members, check_thresholds(run, voting), strict=True):
         name = config.name
         if run.config.fold_members == "averaged":
-            planned.append(PlannedMember(name, config, tuple(folds), tuple(thresholds)))
+            planned.append(PlannedMember(name, config, tuple(folds), thresholds))
         else:
-            planned += [PlannedMember(f"{name}-fold{f}", config, (f,), tuple(thresholds)) for f in folds]
+            planned += [PlannedMember(f"{name}-fold{f}", config, (f,), thresholds) for f in folds]
     return planned
+
+
+def check_thresholds(run: Run, voting: Voting) -> tuple[tuple[float, ...], ...]:
+    """Return a row of thresholds per architecture, at which a change of its probabilities counts.
+
+    They are the tuned ones in a vote, and the prior where the rule has none for a single member.
+    """
+    if isinstance(voting.rule, Vote):
+        return voting.rule.thresholds
+    return ((run.config.decision.prior,) * voting.rule.labels,) * len(run.config.members)
 
 
 def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Member:
@@ -60,20 +80,21 @@ def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Membe
     folder = run.folder / "members"
     record = folder / f"{planned.name}.json"
     if run.is_fresh(record, [run.need_fit(planned.config.name, fold) for fold in planned.folds]):
-        member = Member.model_validate_json(record.read_bytes())
+        kept = _Record.model_validate_json(record.read_bytes())
+        member = kept.member
         files = [graph.file for graph in member.graphs.values()]
         whole = all((folder / file.path).exists() and reference(folder, file.path) == file for file in files)
-        if whole and member.thresholds == planned.thresholds:
+        if whole and kept.thresholds == planned.thresholds:
             return member
     folder.mkdir(exist_ok=True)
     member = Member(
         name=planned.name,
         architecture=planned.config.architecture,
-        thresholds=planned.thresholds,
         graphs=_write_graphs(run, planned, dataset, folder),
     )
     with whole_file(record) as partial:
-        partial.write_text(member.model_dump_json(indent=1), encoding="utf-8")
+        finished = _Record(member=member, thresholds=planned.thresholds)
+        partial.write_text(finished.model_dump_json(indent=1), encoding="utf-8")
     return member
 
 

@@ -13,7 +13,7 @@ from training.dataset import open_dataset
 from training.device import best_device
 from training.inputs import Inputs, Rows, inputs_of
 from training.loss import activation
-from training.model import ChipNet
+from training.model import ChipNet, speaks
 from training.progress import track
 from training.results import OUT_OF_FOLD, write_predictions
 from training.voting import OutOfFold
@@ -40,7 +40,8 @@ def predict(run: Run) -> None:
             logits_NL = logits_of(network, inputs, rows, run.config.predict_views, title)
             probs_NL = activation(logits_NL, dataset.labels, member.exclusive)
             probs_ANL[index, rows] = probs_NL.numpy()
-    write_predictions(run, OutOfFold(probs_ANL, dataset.targets_NL, dataset.folds_N))
+    speaks_AL = np.stack([speaks(member, dataset.labels) for member in run.config.members])
+    write_predictions(run, OutOfFold(probs_ANL, dataset.targets_NL, dataset.folds_N, speaks_AL))
     log.info("out-of-fold probabilities of %d chips from %d members", *reversed(probs_ANL.shape[:2]))
 
 

@@ -8,18 +8,24 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from service.bundle import Fitting, Scores
+from service.decision import Decision
+from service.rules import Rule
 from training.voting import OutOfFold, Voting
 from training.workspace import Run, whole_file, write_json
 
-OUT_OF_FOLD, THRESHOLDS, EVALUATION = "out_of_fold.npz", "thresholds.json", "evaluation.json"
+OUT_OF_FOLD, DECISION, DECISIONS = "out_of_fold.npz", "decision.json", "decisions.npz"
+EVALUATION = "evaluation.json"
+_RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 
 def write_predictions(run: Run, found: OutOfFold) -> None:
     """Keep the result of `predict`."""
     with whole_file(run.folder / OUT_OF_FOLD) as partial:
-        np.savez(partial, probs_ANL=found.probs_ANL, targets_NL=found.targets_NL, folds_N=found.folds_N)
+        np.savez(partial, **asdict(found))
 
 
 def read_predictions(run: Run) -> OutOfFold:
@@ -29,14 +35,25 @@ def read_predictions(run: Run) -> OutOfFold:
 
 
 def write_voting(run: Run, voting: Voting) -> None:
-    """Keep the result of `tune`; float32 values survive JSON exactly."""
-    write_json(run.folder / THRESHOLDS, {**asdict(voting), "thresholds_AL": voting.thresholds_AL.tolist()})
+    """Keep the result of `tune`; numbers survive JSON exactly."""
+    write_json(run.folder / DECISION, voting.rule.model_dump(mode="json"))
 
 
 def read_voting(run: Run) -> Voting:
     """Return the result of `tune`."""
-    facts = json.loads(run.need(THRESHOLDS, "tune").read_text(encoding="utf-8"))
-    return Voting(np.array(facts["thresholds_AL"], np.float32), facts["quorum"])
+    return Voting(_RULE.validate_json(run.need(DECISION, "tune").read_bytes()))
+
+
+def write_decisions(run: Run, decision: Decision) -> None:
+    """Keep each chip's cross-fitted label set and the probabilities shown with it."""
+    with whole_file(run.folder / DECISIONS) as partial:
+        np.savez(partial, labels_NL=decision.labels_BL, probs_NL=decision.probabilities_BL)
+
+
+def read_decisions(run: Run) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return the cross-fitted label sets (N,L) and probabilities (N,L) that `evaluate` kept."""
+    with np.load(run.need(DECISIONS, "evaluate"), allow_pickle=False) as arrays:
+        return arrays["labels_NL"], arrays["probs_NL"]
 
 
 def write_scores(run: Run, scores: Mapping[Fitting, Scores]) -> None:

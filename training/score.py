@@ -3,7 +3,7 @@
 The graphs run in ONNX Runtime on the CPU and the service's own rule decides, so the label
 sets are those that the service gives.
 
-Shape suffixes: M members, N chips, L labels.
+Shape suffixes: N chips, L labels.
 """
 
 import csv
@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle import Bundle, Precision, Scores
-from service.decision import decide
 from training.graph_check import graph_answers
 from training.labels import Tags, multi_hot, read_tags
 from training.progress import track
@@ -35,7 +34,7 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         bundle: a verified bundle.
         source: labelled chips.
         precision: which graphs to run.
-        out: a CSV to write, `image_name,tags` with the tags that the vote set.
+        out: a CSV to write, `image_name,tags` with the tags that the bundle's rule set.
 
     Raises:
         ValueError: a chip is missing or unreadable, or a tag is no label of the bundle.
@@ -50,11 +49,10 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
             graph_answers(bundle.graph_path(member, precision), chips.chips_NHWC)[0]
             for member in track(manifest.members, "run members", len(manifest.members))
         ]
-    probs_MNL = np.stack(answers)
-    labels_NL = decide(probs_MNL, bundle.thresholds_ML, manifest.quorum).labels_BL
+    labels_NL, _, probs_NL = bundle.decider.decide(np.stack(answers))
     scores = measure(
         labels_NL,
-        probs_MNL.mean(axis=0),
+        probs_NL,
         multi_hot(chips.tags.rows(), bundle.label_names),
         bundle.label_names,
         [label.group for label in manifest.labels],

@@ -18,7 +18,7 @@ from training.thresholds import sample_fbeta
 
 def measure(
     predicted_NL: npt.NDArray[np.bool_],
-    probs_NL: npt.NDArray[np.float32],
+    probs_NL: npt.NDArray[np.floating],
     targets_NL: npt.NDArray[np.bool_],
     labels: Sequence[str],
     groups: Sequence[str],
@@ -72,7 +72,7 @@ def measure(
     )
 
 
-def _average_precision(targets_N: npt.NDArray[np.bool_], probs_N: npt.NDArray[np.float32]) -> float | None:
+def _average_precision(targets_N: npt.NDArray[np.bool_], probs_N: npt.NDArray[np.floating]) -> float | None:
     if not targets_N.any():
         return None
     return min(1.0, float(average_precision_score(targets_N, probs_N)))  # its sum may round to above 1

@@ -1,7 +1,8 @@
-"""Stage 3: thresholds of every architecture and the quorum, from out-of-fold probabilities only."""
+"""Stage 3: the rule that decides, from out-of-fold probabilities only."""
 
 import logging
 
+from training.dataset import open_dataset
 from training.results import read_predictions, write_voting
 from training.thresholds import sample_fbeta
 from training.voting import tune_voting
@@ -11,9 +12,20 @@ log = logging.getLogger(__name__)
 
 
 def tune(run: Run) -> None:
-    """Write the thresholds."""
+    """Write the tuned rule."""
     found = read_predictions(run)
     voting = tune_voting(found, run.config)
     write_voting(run, voting)
     score = sample_fbeta(voting.labels(found), found.targets_NL, run.config.decision.beta).mean()
-    log.info("thresholds tuned; F%g %.4f on the chips they were tuned on", run.config.decision.beta, score)
+    log.info(
+        "%s tuned; F%g %.4f on the chips it was tuned on",
+        voting.rule.rule,
+        run.config.decision.beta,
+        score,
+    )
+    limits = voting.rule.cooccurrence
+    if limits.exclusive or limits.alone:
+        names = open_dataset(run).labels
+        groups = "; ".join(", ".join(names[column] for column in group) for group in limits.exclusive)
+        alone = ", ".join(names[column] for column in limits.alone)
+        log.info("exactly one of: %s. Alone: %s", groups or "–", alone or "–")

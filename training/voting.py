@@ -1,19 +1,28 @@
-"""The ensemble's decision: a row of thresholds per architecture, and a quorum.
+"""The ensemble's decision: a rule of `service/rules.py`, tuned on out-of-fold probabilities.
 
-All fold networks of an architecture share its thresholds: each chip was scored by the one
-that had not seen it, and pooling the folds gives a rare label five times the examples.
+Here a rule's members are architectures. All fold networks of an architecture share its row:
+each chip was scored by the one that had not seen it, and pooling the folds gives a rare label
+five times the examples. `for_members` gives every fold network its row.
 
 Shape suffixes: A architectures, N chips, L labels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from service.decision import decide, strict_majority
-from training.config import RunConfig
+from service.decision import COEFFICIENT_GRID, Decision, strict_majority, to_grid
+from service.rules import Blend, ExpectedF, Rule, Vote
+from training.blending import fit_blend, unseen_scores
+from training.config import DecisionConfig, RunConfig
+from training.cooccurrence import find_cooccurrence
+from training.expected_f import calibrate
 from training.thresholds import tune
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,44 +32,145 @@ class OutOfFold:
     probs_ANL: npt.NDArray[np.float32]
     targets_NL: npt.NDArray[np.bool_]
     folds_N: npt.NDArray[np.int64]
+    # Which architecture has a say on which label; left out, all on all.
+    speaks_AL: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), np.bool_))
+
+    def __post_init__(self) -> None:
+        """Let everybody speak unless told otherwise.
+
+        Raises:
+            ValueError: on some label nobody has a say.
+        """
+        if not self.speaks_AL.size:
+            shape = (len(self.probs_ANL), self.probs_ANL.shape[2])
+            object.__setattr__(self, "speaks_AL", np.ones(shape, np.bool_))
+        silent = np.flatnonzero(~self.speaks_AL.any(axis=0)).tolist()
+        if silent:
+            raise ValueError(f"no member has a say on the labels in columns {silent}; add one that has")
 
     def part(self, chosen_N: npt.NDArray[np.bool_]) -> "OutOfFold":
         """Return the chosen chips."""
-        return OutOfFold(self.probs_ANL[:, chosen_N], self.targets_NL[chosen_N], self.folds_N[chosen_N])
+        return OutOfFold(
+            self.probs_ANL[:, chosen_N], self.targets_NL[chosen_N], self.folds_N[chosen_N], self.speaks_AL
+        )
 
 
 @dataclass(frozen=True)
 class Voting:
-    """A tuned decision."""
+    """A tuned rule whose members are architectures."""
 
-    thresholds_AL: npt.NDArray[np.float32]
-    quorum: int
+    rule: Rule
+
+    def decide(self, found: OutOfFold) -> Decision:
+        """Return label sets, votes and probabilities, each (N,L)."""
+        return self.rule.decider().decide(found.probs_ANL)
 
     def labels(self, found: OutOfFold) -> npt.NDArray[np.bool_]:
         """Return the label sets (N,L)."""
-        return decide(found.probs_ANL, self.thresholds_AL, self.quorum).labels_BL
+        return self.decide(found).labels_BL
+
+    def for_members(self, folds: int) -> Rule:
+        """Return the rule with `folds` members in a row for every architecture, all alike."""
+        match self.rule:
+            case Blend(coefficients=coefficients):
+                shared_ALL = np.array(coefficients) / folds
+                return self.rule.model_copy(update={"coefficients": _repeat(_nested(shared_ALL), folds)})
+            case Vote(thresholds=thresholds, weights=weights):
+                repeated = {"thresholds": _repeat(thresholds, folds), "weights": _repeat(weights, folds)}
+                quorum_L = strict_majority(np.array(weights).sum(axis=0) * folds)
+                return self.rule.model_copy(update={**repeated, "quorum": tuple(quorum_L.tolist())})
+            case ExpectedF(weights=weights):
+                return self.rule.model_copy(update={"weights": _repeat(weights, folds)})
 
 
 def tune_voting(found: OutOfFold, config: RunConfig) -> Voting:
-    """Tune each architecture for itself; the vote is a strict majority."""
-    thresholds = [
-        tune(
-            probs_NL,
-            found.targets_NL,
-            beta=config.decision.beta,
-            prior=config.decision.prior,
-            shrinkage=config.decision.shrinkage,
-        )
-        for probs_NL in found.probs_ANL
-    ]
-    return Voting(np.stack(thresholds), strict_majority(len(thresholds)))
+    """Fit the configured rule, with all that belongs to it, to these chips alone."""
+    decision = config.decision
+    fitted = {"vote": _vote, "blend": _blend, "expected-f": _expected_f}[decision.rule](found, config)
+    if decision.cooccurrence:
+        fitted = fitted.model_copy(update={"cooccurrence": find_cooccurrence(found.targets_NL)})
+    fitted.check_shape(*found.speaks_AL.shape)
+    return Voting(fitted)
 
 
-def cross_fitted_labels(found: OutOfFold, config: RunConfig) -> npt.NDArray[np.bool_]:
-    """Decide each fold with thresholds tuned on the others; return label sets (N,L)."""
-    labels_NL = np.zeros_like(found.targets_NL)
+def cross_fitted(found: OutOfFold, config: RunConfig) -> Decision:
+    """Decide each fold with a rule fitted to the others: label sets, votes, probabilities, each (N,L)."""
+    shape = found.targets_NL.shape
+    whole = Decision(np.empty(shape, np.bool_), np.empty(shape, np.int64), np.empty(shape))
     for fold in np.unique(found.folds_N):
         held_out_N = found.folds_N == fold
         voting = tune_voting(found.part(~held_out_N), config)
-        labels_NL[held_out_N] = voting.labels(found.part(held_out_N))
-    return labels_NL
+        for array_NL, part_NL in zip(whole, voting.decide(found.part(held_out_N)), strict=True):
+            array_NL[held_out_N] = part_NL
+    return whole
+
+
+def cross_fitted_labels(found: OutOfFold, config: RunConfig) -> npt.NDArray[np.bool_]:
+    """Return the label sets (N,L) of `cross_fitted`."""
+    return cross_fitted(found, config).labels_BL
+
+
+def _vote(found: OutOfFold, config: RunConfig) -> Rule:
+    thresholds_AL = _thresholds(found.probs_ANL, found.targets_NL, found.folds_N, config.decision)
+    weights_AL = _weights(found.probs_ANL, thresholds_AL, found.targets_NL, config.decision, found.speaks_AL)
+    return Vote(
+        thresholds=_nested(thresholds_AL),
+        weights=_nested(weights_AL),
+        quorum=_nested(strict_majority(weights_AL.sum(axis=0))),
+    )
+
+
+def _blend(found: OutOfFold, config: RunConfig) -> Rule:
+    linear = fit_blend(found.probs_ANL, found.targets_NL, found.speaks_AL)
+    # Thresholds must not trust scores more because the regression has seen the chip.
+    scores_NL = unseen_scores(found.probs_ANL, found.targets_NL, found.speaks_AL, config.seed)
+    thresholds_1L = _thresholds(scores_NL[None], found.targets_NL, found.folds_N, config.decision)
+    return Blend(
+        coefficients=_nested(to_grid(linear.coefficients_ALL, COEFFICIENT_GRID)),
+        intercepts=_nested(to_grid(linear.intercepts_L, COEFFICIENT_GRID)),
+        thresholds=_nested(thresholds_1L[0]),
+    )
+
+
+def _expected_f(found: OutOfFold, config: RunConfig) -> Rule:
+    weights_AL = found.speaks_AL.astype(np.int64)
+    mean_NL = (found.probs_ANL * (weights_AL / weights_AL.sum(axis=0))[:, None]).sum(axis=0)
+    return ExpectedF(
+        beta=config.decision.beta,
+        weights=_nested(weights_AL),
+        knots=calibrate(mean_NL, found.targets_NL, config.seed),
+    )
+
+
+def _thresholds(
+    probs_ANL: npt.NDArray[np.float32],
+    targets_NL: npt.NDArray[np.bool_],
+    folds_N: npt.NDArray[np.int64],
+    decision: DecisionConfig,
+) -> npt.NDArray[np.float32]:
+    """Tune each architecture for itself; return float32 (A,L)."""
+    # SEAM: training.tuners.tune_thresholds(probs_ANL, targets_NL, folds_N, decision)
+    beta, prior, shrinkage = decision.beta, decision.prior, decision.shrinkage
+    if shrinkage is None:
+        raise ValueError("thresholds cannot choose their shrinkage themselves; set `shrinkage` to a number")
+    return np.stack([tune(p, targets_NL, beta=beta, prior=prior, shrinkage=shrinkage) for p in probs_ANL])
+
+
+def _weights(
+    probs_ANL: npt.NDArray[np.float32],
+    thresholds_AL: npt.NDArray[np.float32],
+    targets_NL: npt.NDArray[np.bool_],
+    decision: DecisionConfig,
+    speaks_AL: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.int64]:
+    """Give each architecture one vote wherever it has a say; return (A,L)."""
+    # SEAM: training.weighting.tune_weights(probs_ANL, thresholds_AL, targets_NL, decision, speaks_AL)
+    return speaks_AL.astype(np.int64)
+
+
+def _nested(array: npt.NDArray[np.generic]) -> tuple[Any, ...]:
+    return tuple(map(_nested, array)) if array.ndim > 1 else tuple(array.tolist())
+
+
+def _repeat(rows: Sequence[T], times: int) -> tuple[T, ...]:
+    return tuple(row for row in rows for _ in range(times))

@@ -6,8 +6,9 @@
       features/              pooled features of frozen backbones
       fits/<member>/         one .safetensors per fold
       out_of_fold.npz        probabilities on held-out chips
-      thresholds.json        thresholds and quorum
+      decision.json          the tuned rule: thresholds, weights, quorum or what the rule has instead
       evaluation.json        scores, cross-fitted and in-sample
+      decisions.npz          every chip's cross-fitted label set and probabilities
       bundle/                the finished bundle
 
 A file appears under its final name only when it is whole, so a killed run resumes by

@@ -39,13 +39,17 @@ def test_answers_have_the_documented_shape(colours: Bundle) -> None:
     ModelCard.model_validate(answers.model_card(colours, "cpu", "float32"))
 
 
-def test_labels_tell_thresholds_per_member_and_measured_f2(colours: Bundle) -> None:
-    first, *_, last = answers.labels(colours)["labels"]
+def test_labels_tell_how_they_are_decided_and_measured_f2(colours: Bundle) -> None:
+    found = answers.labels(colours)
+    assert found["rule"] == "vote"
+    first, *_, last = found["labels"]
     assert first == {
         "name": "reddish",
         "group": "colour",
         "prevalence": 0.25,
         "thresholds": [0.5] * MEMBERS,
+        "weights": [1] * MEMBERS,
+        "quorum": 2,
         "f2": 0.75,
     }
     assert last["f2"] is None

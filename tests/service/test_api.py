@@ -146,8 +146,9 @@ def test_a_client_that_leaves_early_breaks_nothing(client: httpx.Client) -> None
 def test_labels(client: httpx.Client) -> None:
     body = client.get("/labels").json()
     assert [label["name"] for label in body["labels"]] == list(LABELS)
-    assert body["labels"][0].keys() == {"name", "group", "prevalence", "thresholds", "f2"}
-    assert (body["quorum"], body["model"]["name"]) == (2, "colours")
+    decided = {"thresholds", "weights", "quorum"}
+    assert body["labels"][0].keys() == {"name", "group", "prevalence", "f2", *decided}
+    assert (body["rule"], body["model"]["name"]) == ("vote", "colours")
 
 
 def test_model_card(client: httpx.Client, colours: Bundle) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.bundle import MANIFEST, Bundle, load, reference, seal
 from service.errors import BundleError
-from tests.fakes import LABELS, MEMBERS, make_bundle
+from tests.fakes import LABELS, MAJORITY, MEMBERS, make_bundle
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def test_a_sealed_bundle_loads_as_it_was_written(colours: Bundle) -> None:
     loaded = load(colours.folder)
     assert loaded.manifest == colours.manifest
     assert loaded.label_names == list(LABELS)
-    assert loaded.thresholds_ML.shape == (MEMBERS, len(LABELS))
-    assert loaded.thresholds_ML.dtype == np.float32
     assert loaded.golden.probs_MGL("float32").shape == (MEMBERS, 4, len(LABELS))
 
 
 def test_thresholds_survive_the_manifest_bit_for_bit(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     threshold = float(np.nextafter(np.float32(0.1), np.float32(1)))
-    member = bundle.manifest.members[0].model_copy(update={"thresholds": (threshold,) * len(LABELS)})
-    members = (member, *bundle.manifest.members[1:])
-    sealed = seal(tmp_path, bundle.manifest.model_copy(update={"members": members}))
-    assert sealed.thresholds_ML[0, 0] == np.float32(threshold)
+    rule = MAJORITY.model_copy(update={"thresholds": ((threshold,) * len(LABELS),) * MEMBERS})
+    sealed = seal(tmp_path, bundle.manifest.model_copy(update={"decision": rule}))
+    assert sealed.manifest.decision == rule
+    probs_MBL = np.full((MEMBERS, 1, len(LABELS)), threshold, np.float32)
+    assert sealed.decider.decide(probs_MBL).labels_BL.all()
+    assert not sealed.decider.decide(np.nextafter(probs_MBL, np.float32(0))).labels_BL.any()
 
 
 @pytest.mark.parametrize("name", ["member0.float32.onnx", "golden.npz"])
@@ -59,7 +59,7 @@ def test_an_altered_or_missing_file_is_named(copy: Path, name: str) -> None:
     "change",
     [
         lambda manifest: manifest["labels"].reverse(),
-        lambda manifest: manifest["members"][0]["thresholds"].__setitem__(0, 0.987),
+        lambda manifest: manifest["decision"]["thresholds"][0].__setitem__(0, 0.987),
         lambda manifest: manifest.pop("seal"),
     ],
 )
@@ -85,14 +85,16 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda m: m.update(schema_version=2), "schema_version"),
+        (lambda m: m.update(schema_version=1), "schema_version 1, and this Chipvote reads 2; export"),
+        (lambda m: m.update(schema_version=3), "schema_version 3, and this Chipvote reads 2; export"),
+        (lambda m: m.pop("decision"), "decision: Field required"),
+        (lambda m: m["decision"].update(rule="dice"), "decision"),
         (lambda m: m.update(surprise=1), "surprise: Extra inputs"),
-        (lambda m: m.update(quorum=4), "quorum 4 is more than 3 members"),
-        (lambda m: m.update(quorum=0), "quorum"),
-        (lambda m: m["labels"].pop(), "'member0' has 4 thresholds for 3 labels"),
+        (lambda m: m["decision"]["quorum"].__setitem__(1, 4), "quorum 4 of label 1 is not in 1..3"),
+        (lambda m: m["labels"].pop(), "decision: thresholds must be 3 members × 3 labels, found 4 labels"),
         (lambda m: m["labels"][0].update(name="dark"), "labels repeat a name"),
         (lambda m: m["members"][0].update(name="member1"), "members repeat a name"),
-        (lambda m: m["members"][0]["thresholds"].__setitem__(0, 1.5), "members.0.thresholds.0"),
+        (lambda m: m["decision"]["thresholds"][0].__setitem__(0, 1.5), "decision.vote.thresholds.0.0"),
         (lambda m: m["golden"].update(path="../golden.npz"), "leaves the bundle's folder"),
         (lambda m: m["golden"].update(path="/golden.npz"), "leaves the bundle's folder"),
         (lambda m: m["golden"].update(path="a\\b"), "leaves the bundle's folder"),

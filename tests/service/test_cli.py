@@ -6,7 +6,7 @@ import pytest
 
 from service import cli
 from service.bundle import Bundle
-from tests.fakes import BLUE, RED, make_bundle, picture
+from tests.fakes import BLUE, MAJORITY, RED, make_bundle, picture
 
 
 @pytest.fixture
@@ -110,6 +110,20 @@ def test_a_bad_setting_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith("chipvote: CHIPVOTE_THREADS=many: ")
     assert error.count("\n") == 1
+
+
+def test_labels_show_who_has_a_say_and_how_much(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = ((2, 1, 1, 1), (0, 1, 1, 1), (1, 1, 1, 1))
+    rule = MAJORITY.model_copy(update={"weights": weights})
+    folder = make_bundle(tmp_path / "weighted", rule=rule).folder
+    monkeypatch.setenv("COLUMNS", "100")
+    assert chipvote("labels", "--bundle", folder) == 0
+    printed = capsys.readouterr().out
+    assert "rule vote" in printed
+    assert "│ 2      │ 0.500×2 0.500  " in printed
+    assert "│ 2      │ 0.500 0.500 0.500 " in printed
 
 
 @pytest.mark.parametrize("command", ["serve", "predict", "labels", "check"])

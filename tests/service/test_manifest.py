@@ -10,7 +10,7 @@ def test_the_manifest_survives_json(colours: Bundle) -> None:
 
 def test_nothing_can_be_changed_or_added(colours: Bundle) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        colours.manifest.quorum = 1  # type: ignore[misc]
+        colours.manifest.version = "2"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         Manifest.model_validate({**colours.manifest.model_dump(), "threshold": 0.5})
 

@@ -54,7 +54,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
     bundle = load(target)
     assert (bundle.manifest.name, bundle.manifest.version) == ("tiny", "7")
     assert [member.name for member in bundle.manifest.members] == ["test_resnet-fold0", "test_resnet-fold1"]
-    assert bundle.manifest.quorum == 2
+    assert bundle.manifest.decision.label_quorum(0) == 2
     for member in bundle.manifest.members:  # each checked on the chips it has not seen
         assert member.graphs["float32"].check.chips == tiny.CHIPS // 2
     Ensemble(bundle, device="cpu").self_test()

@@ -7,8 +7,8 @@ import pytest
 
 from service.bundle import InputSpec
 from service.chips import RGB
-from service.decision import decide
-from training.golden import CANDIDATES, CHIPS, candidates, most_decided
+from service.decision import Constrained, Voter
+from training.golden import CANDIDATES, CHIPS, STEPS, candidates, most_decided
 
 SPEC = InputSpec(bands=RGB, height=48, width=64)
 
@@ -42,17 +42,31 @@ def test_the_chosen_chips_are_the_furthest_from_tipping(quorum: int) -> None:
             distances.append(side_M[flips - 1])
         return float(min(distances))
 
-    decided = [decide(probs_MKL, thresholds_ML, quorum).labels_BL for probs_MKL in probs_PMKL]
+    voter = Voter(thresholds_ML, np.ones((3, 2), np.int64), np.full(2, quorum))
+    decided = [voter.decide(probs_MKL).labels_BL for probs_MKL in probs_PMKL]
     steady = [chip for chip in range(20) if (decided[0][chip] == decided[1][chip]).all()]
-    best = sorted(steady, key=distance, reverse=True)[:CHIPS]
-    assert most_decided(probs_PMKL, thresholds_ML, quorum).tolist() == best
+    best = sorted(map(distance, steady), reverse=True)[:CHIPS]
+    chosen = [distance(chip) for chip in most_decided(probs_PMKL, voter).tolist()]
+    one_step = STEPS[1] / STEPS[0]
+    assert sorted(chosen, reverse=True) == pytest.approx(best, rel=one_step - 1)
 
 
 def test_only_chips_that_every_precision_labels_alike_are_chosen() -> None:
     probs_PMKL = np.full((2, 1, 6, 1), 0.9, np.float32)
     probs_PMKL[1, 0, 1:5] = 0.1
     thresholds_ML = np.full((1, 1), 0.5, np.float32)
-    assert sorted(most_decided(probs_PMKL, thresholds_ML, 1)) == [0, 5]
+    voter = Voter(thresholds_ML, np.ones((1, 1), np.int64), np.ones(1, np.int64))
+    assert sorted(most_decided(probs_PMKL, voter)) == [0, 5]
     probs_PMKL[1] = 0.1
     with pytest.raises(ValueError, match="no generated chip gets the same labels at every precision"):
-        most_decided(probs_PMKL, thresholds_ML, 1)
+        most_decided(probs_PMKL, voter)
+
+
+def test_chips_on_which_a_limited_rule_could_choose_otherwise_are_not_chosen() -> None:
+    """Both labels are far from their thresholds, but nearly as probable as each other on most chips."""
+    probs_PMKL = np.full((1, 1, 12, 2), 0.9, np.float32)
+    probs_PMKL[0, 0, :, 1] = 0.899
+    probs_PMKL[0, 0, [3, 7, 8, 11], 1] = 0.6
+    voter = Voter(np.full((1, 2), 0.1, np.float32), np.ones((1, 2), np.int64), np.ones(2, np.int64))
+    limited = Constrained(voter, [(0, 1)], [], 2)
+    assert sorted(most_decided(probs_PMKL, limited)) == [3, 7, 8, 11]

@@ -1,21 +1,27 @@
 """Shape suffixes: A architectures, N chips, L labels."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from service.bundle import LabelScore, Scores
+from service.decision import Decision
 from tests.training import tiny
+from training.config import DecisionConfig
 from training.results import (
+    read_decisions,
     read_predictions,
     read_scores,
     read_voting,
+    write_decisions,
     write_predictions,
     write_scores,
     write_voting,
 )
-from training.voting import OutOfFold, Voting
+from training.voting import OutOfFold, tune_voting
 from training.workspace import Run, Source
 
 
@@ -26,23 +32,36 @@ def empty(tmp_path: Path) -> Run:
 
 def test_predictions_come_back_bit_for_bit(empty: Run) -> None:
     random = np.random.default_rng(0)
+    speaks_AL = np.array([[True, False, True], [True, True, False]])
     found = OutOfFold(
-        random.random((2, 9, 3), np.float32), random.random((9, 3)) < 0.5, random.integers(0, 4, 9)
+        random.random((2, 9, 3), np.float32), random.random((9, 3)) < 0.5, random.integers(0, 4, 9), speaks_AL
     )
     write_predictions(empty, found)
     again = read_predictions(empty)
-    for name in ("probs_ANL", "targets_NL", "folds_N"):
+    for name in ("probs_ANL", "targets_NL", "folds_N", "speaks_AL"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
         assert getattr(again, name).dtype == getattr(found, name).dtype
 
 
-def test_thresholds_come_back_bit_for_bit(empty: Run) -> None:
-    voting = Voting(np.random.default_rng(0).random((3, 50), np.float32), 2)
+@pytest.mark.parametrize("rule", ["vote", "blend", "expected-f"])
+def test_the_rule_comes_back_bit_for_bit(empty: Run, rule: Literal["vote", "blend", "expected-f"]) -> None:
+    random = np.random.default_rng(0)
+    found = OutOfFold(random.random((2, 90, 3), np.float32), random.random((90, 3)) < 0.5, np.arange(90) % 3)
+    config = replace(tiny.CONFIG, decision=DecisionConfig(rule=rule, cooccurrence=True))
+    voting = tune_voting(found, config)
     write_voting(empty, voting)
-    again = read_voting(empty)
-    assert again.thresholds_AL.dtype == np.float32
-    np.testing.assert_array_equal(again.thresholds_AL, voting.thresholds_AL)
-    assert again.quorum == 2
+    assert read_voting(empty) == voting
+    for again, before in zip(read_voting(empty).decide(found), voting.decide(found), strict=True):
+        np.testing.assert_array_equal(again, before)
+
+
+def test_decisions_come_back(empty: Run) -> None:
+    random = np.random.default_rng(0)
+    decision = Decision(random.random((9, 3)) < 0.5, np.zeros((9, 3), np.int64), random.random((9, 3)))
+    write_decisions(empty, decision)
+    labels_NL, probs_NL = read_decisions(empty)
+    np.testing.assert_array_equal(labels_NL, decision.labels_BL)
+    np.testing.assert_array_equal(probs_NL, decision.probabilities_BL)
 
 
 def test_scores_come_back(empty: Run) -> None:
@@ -61,6 +80,11 @@ def test_scores_come_back(empty: Run) -> None:
 
 
 def test_a_missing_result_names_its_stage(empty: Run) -> None:
-    for read, stage in ((read_predictions, "predict"), (read_voting, "tune"), (read_scores, "evaluate")):
+    for read, stage in (
+        (read_predictions, "predict"),
+        (read_voting, "tune"),
+        (read_scores, "evaluate"),
+        (read_decisions, "evaluate"),
+    ):
         with pytest.raises(ValueError, match=f"not there; run `chipvote-train {stage}"):
             read(empty)

@@ -1,26 +1,44 @@
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from service.rules import Cooccurrence, Vote
 from tests.training import tiny
-from training.results import read_predictions, read_voting
+from training.config import DecisionConfig
+from training.results import read_predictions, read_voting, write_predictions
 from training.thresholds import sample_fbeta
 from training.tune import tune
 from training.voting import tune_voting
 from training.workspace import Run
 
 
-def test_the_thresholds_of_a_run_are_tuned_on_its_predictions(
+def test_the_rule_of_a_run_is_tuned_on_its_predictions(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
     run = tiny.copy_of(evaluated, tmp_path / "run")
-    (run.folder / "thresholds.json").unlink()
+    (run.folder / "decision.json").unlink()
     tune(run)
     found, voting = read_predictions(run), read_voting(run)
-    expected = tune_voting(found, run.config)
-    np.testing.assert_array_equal(voting.thresholds_AL, expected.thresholds_AL)
-    assert voting.quorum == expected.quorum == 2
+    assert voting == tune_voting(found, run.config)
+    assert isinstance(voting.rule, Vote)
+    assert voting.rule.quorum == (2,) * len(tiny.LABELS)
     score = sample_fbeta(voting.labels(found), found.targets_NL).mean()
-    assert f"F2 {score:.4f} on the chips they were tuned on" in caplog.text
+    assert f"vote tuned; F2 {score:.4f} on the chips it was tuned on" in caplog.text
+    assert "exactly one of" not in caplog.text
+
+
+def test_what_never_occurs_together_is_told(
+    evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "training")
+    run = tiny.copy_of(evaluated, tmp_path / "run")
+    decision = DecisionConfig(shrinkage=1.0, cooccurrence=True)
+    run = replace(run, config=replace(run.config, decision=decision))
+    found = read_predictions(run)
+    found.targets_NL[:, 0] = ~found.targets_NL[:, 3]  # blue where it is not red
+    write_predictions(run, found)
+    tune(run)
+    assert read_voting(run).rule.cooccurrence == Cooccurrence(exclusive=((0, 3),))
+    assert "exactly one of: blue, red. Alone: –" in caplog.text
