@@ -114,12 +114,8 @@ class RunConfig:
             missing = sorted(set(member.bands) - set(self.bands))
             if missing:
                 raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
-            for side_px in (self.height_px, self.width_px):
-                if int(side_px * (member.size_px / side_px)) != member.size_px:
-                    raise ValueError(
-                        f"{member.name}: {side_px} px cannot be resized to exactly "
-                        f"{member.size_px} px; choose a neighbouring size_px"
-                    )
+        if self.dtype == "uint16" and "float16" in self.precisions:
+            raise ValueError("float16 ends at 65504 and cannot hold 16-bit chips; use float32 or int8")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers."""

@@ -9,6 +9,7 @@ Shape suffixes: B chips, H height, W width, C the run's bands, P planes, K 1 pla
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -81,7 +82,7 @@ class Preprocessing(nn.Module):
         if (height, width) != (self._size_px, self._size_px):
             # By factor, not by size: a size would put the batch's shape into the graph, which a
             # GPU session has to compute on the CPU.
-            factor = (self._size_px / height, self._size_px / width)
+            factor = (resize_factor(height, self._size_px), resize_factor(width, self._size_px))
             planes_BPHW = nn.functional.interpolate(planes_BPHW, scale_factor=factor, mode="bilinear")
         return (planes_BPHW - self.mean) / self.std
 
@@ -94,6 +95,15 @@ class Preprocessing(nn.Module):
             cleared_BCHW = without_haze(torch.cat([plane[c] for c in COLOURS], dim=1), self._full_scale)
             plane |= {colour: cleared_BCHW[:, n : n + 1] for n, colour in enumerate(COLOURS)}
         return torch.cat([*(plane[band] for band in self._bands), *indices], dim=1)
+
+
+def resize_factor(side_px: int, size_px: int) -> float:
+    """Return the least float32, as ONNX keeps factors, that makes `size_px` of a side.
+
+    The nearest float32 to 80/48 is a little less, and the side would lose a pixel.
+    """
+    factor = np.float32(size_px / side_px)
+    return float(factor if side_px * float(factor) >= size_px else np.nextafter(factor, np.float32(np.inf)))
 
 
 def normalised_difference(first_BKHW: torch.Tensor, second_BKHW: torch.Tensor) -> torch.Tensor:

@@ -72,7 +72,8 @@ def views(config: RunConfig) -> RunConfig:
 
 def infrared(config: RunConfig) -> RunConfig:
     """Train on raw four-band TIFF chips, the infrared as a fourth plane."""
-    config = replace(config, bands=PLANET_BANDS, dtype="uint16")
+    precisions = tuple(precision for precision in config.precisions if precision != "float16")
+    config = replace(config, bands=PLANET_BANDS, dtype="uint16", precisions=precisions)
     return _members(config, bands=("red", "green", "blue", "near infrared"))
 
 
