@@ -116,6 +116,14 @@ def evaluate(folder: Folder) -> None:
 
 
 @app.command()
+def report(folder: Folder) -> None:
+    """Write scores with intervals, figures and example chips as one page, `report.html`."""
+    from training import report as page
+
+    page.report(Run.open(folder))
+
+
+@app.command()
 def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
     from training import export as stage
