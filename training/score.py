@@ -6,7 +6,6 @@ sets are those that the service gives.
 Shape suffixes: M members, N chips, L labels.
 """
 
-import csv
 import logging
 import tempfile
 from pathlib import Path
@@ -14,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle import Bundle, Precision, Scores
-from service.decision import decide
-from training.graph_check import graph_answers
-from training.labels import Tags, multi_hot, read_tags
+from training.answering import Answerer, tags_of, write_tags
+from training.labels import multi_hot, read_tags
 from training.progress import track
-from training.reading import find_tags, read_chips
+from training.reading import SLICE, find_tags, read_chips
 from training.scores import measure, table
 from training.workspace import Source, whole_file
 
@@ -46,12 +44,14 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
     with tempfile.TemporaryDirectory() as scratch:
         chips = read_chips(source, manifest.input, Path(scratch))
-        answers = [
-            graph_answers(bundle.graph_path(member, precision), chips.chips_NHWC)[0]
-            for member in track(manifest.members, "run members", len(manifest.members))
+        starts = range(0, len(chips.chips_NHWC), SLICE)
+        answerer = Answerer(bundle, precision)
+        parts = [
+            answerer(chips.chips_NHWC[start : start + SLICE])
+            for start in track(starts, "run graphs", len(starts))
         ]
-    probs_MNL = np.stack(answers)
-    labels_NL = decide(probs_MNL, bundle.thresholds_ML, manifest.quorum).labels_BL
+    probs_MNL = np.concatenate([part.probs_MBL for part in parts], axis=1)
+    labels_NL = np.concatenate([part.labels_BL for part in parts])
     scores = measure(
         labels_NL,
         probs_MNL.mean(axis=0),
@@ -62,13 +62,6 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
     )
     log.info("%s", table(scores))
     if out:
-        write_tags(out, Tags(chips.tags.names, bundle.label_names, labels_NL))
+        with whole_file(out) as partial:
+            write_tags(partial, zip(chips.tags.names, tags_of(labels_NL, bundle.label_names), strict=True))
     return scores
-
-
-def write_tags(path: Path, tags: Tags) -> None:
-    """Write label sets in the layout that the trainer reads."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("image_name", "tags"))
-        writer.writerows((name, " ".join(row)) for name, row in zip(tags.names, tags.rows(), strict=True))
