@@ -163,7 +163,7 @@ def _differences(found: Sequence[str], names: Sequence[str] | None) -> dict[str,
     if names is not None:
         there, asked = set(found), set(names)
         faults["missing names"] = [name for name in names if name not in there]
-        faults["names that the sample does not have"] = [name for name in found if name not in asked]
+        faults["names that were not asked for"] = [name for name in found if name not in asked]
     return {kind: rows for kind, rows in faults.items() if rows}
 
 

@@ -75,7 +75,7 @@ def test_chips_and_sample_must_be_the_same_set(bundle: Bundle, folders: list[Pat
     message = str(refused.value)
     assert "lost_9, …" in message
     assert "lost_10" not in message
-    assert "2 names that the sample does not have: test_148, test_149" in message
+    assert "2 names that were not asked for: test_148, test_149" in message
     assert not out.exists()
 
 
@@ -149,7 +149,7 @@ def swap(text: str) -> str:
     ("edit", "message"),
     [
         (lambda text: text.replace("test_1,\n", ""), "1 missing names: test_1"),
-        (lambda text: text + "test_9,dark\n", "1 names that the sample does not have: test_9"),
+        (lambda text: text + "test_9,dark\n", "1 names that were not asked for: test_9"),
         (lambda text: text + "test_0,dark\n", "1 names that are there twice: test_0"),
         (lambda text: text.replace("bluish", "blue"), r"1 unknown tags: blue \(1 rows\)"),
         (lambda text: text.replace("reddish dark", "dark dark"), "1 rows that repeat a tag: test_0"),
