@@ -152,7 +152,6 @@ def swap(text: str) -> str:
         (lambda text: text + "test_9,dark\n", "1 names that were not asked for: test_9"),
         (lambda text: text + "test_0,dark\n", "1 names that are there twice: test_0"),
         (lambda text: text.replace("bluish", "blue"), r"1 unknown tags: blue \(1 rows\)"),
-        (lambda text: text.replace("reddish dark", "dark dark"), "1 rows that repeat a tag: test_0"),
         (swap, "another order than the sample: from line 3, test_2"),
         (lambda text: text.replace("tags", "labels"), "first line is 'image_name,labels', must be"),
         (lambda text: text.replace("test_2,bluish", "test_2,bluish,dark"), "no name and tags: line 4"),
