@@ -36,6 +36,9 @@ Weights = Annotated[
 ]
 SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
 
+FinishedBundle = Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")]
+GraphPrecision = Annotated[str | None, typer.Option(help="int8, float16 or float32.")]
+
 
 @app.command()
 def run(
@@ -116,6 +119,14 @@ def evaluate(folder: Folder) -> None:
 
 
 @app.command()
+def report(folder: Folder) -> None:
+    """Write scores with intervals, figures and example chips as one page, `report.html`."""
+    from training import report as page
+
+    page.report(Run.open(folder))
+
+
+@app.command()
 def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
     from training import export as stage
@@ -126,23 +137,44 @@ def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> Non
 
 @app.command()
 def score(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")],
+    bundle: FinishedBundle,
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Write the label sets to this CSV.")] = None,
     tags: Tags = None,
     chips: Chips = None,
     skip_bad: SkipBad = False,
-    precision: Annotated[str | None, typer.Option(help="int8, float16 or float32.")] = None,
+    precision: GraphPrecision = None,
 ) -> None:
     """Score a finished bundle on labelled chips, and write the label sets it gives them."""
     from training import score as stage
+    from training.answering import choose_precision
 
     opened = load(bundle)
-    choices = sorted(opened.manifest.precisions, reverse=True)  # int8 first, as the service on a CPU
-    chosen = next((choice for choice in choices if precision in (None, choice)), None)
-    if chosen is None:
-        raise ValueError(f"{bundle}: has {', '.join(choices)}, not {precision}")
-    stage.score(opened, Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad), chosen, out)
+    source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad)
+    stage.score(opened, source, choose_precision(opened, precision), out)
+
+
+@app.command()
+def submission(
+    bundle: FinishedBundle,
+    chips: Annotated[list[Path] | None, typer.Option(help="Folder of chips; may be repeated.")] = None,
+    sample: Annotated[Path | None, typer.Option(help="CSV whose rows and order to follow.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The CSV to write.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Only check this CSV; runs nothing.")] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
+    precision: GraphPrecision = None,
+) -> None:
+    """Label chips that have no labels yet, and write or check the file for Kaggle."""
+    from training import submission as stage
+    from training.answering import choose_precision
+
+    opened, folders = load(bundle), chips or []
+    if check:
+        stage.check(check, opened.label_names, stage.wanted_names(folders, sample))
+        return
+    if not folders or not out:
+        raise ValueError("name the chips with --chips and the file to write with --out, or use --check")
+    stage.submit(opened, folders, choose_precision(opened, precision), out, sample, skip_bad=skip_bad)
 
 
 @app.command()

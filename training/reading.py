@@ -9,7 +9,7 @@ Shape suffixes: N chips, H height, W width, C bands, L labels.
 import csv
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +55,10 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     keep: list[int] = []
     sha256 = hashlib.sha256()
     path = folder / "chips.npy"
-    with whole_file(path) as partial, ThreadPoolExecutor() as pool:
+    with whole_file(path) as partial:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
         pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        decoded = _decode_all(list(paths.values()), spec, pool)
+        decoded = decode_files(list(paths.values()), spec)
         for name, (digest, chip) in zip(paths, track(decoded, "decode chips", len(paths)), strict=True):
             if isinstance(chip, str):
                 bad[name] = chip
@@ -90,8 +90,7 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
     """Return each name's file, and the reason for each name without one."""
     folders = [source.chips] if source.chips else [source.data / name for name in CHIP_FOLDERS]
     for folder in folders:
-        images = [file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES]
-        files = {name: file for file in images for name in (file.name, file.stem)}
+        files = {name: file for file in chip_files(folder) for name in (file.name, file.stem)}
         paths = {name: files[name] for name in names if name in files}
         if paths:
             return paths, {name: f"no chip in {folder}" for name in names if name not in files}
@@ -99,16 +98,24 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
     raise ValueError(f"no chip of the tags file is in {tried}; name the chips' folder with --chips")
 
 
-def _decode_all(
-    files: list[Path], spec: InputSpec, pool: ThreadPoolExecutor
+def chip_files(folder: Path) -> list[Path]:
+    """Return the folder's images, sorted."""
+    return [file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES]
+
+
+def decode_files(
+    files: Sequence[Path], spec: InputSpec
 ) -> Iterator[tuple[bytes, npt.NDArray[np.uint8] | str]]:
-    """Decode in slices, so that fast decoders never run far ahead of a slow disk."""
-    for start in range(0, len(files), SLICE):
-        yield from pool.map(lambda file: _decode(file, spec), files[start : start + SLICE])
+    """Yield each file's sha256 and its chip, or the reason why there is none.
+
+    Decodes in slices, so that fast decoders never run far ahead of a slow disk or a network.
+    """
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), SLICE):
+            yield from pool.map(lambda file: _decode(file, spec), files[start : start + SLICE])
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[np.uint8] | str]:
-    """Return a file's sha256 and its chip, or the reason why there is none."""
     try:
         data = path.read_bytes()
         return hashlib.sha256(data).digest(), decode_chip(data, spec)

@@ -18,7 +18,7 @@ from training.voting import OutOfFold, Voting
 from training.workspace import Run, whole_file, write_json
 
 OUT_OF_FOLD, DECISION, DECISIONS = "out_of_fold.npz", "decision.json", "decisions.npz"
-EVALUATION = "evaluation.json"
+EVALUATION, REPORT = "evaluation.json", "report.html"
 _RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 

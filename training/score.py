@@ -6,7 +6,6 @@ sets are those that the service gives.
 Shape suffixes: N chips, L labels.
 """
 
-import csv
 import logging
 import tempfile
 from pathlib import Path
@@ -14,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle import Bundle, Precision, Scores
-from training.graph_check import graph_answers
-from training.labels import Tags, multi_hot, read_tags
+from training.answering import Answerer, tags_of, write_tags
+from training.labels import multi_hot, read_tags
 from training.progress import track
-from training.reading import find_tags, read_chips
+from training.reading import SLICE, find_tags, read_chips
 from training.scores import measure, table
 from training.workspace import Source, whole_file
 
@@ -45,11 +44,16 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
     with tempfile.TemporaryDirectory() as scratch:
         chips = read_chips(source, manifest.input, Path(scratch))
-        answers = [
-            graph_answers(bundle.graph_path(member, precision), chips.chips_NHWC)[0]
-            for member in track(manifest.members, "run members", len(manifest.members))
+        starts = range(0, len(chips.chips_NHWC), SLICE)
+        answerer = Answerer(bundle, precision)
+        parts = [
+            answerer(chips.chips_NHWC[start : start + SLICE])
+            for start in track(starts, "run graphs", len(starts))
         ]
-    labels_NL, _, probs_NL = bundle.decider.decide(np.stack(answers))
+    labels_NL, probs_NL = (
+        np.concatenate([getattr(part, field) for part in parts])
+        for field in ("labels_BL", "probabilities_BL")
+    )
     scores = measure(
         labels_NL,
         probs_NL,
@@ -60,13 +64,6 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
     )
     log.info("%s", table(scores))
     if out:
-        write_tags(out, Tags(chips.tags.names, bundle.label_names, labels_NL))
+        with whole_file(out) as partial:
+            write_tags(partial, zip(chips.tags.names, tags_of(labels_NL, bundle.label_names), strict=True))
     return scores
-
-
-def write_tags(path: Path, tags: Tags) -> None:
-    """Write label sets in the layout that the trainer reads."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("image_name", "tags"))
-        writer.writerows((name, " ".join(row)) for name, row in zip(tags.names, tags.rows(), strict=True))

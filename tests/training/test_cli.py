@@ -9,6 +9,7 @@ import pytest
 
 from service.bundle import load
 from service.ensemble import Ensemble
+from tests.fakes import BLUE, RED, make_bundle, picture
 from tests.training import tiny
 from training import cli
 from training.recipes import RECIPES
@@ -64,6 +65,9 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
     assert {file: file.stat().st_mtime_ns for file in out.rglob("fits/*/*")} == before
     assert load(out / "bundle").manifest.name == "again"
 
+    assert console("report", out)[0] == 0
+    assert "<h1>tiny on colours</h1>" in (out / "report.html").read_text(encoding="utf-8")
+
     code, text = console("run", "--recipe", "heads", *arguments[2:])
     assert code == 1
     assert "holds a run with" in text
@@ -77,7 +81,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
     assert "has float32, not int8" in text
 
 
-@pytest.mark.parametrize("stage", ["fit", "predict", "tune", "evaluate", "export"])
+@pytest.mark.parametrize("stage", ["fit", "predict", "tune", "evaluate", "report", "export"])
 def test_every_stage_says_which_one_comes_before_it(
     console: Console, tiny_source: Source, tmp_path: Path, stage: str
 ) -> None:
@@ -101,8 +105,39 @@ def test_every_stage_says_which_one_comes_before_it(
     assert code == 0
     code, text = console(stage, out)
     assert code == 1
-    before = {"predict": "fit", "tune": "predict", "evaluate": "predict", "export": "tune"}[stage]
+    before = {
+        "predict": "fit",
+        "tune": "predict",
+        "evaluate": "predict",
+        "report": "evaluate",
+        "export": "tune",
+    }[stage]
     assert f"run `chipvote-train {before}" in text
+
+
+def test_a_submission_is_written_and_checked(console: Console, tmp_path: Path) -> None:
+    bundle, out = make_bundle(tmp_path / "bundle").folder, tmp_path / "submission.csv"
+    folders: list[Path] = []
+    for index, colour in enumerate((RED, BLUE)):
+        folders.append(tmp_path / f"part{index}")
+        folders[-1].mkdir()
+        picture(colour).save(folders[-1] / f"test_{index}.png")
+    chips = [part for folder in folders for part in ("--chips", folder)]
+    assert console("submission", bundle, *chips, "--out", out)[0] == 0
+    assert out.read_text() == "image_name,tags\ntest_0,reddish\ntest_1,bluish\n"
+    assert console("submission", bundle, "--check", out, "--sample", out)[0] == 0
+
+    code, text = console("submission", bundle, "--check", out, "--chips", folders[0])
+    assert code == 1
+    assert "1 names that were not asked for: test_1" in text
+    code, text = console("submission", bundle, *chips)
+    assert code == 1
+    assert "name the chips with --chips and the file to write with --out" in text
+
+    (folders[0] / "test_5.png").write_bytes(b"no picture")
+    assert console("submission", bundle, *chips, "--out", out)[0] == 1
+    assert console("submission", bundle, *chips, "--out", out, "--skip-bad")[0] == 0
+    assert "test_5,\n" in out.read_text()
 
 
 def test_a_broken_bundle_is_an_expected_failure(console: Console, tmp_path: Path) -> None:

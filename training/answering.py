@@ -1,0 +1,71 @@
+"""A finished bundle's label sets without a server, and the file that holds them.
+
+The graphs run in ONNX Runtime on the CPU and the service's own rule decides, so the label
+sets are those that the service gives.
+
+Shape suffixes: M members, B chips, L labels, H height, W width, C bands.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from service.bundle import Bundle, Precision
+from service.decision import Decision
+from training.graphs import INPUT, PROBABILITIES, batches
+
+COLUMNS = ("image_name", "tags")
+
+
+class Answerer:
+    """A bundle's graphs, loaded once for any number of chips."""
+
+    def __init__(self, bundle: Bundle, precision: Precision) -> None:
+        self._bundle = bundle
+        options = onnxruntime.SessionOptions()
+        # The idle threads of one member would spin on the cores that the next one needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._sessions = [
+            onnxruntime.InferenceSession(
+                bundle.graph_path(member, precision), options, providers=["CPUExecutionProvider"]
+            )
+            for member in bundle.manifest.members
+        ]
+
+    def __call__(self, chips_BHWC: npt.NDArray[np.uint8]) -> Decision:
+        """Answer chips as the bundle's input wants them; at least one."""
+        parts = [
+            np.stack([session.run([PROBABILITIES], {INPUT: part})[0] for session in self._sessions])
+            for part in batches(chips_BHWC)
+        ]
+        return self._bundle.decider.decide(np.concatenate(parts, axis=1))
+
+
+def choose_precision(bundle: Bundle, asked: str | None) -> Precision:
+    """Return the asked precision, or the one that the service takes on a CPU.
+
+    Raises:
+        ValueError: the bundle does not have it.
+    """
+    choices = sorted(bundle.manifest.precisions, reverse=True)  # int8 first
+    chosen = next((choice for choice in choices if asked in (None, choice)), None)
+    if chosen is None:
+        raise ValueError(f"{bundle.folder}: has {', '.join(choices)}, not {asked}")
+    return chosen
+
+
+def tags_of(labels_BL: npt.NDArray[np.bool_], names: Sequence[str]) -> list[list[str]]:
+    """Return each row's label names in the bundle's order."""
+    return [[names[column] for column in np.flatnonzero(labels_L).tolist()] for labels_L in labels_BL]
+
+
+def write_tags(path: Path, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Write names and tags as they come, in the layout that the trainer reads and Kaggle takes."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((name, " ".join(tags)) for name, tags in rows)
