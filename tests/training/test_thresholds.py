@@ -187,7 +187,7 @@ def test_shrinkage_keeps_real_predictions_from_overfitting(shared_data: Path, mo
         return float(sample_fbeta(labels_NL, targets_NL).mean())
 
     flat = float(sample_fbeta(probs_NL >= np.float32(FLAT), targets_NL).mean())
-    raw, shrunk = cross_fitted_f2(0), cross_fitted_f2(SHRINKAGE)
+    raw, shrunk = cross_fitted_f2(0), cross_fitted_f2(SHRINKAGE["samples"])
     in_sample = f_of(ascend(probs_NL, targets_NL), (probs_NL, targets_NL))
     assert raw < shrunk < in_sample
     assert shrunk > flat - 0.0002
