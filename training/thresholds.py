@@ -140,10 +140,10 @@ def label_optima(probs_NL: Probs, targets_NL: Truth, *, beta: float = 2.0, start
         sorted_N = scores_N[ascending_N]
         hits_K = _suffix_sums(truth_N[ascending_N])
         f_K = _fbeta(hits_K, beta**2 * hits_K[0] + np.arange(len(sorted_N), -1, -1), beta)
-        current = int(np.searchsorted(sorted_N, np.float32(start)))
+        current = int((sorted_N < np.float32(start)).sum())
         # times chips, as MIN_GAIN is meant; without a positive every cut is as good (or bad)
-        cut = _best_cut(f_K * len(sorted_N), sorted_N, current) if hits_K[0] else current
-        found.append(_midway(sorted_N, cut) if cut != current else start)
+        best = _best_cut(f_K * len(sorted_N), sorted_N, current) if hits_K[0] else current
+        found.append(_midway(sorted_N, best) if best != current else start)
     return np.array(found, np.float32)
 
 
@@ -183,8 +183,8 @@ def ascend(probs_NL: Probs, targets_NL: Truth, *, beta: float = 2.0, start: floa
         if not moved:
             break
     raw_L = np.full(len(sorted_LN), np.float32(start))
-    for label in np.flatnonzero(cut_L != start_L):  # one that stayed says no more than the start
-        raw_L[label] = _midway(sorted_LN[label], int(cut_L[label]))
+    for index in np.flatnonzero(cut_L != start_L):  # one that stayed says no more than the start
+        raw_L[index] = _midway(sorted_LN[index], int(cut_L[index]))
     return raw_L
 
 
