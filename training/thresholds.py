@@ -11,6 +11,7 @@ Pure numpy on one matrix of scores and the truth; knows no members, files or vot
 Shape suffixes: N chips, L labels, K chips left out (0..N).
 """
 
+from itertools import cycle, islice
 from typing import Literal
 
 import numpy as np
@@ -164,23 +165,23 @@ def ascend(probs_NL: Probs, targets_NL: Truth, *, beta: float = 2.0, start: floa
     set_LN = probs_LN >= np.float32(start)
     start_L = set_LN.shape[1] - set_LN.sum(axis=1)  # chips below the threshold
     cut_L = start_L.copy()
-    hits_N = (set_LN & truth_LN).sum(axis=0)
+    hits_N = (set_LN & truth_LN).sum(axis=0, dtype=np.float64)
     weight_N = beta**2 * truth_LN.sum(axis=0) + set_LN.sum(axis=0)
-    for _ in range(MAX_SWEEPS):
-        moved = False
-        for label in range(len(truth_LN)):
-            others_hits_N = hits_N - (set_LN[label] & truth_LN[label])
-            others_weight_N = weight_N - set_LN[label]
-            gain_N = _fbeta(others_hits_N + truth_LN[label], others_weight_N + 1, beta)
-            gain_N -= _fbeta(others_hits_N, others_weight_N, beta)
-            total_K = _suffix_sums(gain_N[ascending_LN[label]])
-            cut = _best_cut(total_K, sorted_LN[label], int(cut_L[label]))
-            if cut != cut_L[label]:
-                moved, cut_L[label] = True, cut
-                set_LN[label, ascending_LN[label]] = np.arange(set_LN.shape[1]) >= cut
-                hits_N = others_hits_N + (set_LN[label] & truth_LN[label])
-                weight_N = others_weight_N + set_LN[label]
-        if not moved:
+    settled = 0  # labels in a row that are at their optimum
+    for label in islice(cycle(range(len(truth_LN))), MAX_SWEEPS * len(truth_LN)):
+        others_hits_N = hits_N - (set_LN[label] & truth_LN[label])
+        others_weight_N = weight_N - set_LN[label]
+        gain_N = (1 + beta**2) * (others_hits_N + truth_LN[label]) / (others_weight_N + 1)
+        gain_N -= _fbeta(others_hits_N, others_weight_N, beta)
+        total_K = _suffix_sums(gain_N[ascending_LN[label]])
+        cut = _best_cut(total_K, sorted_LN[label], int(cut_L[label]))
+        settled += 1
+        if cut != cut_L[label]:
+            settled, cut_L[label] = 1, cut
+            set_LN[label, ascending_LN[label]] = np.arange(set_LN.shape[1]) >= cut
+            hits_N = others_hits_N + (set_LN[label] & truth_LN[label])
+            weight_N = others_weight_N + set_LN[label]
+        if settled == len(truth_LN):
             break
     raw_L = np.full(len(sorted_LN), np.float32(start))
     for index in np.flatnonzero(cut_L != start_L):  # one that stayed says no more than the start
@@ -195,7 +196,9 @@ def _fbeta(hits_N: np.ndarray, weight_N: np.ndarray, beta: float) -> npt.NDArray
 
 def _suffix_sums(values_N: np.ndarray) -> np.ndarray:
     """Return the sum of all but the K lowest, for every K in 0..N."""
-    return np.concatenate([np.cumsum(values_N[::-1])[::-1], [0]])
+    sums_K = np.zeros(len(values_N) + 1)
+    np.cumsum(values_N[::-1], out=sums_K[1:])
+    return sums_K[::-1]
 
 
 def _best_cut(total_K: np.ndarray, scores_N: np.ndarray, current: int) -> int:
