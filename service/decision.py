@@ -12,7 +12,7 @@ Shape suffixes: M members, B chips, L labels, G labels of a group, A alone label
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from service.expected_f import best_sets
 Probs = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Weight = TypeVar("Weight", int, Ints)
 
 # Probabilities and coefficients of a blend lie on these grids and a label's coefficients add up to at
 # most MAX_BLEND: then every product and sum is a multiple of 2**-44 below 2**8, which float64 holds
@@ -44,7 +45,7 @@ class Decider(Protocol):
         """Decide a batch from the members' probabilities in 0..1, members first."""
 
 
-def strict_majority(weight: Ints) -> Ints:
+def strict_majority(weight: Weight) -> Weight:
     """Return the smallest quorum that is more than half of the total weight (15 → 8)."""
     return weight // 2 + 1
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from service import bundle
 from service.bundle import Bundle, Precision
+from service.decision import Voter, strict_majority
 from service.ensemble import Vote
 from service.rules import Rule
 from service.rules import Vote as VoteRule
@@ -258,3 +259,10 @@ def _value(name: str, kind: int, shape: list[int | str]) -> bytes:
     dims = [_field(1, size) if isinstance(size, int) else _field(2, size) for size in shape]
     tensor = _field(1, kind) + _field(2, b"".join(_field(1, dim) for dim in dims))
     return _field(1, name) + _field(2, _field(1, tensor))
+
+
+def majority(probs_MBL: Float, thresholds_ML: Float) -> npt.NDArray[np.bool_]:
+    """The label sets of a plain vote: more than half of the members reach their thresholds."""
+    weights_ML = np.ones(thresholds_ML.shape, np.int64)
+    voter = Voter(thresholds_ML, weights_ML, strict_majority(weights_ML.sum(axis=0)))
+    return voter.decide(probs_MBL).labels_BL

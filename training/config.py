@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from service.bundle import Precision
-from training.thresholds import FLAT, SHRINKAGE
+from training.thresholds import FLAT, Shrinkage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class DecisionConfig:
     beta: float = 2.0
     thresholds: Literal["member", "shared"] = "member"  # a row each, or one row for all members
     prior: float = FLAT
-    shrinkage: float | None = SHRINKAGE  # None: chosen by nested cross-validation
+    shrinkage: Shrinkage | None = "usual"  # λ; usual: the objective's; None: by nested cross-validation
     bags: int = 0  # thresholds are the mean over so many bootstrap samples; 0: none
     weights: Literal["equal", "tuned"] = "equal"
     members: Literal["all", "greedy"] = "all"

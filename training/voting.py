@@ -17,10 +17,11 @@ import numpy.typing as npt
 from service.decision import COEFFICIENT_GRID, Decision, strict_majority, to_grid
 from service.rules import Blend, ExpectedF, Rule, Vote
 from training.blending import fit_blend, unseen_scores
-from training.config import DecisionConfig, RunConfig
+from training.config import RunConfig
 from training.cooccurrence import find_cooccurrence
 from training.expected_f import calibrate
-from training.thresholds import tune
+from training.tuners import tune_thresholds
+from training.weighting import tune_weights
 
 T = TypeVar("T")
 
@@ -111,8 +112,12 @@ def cross_fitted_labels(found: OutOfFold, config: RunConfig) -> npt.NDArray[np.b
 
 
 def _vote(found: OutOfFold, config: RunConfig) -> Rule:
-    thresholds_AL = _thresholds(found.probs_ANL, found.targets_NL, found.folds_N, config.decision)
-    weights_AL = _weights(found.probs_ANL, thresholds_AL, found.targets_NL, config.decision, found.speaks_AL)
+    thresholds_AL = tune_thresholds(
+        found.probs_ANL, found.targets_NL, found.folds_N, config.decision, found.speaks_AL
+    )
+    weights_AL = tune_weights(
+        found.probs_ANL, thresholds_AL, found.targets_NL, found.speaks_AL, config.decision
+    )
     return Vote(
         thresholds=_nested(thresholds_AL),
         weights=_nested(weights_AL),
@@ -124,7 +129,7 @@ def _blend(found: OutOfFold, config: RunConfig) -> Rule:
     linear = fit_blend(found.probs_ANL, found.targets_NL, found.speaks_AL)
     # Thresholds must not trust scores more because the regression has seen the chip.
     scores_NL = unseen_scores(found.probs_ANL, found.targets_NL, found.speaks_AL, config.seed)
-    thresholds_1L = _thresholds(scores_NL[None], found.targets_NL, found.folds_N, config.decision)
+    thresholds_1L = tune_thresholds(scores_NL[None], found.targets_NL, found.folds_N, config.decision)
     return Blend(
         coefficients=_nested(to_grid(linear.coefficients_ALL, COEFFICIENT_GRID)),
         intercepts=_nested(to_grid(linear.intercepts_L, COEFFICIENT_GRID)),
@@ -140,32 +145,6 @@ def _expected_f(found: OutOfFold, config: RunConfig) -> Rule:
         weights=_nested(weights_AL),
         knots=calibrate(mean_NL, found.targets_NL, config.seed),
     )
-
-
-def _thresholds(
-    probs_ANL: npt.NDArray[np.float32],
-    targets_NL: npt.NDArray[np.bool_],
-    folds_N: npt.NDArray[np.int64],
-    decision: DecisionConfig,
-) -> npt.NDArray[np.float32]:
-    """Tune each architecture for itself; return float32 (A,L)."""
-    # SEAM: training.tuners.tune_thresholds(probs_ANL, targets_NL, folds_N, decision)
-    beta, prior, shrinkage = decision.beta, decision.prior, decision.shrinkage
-    if shrinkage is None:
-        raise ValueError("thresholds cannot choose their shrinkage themselves; set `shrinkage` to a number")
-    return np.stack([tune(p, targets_NL, beta=beta, prior=prior, shrinkage=shrinkage) for p in probs_ANL])
-
-
-def _weights(
-    probs_ANL: npt.NDArray[np.float32],
-    thresholds_AL: npt.NDArray[np.float32],
-    targets_NL: npt.NDArray[np.bool_],
-    decision: DecisionConfig,
-    speaks_AL: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.int64]:
-    """Give each architecture one vote wherever it has a say; return (A,L)."""
-    # SEAM: training.weighting.tune_weights(probs_ANL, thresholds_AL, targets_NL, decision, speaks_AL)
-    return speaks_AL.astype(np.int64)
 
 
 def _nested(array: npt.NDArray[np.generic]) -> tuple[Any, ...]:

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import fbeta_score
 
-from training.thresholds import FLAT, SHRINKAGE, ascend, sample_fbeta, tune
+from training.thresholds import (
+    FLAT,
+    MARGIN,
+    SHRINKAGE,
+    ascend,
+    chip_scores,
+    label_optima,
+    optimum,
+    sample_fbeta,
+    settle,
+    shrink,
+    tune,
+)
 
 Probs = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.bool_]
@@ -70,6 +82,99 @@ def test_no_cut_of_a_single_label_is_better(problem: Problem, beta: float, start
             other_L = found_L.copy()
             other_L[label] = cut
             assert f_of(other_L, problem, beta) <= best + 1e-8
+
+
+@given(truth=problems(), predicted=problems(), beta=BETAS)
+def test_the_mean_of_chip_scores_is_the_objective(truth: Problem, predicted: Problem, beta: float) -> None:
+    targets_NL, predicted_NL = truth[1], predicted[1]
+    rows, columns = np.minimum(targets_NL.shape, predicted_NL.shape)
+    targets_NL, predicted_NL = targets_NL[:rows, :columns], predicted_NL[:rows, :columns]
+    sample_N = chip_scores(predicted_NL, targets_NL, "samples", beta)
+    np.testing.assert_array_equal(sample_N, sample_fbeta(predicted_NL, targets_NL, beta))
+    seen_L = np.flatnonzero(targets_NL.any(axis=0))
+    per_label_L = fbeta_score(targets_NL, predicted_NL, beta=beta, average=None, zero_division=0)
+    expected = per_label_L[seen_L].mean() if len(seen_L) else 0.0
+    assert chip_scores(predicted_NL, targets_NL, "macro", beta).mean() == pytest.approx(expected)
+    if len(seen_L) == columns:
+        macro = fbeta_score(targets_NL, predicted_NL, beta=beta, average="macro")
+        assert expected == pytest.approx(macro)
+
+
+def test_the_spread_of_chip_scores_is_the_bootstrap_error_of_macro_f2() -> None:
+    probs_NL, targets_NL = random_problem(3, chips=1000, labels=3)
+    predicted_NL = probs_NL >= np.float32(0.3)
+    random = np.random.default_rng(0)
+    drawn = [random.integers(0, 1000, 1000) for _ in range(600)]
+    bootstrap = np.std([chip_scores(predicted_NL[rows], targets_NL[rows], "macro").mean() for rows in drawn])
+    error = chip_scores(predicted_NL, targets_NL, "macro").std() / np.sqrt(1000)
+    assert error == pytest.approx(bootstrap, rel=0.1)
+
+
+@given(problem=problems(), beta=BETAS, start=st.sampled_from([0.0, FLAT, 0.5]))
+def test_label_optima_are_the_best_of_all_cuts(problem: Problem, beta: float, start: float) -> None:
+    probs_NL, targets_NL = problem
+    found_L = label_optima(probs_NL, targets_NL, beta=beta, start=start)
+    for label in np.flatnonzero(targets_NL.any(axis=0)):
+        values = [
+            fbeta_score(targets_NL[:, label], probs_NL[:, label] >= cut, beta=beta, zero_division=0)
+            for cut in [found_L[label], *np.unique(probs_NL[:, label])]
+        ]
+        assert values[0] == pytest.approx(max(values))
+    unseen_L = ~targets_NL.any(axis=0)
+    assert (found_L[unseen_L] == np.float32(start)).all()
+
+
+@pytest.mark.parametrize("objective", ["samples", "macro"])
+def test_each_objective_is_raised_most_by_its_own_optimum(objective: str) -> None:
+    probs_NL, targets_NL = random_problem(11, chips=800)
+
+    def value(found: str) -> float:
+        labels_NL = probs_NL >= optimum(probs_NL, targets_NL, objective=found)  # type: ignore[arg-type]
+        return float(chip_scores(labels_NL, targets_NL, objective).mean())  # type: ignore[arg-type]
+
+    assert value(objective) > value({"samples": "macro", "macro": "samples"}[objective])
+
+
+def test_macro_thresholds_of_a_label_know_no_other_label() -> None:
+    probs_NL, targets_NL = random_problem(5)
+    alone_L = tune(probs_NL[:, [2]], targets_NL[:, [2]], objective="macro")
+    assert alone_L[0] == tune(probs_NL, targets_NL, objective="macro")[2]
+
+
+@pytest.mark.parametrize("objective", ["samples", "macro"])
+def test_copies_of_all_chips_change_no_optimum(objective: str) -> None:
+    probs_NL, targets_NL = random_problem(6)
+    twice = np.tile(probs_NL, (2, 1)), np.tile(targets_NL, (2, 1))
+    np.testing.assert_array_equal(
+        optimum(*twice, objective=objective),  # type: ignore[arg-type]
+        optimum(probs_NL, targets_NL, objective=objective),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("objective", ["samples", "macro"])
+def test_the_usual_shrinkage_belongs_to_the_objective(objective: str) -> None:
+    problem = random_problem(8)
+    np.testing.assert_array_equal(
+        tune(*problem, objective=objective),  # type: ignore[arg-type]
+        tune(*problem, objective=objective, shrinkage=SHRINKAGE[objective]),  # type: ignore[arg-type]
+    )
+
+
+def test_endless_shrinkage_is_the_prior_itself() -> None:
+    shrunk_L = shrink(np.array([0.5, 0.9]), np.array([0, 10**6]), 0.3, np.inf)
+    assert shrunk_L.tolist() == [0.3, 0.3]
+
+
+def test_a_threshold_stays_where_no_score_is_near() -> None:
+    scores_N = np.array([0.1, 0.2, 0.20005, 0.9], np.float32)
+    probs_NL = np.repeat(scores_N[:, None], 4, axis=1)
+    found_L = settle(probs_NL, np.array([0.5, 0.2, 0.20001, 0.9]))
+    # in the wide; at a score; between close ones; at a score, again to be reached
+    expected = [0.5, np.float32(0.2) - MARGIN, 0.200025, np.float32(0.9) - MARGIN]
+    assert found_L.tolist() == pytest.approx(expected, abs=1e-7)
+    np.testing.assert_array_equal(
+        probs_NL >= found_L, probs_NL >= np.array([0.5, 0.2, 0.20001, 0.9], np.float32)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -187,7 +292,7 @@ def test_shrinkage_keeps_real_predictions_from_overfitting(shared_data: Path, mo
         return float(sample_fbeta(labels_NL, targets_NL).mean())
 
     flat = float(sample_fbeta(probs_NL >= np.float32(FLAT), targets_NL).mean())
-    raw, shrunk = cross_fitted_f2(0), cross_fitted_f2(SHRINKAGE)
+    raw, shrunk = cross_fitted_f2(0), cross_fitted_f2(SHRINKAGE["samples"])
     in_sample = f_of(ascend(probs_NL, targets_NL), (probs_NL, targets_NL))
     assert raw < shrunk < in_sample
     assert shrunk > flat - 0.0002
