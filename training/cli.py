@@ -12,7 +12,8 @@ from rich.text import Text
 from service.bundle import load
 from service.errors import BundleError
 from training.progress import console
-from training.recipes import RECIPES
+from training.recipes import RECIPES, find_recipe
+from training.variants import VARIANTS
 from training.workspace import Run, Source
 
 app = typer.Typer(
@@ -25,7 +26,11 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Argument(help="The run's folder, made by `run` or `prepare`.")]
 Name = Annotated[str | None, typer.Option(help="Name of the bundle; the recipe's name by default.")]
 Version = Annotated[str, typer.Option(help="Version of the bundle.")]
-Recipe = Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}.")]
+Recipe = Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}, or your own as file.py:function.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--with", help=f"A change to the recipe; repeat for several: {', '.join(VARIANTS)}."),
+]
 Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
 Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
 Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
@@ -36,6 +41,9 @@ Weights = Annotated[
 ]
 SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
 
+Compared = Annotated[
+    str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")
+]
 FinishedBundle = Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")]
 GraphPrecision = Annotated[str | None, typer.Option(help="int8, float16 or float32.")]
 
@@ -45,6 +53,7 @@ def run(
     data: Data,
     out: Out,
     recipe: Recipe = "heads",
+    variants: Variants = None,
     tags: Tags = None,
     chips: Chips = None,
     weights: Weights = None,
@@ -52,12 +61,13 @@ def run(
     name: Name = None,
     version: Version = "1.0.0",
 ) -> None:
-    """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, export."""
-    prepare(data, out, recipe, tags, chips, weights, skip_bad)
+    """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
+    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad)
     fit(out)
     predict(out)
     tune(out)
     evaluate(out)
+    report(out)
     export(out, name, version)
 
 
@@ -66,6 +76,7 @@ def prepare(
     data: Data,
     out: Out,
     recipe: Recipe = "heads",
+    variants: Variants = None,
     tags: Tags = None,
     chips: Chips = None,
     weights: Weights = None,
@@ -74,8 +85,6 @@ def prepare(
     """Stage 0: check and decode the chips, and assign folds."""
     from training import dataset
 
-    if recipe not in RECIPES:
-        raise ValueError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
     source = Source(
         data=data.resolve(),
         tags=tags and tags.resolve(),
@@ -83,7 +92,7 @@ def prepare(
         weights=weights and weights.resolve(),
         skip_bad=skip_bad,
     )
-    dataset.prepare(Run.start(out, RECIPES[recipe](), source))
+    dataset.prepare(Run.start(out, find_recipe(recipe, variants or ()), source))
 
 
 @app.command()
@@ -175,6 +184,34 @@ def submission(
     if not folders or not out:
         raise ValueError("name the chips with --chips and the file to write with --out, or use --check")
     stage.submit(opened, folders, choose_precision(opened, precision), out, sample, skip_bad=skip_bad)
+
+
+@app.command()
+def compare(
+    first: Compared,
+    second: Compared,
+    data: Annotated[Path | None, typer.Option(help="Chips to train recipes on; not for runs.")] = None,
+    weights: Weights = None,
+    out: Annotated[Path, typer.Option(help="Where recipes are trained, each in its folder.")] = Path("runs"),
+) -> None:
+    """Print how much better SECOND is than FIRST: paired difference in F2 with its interval."""
+    from training import compare as stage
+
+    stage.compare(*(_predicted(name, data, weights, out) for name in (first, second)))
+
+
+def _predicted(name: str, data: Path | None, weights: Path | None, out: Path) -> Run:
+    """Return a run with its predictions: the one in a folder, or a recipe's, trained if need be."""
+    if (Path(name) / "run.json").exists():
+        return Run.open(Path(name))
+    if data is None:
+        raise ValueError(f"{name}: no run is there; to train a recipe of that name, give --data")
+    recipe, *variants = name.split("+")
+    folder = out / name
+    prepare(data, folder, recipe, variants, weights=weights)
+    fit(folder)
+    predict(folder)
+    return Run.open(folder)
 
 
 @app.command()
