@@ -152,7 +152,7 @@ def test_a_broken_bundle_is_an_expected_failure(console: Console, tmp_path: Path
     [
         (
             ["run", "--recipe", "none", "--data", "d", "--out", "o"],
-            "no recipe 'none'; there are planet, heads",
+            "no recipe 'none'; there are planet, planet-single",
         ),
         (["run", "--data", "a/[/b]/c", "--out", "o"], "a/[/b]/c: no such folder"),
     ],

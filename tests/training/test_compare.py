@@ -21,17 +21,18 @@ def test_the_difference_is_that_of_the_mean_f2_and_lies_in_its_interval(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
-    worse = tiny.copy_of(evaluated, tmp_path / "worse")
-    found = read_predictions(worse)
-    write_predictions(worse, replace(found, probs_ANL=np.float32(1) - found.probs_ANL))
-    difference = compare(evaluated, worse)
+    perfect = tiny.copy_of(evaluated, tmp_path / "perfect")
+    found = read_predictions(perfect)
+    told_NL = found.targets_NL.astype(np.float32)
+    write_predictions(perfect, replace(found, probs_ANL=np.stack([told_NL, told_NL])))
+    difference = compare(evaluated, perfect)
     f2 = [
         sample_fbeta(cross_fitted_labels(read_predictions(run), run.config), found.targets_NL).mean()
-        for run in (evaluated, worse)
+        for run in (evaluated, perfect)
     ]
     assert difference.mean == pytest.approx(f2[1] - f2[0])
-    assert difference.low < difference.mean < difference.high < 0
-    back = compare(worse, evaluated)
+    assert 0 < difference.low < difference.mean < difference.high
+    back = compare(perfect, evaluated)
     assert back == pytest.approx((-difference.mean, -difference.high, -difference.low), abs=0.02)
     assert "decided;" in caplog.text
 
