@@ -6,10 +6,12 @@ Knows shapes and ranges; opens no file. `bundle.py` reads and writes it.
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["float32", "float16", "int8"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
+Pixel = np.uint8 | np.uint16  # the number types of `InputSpec.dtype`
 Unit = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

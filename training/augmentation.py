@@ -21,9 +21,6 @@ def view(chips_BHWC: torch.Tensor, index: int) -> torch.Tensor:
 
 def random_views(chips_BHWC: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return every chip in a view drawn for it alone."""
-    views_B = torch.randint(VIEWS, (len(chips_BHWC),), generator=generator)
-    result_BHWC = torch.empty_like(chips_BHWC)
-    for index in range(VIEWS):
-        chosen_B = views_B == index
-        result_BHWC[chosen_B] = view(chips_BHWC[chosen_B], index)
-    return result_BHWC
+    views_B = torch.randint(VIEWS, (len(chips_BHWC),), generator=generator).tolist()
+    # Not by masks: PyTorch cannot write selected rows of uint16.
+    return torch.cat([view(chips_BHWC[chip : chip + 1], index) for chip, index in enumerate(views_B)])

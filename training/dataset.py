@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import InputSpec
+from service.bundle import InputSpec, Pixel
 from training.folds import assign_folds
 from training.labels import group_of_each, multi_hot
 from training.reading import LabelledChips, find_tags, read_chips
@@ -30,7 +30,7 @@ class Dataset:
     labels: list[str]
     targets_NL: npt.NDArray[np.bool_]
     folds_N: npt.NDArray[np.int64]  # the fold that holds the chip out
-    chips_NHWC: npt.NDArray[np.uint8]  # memory-mapped
+    chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
 
     @property
     def groups(self) -> list[str]:

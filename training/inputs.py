@@ -70,7 +70,7 @@ class ChipInputs:
         return network.state_dict()
 
     def batch(self, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return uint8 (B,H,W,C)."""
+        """Return uint8 or uint16 (B,H,W,C)."""
         chips_BHWC = torch.from_numpy(self._dataset.chips_NHWC[rows])
         return chips_BHWC if generator is None else random_views(chips_BHWC, generator)
 

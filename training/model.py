@@ -79,7 +79,7 @@ class ChipNet(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(scaling["std"])[:, None, None], persistent=False)
 
     def feature_map(self, chips_BHWC: torch.Tensor) -> torch.Tensor:
-        """Return the backbone's last map, (B,F,h,w), from uint8 chips."""
+        """Return the backbone's last map, (B,F,h,w), from raw chips."""
         pixels_BCHW = chips_BHWC.permute(0, 3, 1, 2).float()
         height, width = pixels_BCHW.shape[-2:]
         if (height, width) != (self.size_px, self.size_px):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import InputSpec
+from service.bundle import InputSpec, Pixel
 from service.chips import decode_chip
 from service.errors import ChipError
 from training.labels import Tags, read_tags
@@ -39,7 +39,7 @@ class LabelledChips:
 
     tags: Tags
     digest: str  # sha256 over names, tags and the chip files' bytes, in order
-    chips_NHWC: npt.NDArray[np.uint8]  # memory-mapped
+    chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
 
 
 def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
@@ -57,7 +57,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     path = folder / "chips.npy"
     with whole_file(path) as partial, ThreadPoolExecutor() as pool:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
-        pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=spec.dtype, shape=shape)
         decoded = _decode_all(list(paths.values()), spec, pool)
         for name, (digest, chip) in zip(paths, track(decoded, "decode chips", len(paths)), strict=True):
             if isinstance(chip, str):
@@ -101,13 +101,13 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
 
 def _decode_all(
     files: list[Path], spec: InputSpec, pool: ThreadPoolExecutor
-) -> Iterator[tuple[bytes, npt.NDArray[np.uint8] | str]]:
+) -> Iterator[tuple[bytes, npt.NDArray[Pixel] | str]]:
     """Decode in slices, so that fast decoders never run far ahead of a slow disk."""
     for start in range(0, len(files), SLICE):
         yield from pool.map(lambda file: _decode(file, spec), files[start : start + SLICE])
 
 
-def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[np.uint8] | str]:
+def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
     """Return a file's sha256 and its chip, or the reason why there is none."""
     try:
         data = path.read_bytes()

@@ -39,3 +39,12 @@ def test_random_views_draws_one_view_for_each_chip() -> None:
     assert counts_V.min() >= 10  # of 25 expected
     assert torch.equal(drawn_BHWC, random_views(chips_BHWC, torch.Generator().manual_seed(1)))
     assert not torch.equal(drawn_BHWC, random_views(chips_BHWC, torch.Generator().manual_seed(2)))
+
+
+def test_uint16_chips_are_turned_like_others() -> None:
+    chips_BHWC = chips(16)
+    raw_BHWC = torch.from_numpy(chips_BHWC.numpy().astype(np.uint16) * 257)
+    turned_BHWC = random_views(raw_BHWC, torch.Generator().manual_seed(1))
+    assert turned_BHWC.dtype == torch.uint16
+    expected_BHWC = random_views(chips_BHWC, torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(turned_BHWC.numpy() // 257, expected_BHWC.numpy())
