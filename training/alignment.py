@@ -48,13 +48,13 @@ class Alignment:
     @property
     def verdict(self) -> Verdict:
         """What the numbers say; ground is called different only where there was ground to find."""
-        if self.texture < MIN_TEXTURE:
-            return "cannot tell"
         if self.peak >= FOUND:
             moved_px = math.hypot(self.down_px, self.right_px)
             return "same ground" if moved_px <= MAX_SHIFT_PX else "shifted"
         # Smooth clouds look alike and have nothing to align.
-        return "cannot tell" if np.mean(self.similarity_C) >= ALIKE else "different ground"
+        if self.texture < MIN_TEXTURE or np.mean(self.similarity_C) >= ALIKE:
+            return "cannot tell"
+        return "different ground"
 
 
 def align(first_HWC: Pixels, second_HWC: Pixels) -> Alignment:
@@ -70,7 +70,9 @@ def align(first_HWC: Pixels, second_HWC: Pixels) -> Alignment:
     peak = _peak(*gradients)
     down_px, right_px = 0.0, 0.0
     if peak >= FOUND:
-        shift_px, _, _ = phase_cross_correlation(*gradients, upsample_factor=STEPS_PER_PX)
+        shift_px, _, _ = phase_cross_correlation(  # type: ignore[no-untyped-call]
+            *gradients, upsample_factor=STEPS_PER_PX
+        )
         # The steps are of float32, and the search may leave a negative zero.
         down_px, right_px = (round(float(step), 2) + 0.0 for step in shift_px)
     shared = overlap(first_HWC, second_HWC, round(down_px), round(right_px))
@@ -133,4 +135,5 @@ def _similarity(first_HW: Pixels, second_HW: Pixels) -> float:
     pair = _standardised(first_HW), _standardised(second_HW)
     if not all(picture_HW.any() for picture_HW in pair):
         return 0.0  # two flat bands are alike without saying anything
-    return float(structural_similarity(*pair, data_range=DISPLAYED_RANGE))
+    found = structural_similarity(*pair, data_range=DISPLAYED_RANGE)  # type: ignore[no-untyped-call]
+    return float(found)

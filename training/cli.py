@@ -35,6 +35,11 @@ Weights = Annotated[
     typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
 ]
 SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
+Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (image_name,reason).")]
+Tif = Annotated[
+    Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
+]
+Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
 
 
 @app.command()
@@ -46,11 +51,14 @@ def run(
     chips: Chips = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    exclude: Exclude = None,
+    tif: Tif = None,
+    audit: Audit = None,
     name: Name = None,
     version: Version = "1.0.0",
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, export."""
-    prepare(data, out, recipe, tags, chips, weights, skip_bad)
+    prepare(data, out, recipe, tags, chips, weights, skip_bad, exclude, tif, audit)
     fit(out)
     predict(out)
     tune(out)
@@ -67,6 +75,9 @@ def prepare(
     chips: Chips = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    exclude: Exclude = None,
+    tif: Tif = None,
+    audit: Audit = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training import dataset
@@ -79,6 +90,9 @@ def prepare(
         chips=chips and chips.resolve(),
         weights=weights and weights.resolve(),
         skip_bad=skip_bad,
+        exclude=exclude and exclude.resolve(),
+        tif=tif and tif.resolve(),
+        audit=audit and audit.resolve(),
     )
     dataset.prepare(Run.start(out, RECIPES[recipe](), source))
 
@@ -153,6 +167,18 @@ def install(
     from training import export as stage
 
     stage.install(Run.open(folder).need("bundle", "export"), target)
+
+
+@app.command("audit")
+def compare(
+    tif: Annotated[Path, typer.Option(help="Folder of TIFF chips.")],
+    jpg: Annotated[Path, typer.Option(help="Folder of JPEG chips with the same names.")],
+    out: Annotated[Path, typer.Option(help="Folder for audit.csv, exclude.csv and contact_sheet.png.")],
+) -> None:
+    """Tell which TIFFs show the ground of the JPEG of their name, and which are shifted or other."""
+    from training import audit as stage
+
+    stage.audit(tif, jpg, out)
 
 
 def main() -> None:

@@ -47,4 +47,4 @@ def stretched(pixels_HWC: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Bring each band's usual values to 0..255, so that a dark raw picture can be looked at."""
     low_C, high_C = np.percentile(pixels_HWC, SHOWN_PERCENT, axis=(0, 1))
     shown_HWC = (pixels_HWC - low_C) / np.maximum(high_C - low_C, 1)
-    return (255 * shown_HWC.clip(0, 1)).astype(np.uint8)
+    return np.asarray(255 * shown_HWC.clip(0, 1), np.uint8)
