@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import api, bundle, problems
 from service.batching import Engine
 from service.bundle import Bundle
-from service.chips import RGB
+from service.chips import check_bands
 from service.ensemble import Ensemble
 from service.errors import BundleError
 from service.metrics import Metrics
@@ -57,15 +57,15 @@ def load_bundle(folder: Path) -> Bundle:
     """Load a bundle that this version can serve.
 
     Raises:
-        BundleError: a file is missing, altered or inconsistent, or the bands are not RGB.
+        BundleError: a file is missing, altered or inconsistent, or no decoder makes its bands.
     """
     loaded = bundle.load(folder)
-    bands = loaded.manifest.input.bands
-    if bands != RGB:
+    try:
+        check_bands(loaded.manifest.input)
+    except ValueError as error:
         raise BundleError(
-            f"{folder / bundle.MANIFEST}: input.bands are {', '.join(bands)}; "
-            f"this version decodes {', '.join(RGB)} only: export such a bundle"
-        )
+            f"{folder / bundle.MANIFEST}: input.bands: {error}; export such a bundle"
+        ) from error
     return loaded
 
 

@@ -24,6 +24,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from service.bundle import Pixel
 from service.ensemble import Vote
 from service.errors import NotReady, Overloaded, ServiceError
 from service.metrics import Metrics
@@ -34,7 +35,7 @@ logger = logging.getLogger("chipvote")
 class Voter(Protocol):
     """What the engine needs of an ensemble."""
 
-    def vote(self, chips_BHWC: npt.NDArray[np.uint8]) -> list[Vote]:
+    def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
         """Answer a batch with one vote per chip."""
         ...
 
@@ -46,7 +47,7 @@ V = TypeVar("V", bound=Voter)
 class Job(NamedTuple):
     """One chip on its way, and where its answer goes."""
 
-    chip_HWC: npt.NDArray[np.uint8]
+    chip_HWC: npt.NDArray[Pixel]
     answer: asyncio.Future[Vote]
 
 
@@ -130,7 +131,7 @@ class Engine(Generic[V]):
             if self._free == self._places:
                 self._idle.set()
 
-    async def vote(self, chip_HWC: npt.NDArray[np.uint8]) -> Vote:
+    async def vote(self, chip_HWC: npt.NDArray[Pixel]) -> Vote:
         """Queue one chip, under a reserved place, and wait for its answer.
 
         Raises:

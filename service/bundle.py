@@ -38,6 +38,7 @@ from service.manifest import (
     LabelScore,
     Manifest,
     Member,
+    Pixel,
     Precision,
     Provenance,
     Scores,
@@ -56,6 +57,7 @@ __all__ = [
     "LabelScore",
     "Manifest",
     "Member",
+    "Pixel",
     "Precision",
     "Provenance",
     "Scores",
@@ -73,7 +75,7 @@ class Golden:
     """Generated chips and the answers that a healthy service gives for them."""
 
     def __init__(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        self.chips_GHWC: npt.NDArray[np.uint8] = arrays["chips"]
+        self.chips_GHWC: npt.NDArray[Pixel] = arrays["chips"]
         self.labels_GL: npt.NDArray[np.bool_] = arrays["labels"]
         self._probs_MGL = {
             name.removeprefix("probabilities_"): array
@@ -231,4 +233,8 @@ def _read_golden(folder: Path, manifest: Manifest) -> Golden:
         if name not in arrays or arrays[name].shape != shape or count == 0:
             found = arrays[name].shape if name in arrays else "nothing"
             raise BundleError(f"{path}: {name} must be {shape}, found {found}; export the bundle again")
+    if arrays["chips"].dtype != spec.dtype:
+        raise BundleError(
+            f"{path}: chips must be {spec.dtype}, found {arrays['chips'].dtype}; export the bundle again"
+        )
     return Golden(arrays)

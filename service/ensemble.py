@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Bundle, Precision
+from service.bundle import Bundle, Pixel, Precision
 from service.errors import BundleError, DeviceError, SettingsError
 from service.sessions import Device, check_graph, open_session, require_cuda
 
@@ -75,16 +75,16 @@ class Ensemble:
         else:
             logger.info("device auto: cuda")
 
-    def probabilities(self, chips_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Run every member: uint8 (B,H,W,C) → float32 (M,B,L), each in 0..1."""
+    def probabilities(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
+        """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1."""
         count = len(chips_BHWC)
         if self.device == "cuda":
             chips_BHWC = pad(chips_BHWC)
         runs = [session.run(["probabilities"], {"chips": chips_BHWC})[0] for session in self._sessions]
         return np.stack(runs)[:, :count]
 
-    def vote(self, chips_BHWC: npt.NDArray[np.uint8]) -> list[Vote]:
-        """Answer a batch: uint8 (B,H,W,C) → one `Vote` per chip."""
+    def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
+        """Answer a batch: (B,H,W,C) → one `Vote` per chip."""
         labels_BL, votes_BL, probs_BL = self._bundle.decider.decide(self.probabilities(chips_BHWC))
         return list(map(Vote, probs_BL.round(6).tolist(), votes_BL.tolist(), labels_BL.tolist()))
 
@@ -114,7 +114,7 @@ class Ensemble:
             spec = self._bundle.manifest.input
             shape = (spec.height, spec.width, len(spec.bands))
             for size in sorted({padded(count) for count in range(1, max_batch + 1)}):
-                self.probabilities(np.zeros((size, *shape), np.uint8))
+                self.probabilities(np.zeros((size, *shape), spec.dtype))
 
     def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
         if device == "cuda":
@@ -141,7 +141,7 @@ def padded(count: int) -> int:
     return 1 << (count - 1).bit_length()
 
 
-def pad(chips_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def pad(chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
     """Fill a batch up with black chips to the next power of two.
 
     cuDNN searches its convolutions anew for every batch size it meets: let it meet few.

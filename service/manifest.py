@@ -6,12 +6,14 @@ Knows shapes and ranges; opens no file. `bundle.py` reads and writes it.
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from service.rules import Part, Rule, Unit
 
 Precision = Literal["float32", "float16", "int8"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
+Pixel = np.uint8 | np.uint16  # the number types of `InputSpec.dtype`
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

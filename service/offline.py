@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from service import answers
 from service.answers import Failure, Prediction
-from service.bundle import Bundle, InputSpec
+from service.bundle import Bundle, InputSpec, Pixel
 from service.chips import decode_chip
 from service.ensemble import Ensemble
 from service.errors import NoChip, ServiceError
@@ -51,7 +51,7 @@ def predict_files(
                     yield answers.prediction(str(file), next(votes), bundle)
 
 
-def _decode(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8] | ServiceError:
+def _decode(file: Path, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:
     try:
         return decode_chip(file.read_bytes(), spec)
     except OSError as error:

@@ -71,7 +71,7 @@ def check_graph(session: ort.InferenceSession, path: Path, spec: InputSpec, labe
         BundleError: names the file and what differs.
     """
     wanted = {
-        "input chips": ("tensor(uint8)", [None, spec.height, spec.width, len(spec.bands)]),
+        "input chips": (f"tensor({spec.dtype})", [None, spec.height, spec.width, len(spec.bands)]),
         "output probabilities": ("tensor(float)", [None, labels]),
         "output evidence": ("tensor(float)", [None, labels, None, None]),
     }

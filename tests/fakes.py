@@ -27,7 +27,7 @@ from service.rules import Vote as VoteRule
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float32]
-Chips = npt.NDArray[np.uint8]
+Chips = npt.NDArray[bundle.Pixel]
 
 SIZE_PX = 64
 LABELS = ("reddish", "greenish", "bluish", "dark")
@@ -40,7 +40,7 @@ MAJORITY = VoteRule(
     quorum=(2,) * len(LABELS),
 )
 
-_FLOAT, _UINT8, _INT64 = 1, 2, 7  # ONNX's element types
+_FLOAT, _UINT8, _UINT16, _INT64 = 1, 2, 4, 7  # ONNX's element types
 
 
 def picture(colour: tuple[int, int, int], size_px: int = SIZE_PX) -> Image.Image:
@@ -112,6 +112,32 @@ def linear_members() -> list[Linear]:
     return [Linear(weights_CL * scale, bias_L * scale) for scale in scales]
 
 
+RAW_BANDS = ("near infrared", "red", "green", "blue")
+RAW_SCALE = 256  # raw values are so many times the grey levels
+
+
+def raw_members() -> list[Linear]:
+    """The same members on uint16 chips of `RAW_BANDS`; the near infrared darkens."""
+    members = []
+    for member in linear_members():
+        weights_CL = np.vstack([[0, 0, 0, -1 / 32], member.weights_CL]) / RAW_SCALE
+        members.append(Linear(weights_CL.astype(np.float32), member.bias_L))
+    return members
+
+
+def make_raw_bundle(folder: Path) -> Bundle:
+    """Write and seal a bundle that takes four-band uint16 chips."""
+    colours = np.array([(0, *colour) for colour in (RED, GREEN, BLUE, BLACK)], np.uint16) * RAW_SCALE
+    chips_GHWC = np.broadcast_to(colours[:, None, None], (4, SIZE_PX, SIZE_PX, 4))
+    return make_bundle(
+        folder,
+        graphs=lambda member: member.graph(input_type=_UINT16),
+        bands=RAW_BANDS,
+        members=raw_members(),
+        chips_GHWC=chips_GHWC,
+    )
+
+
 def make_bundle(
     folder: Path,
     *,
@@ -121,11 +147,14 @@ def make_bundle(
     golden_flip: bool = False,
     bands: tuple[str, ...] = ("red", "green", "blue"),
     rule: Rule = MAJORITY,
+    members: Sequence[Linear] | None = None,
+    chips_GHWC: Chips | None = None,
 ) -> Bundle:
     """Write and seal a bundle of linear members; graphs, shift and flip make it wrong in one way each."""
     folder.mkdir(parents=True, exist_ok=True)
-    members = linear_members()
-    chips_GHWC = np.stack([np.asarray(picture(colour)) for colour in (RED, GREEN, BLUE, BLACK)])
+    members = members or linear_members()
+    if chips_GHWC is None:
+        chips_GHWC = np.stack([np.asarray(picture(colour)) for colour in (RED, GREEN, BLUE, BLACK)])
     probs_MGL = np.stack([member.probabilities(chips_GHWC) for member in members])
     arrays: dict[str, Any] = {
         "chips": chips_GHWC,
@@ -136,11 +165,11 @@ def make_bundle(
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
-    return bundle.seal(folder, _manifest(folder, rule, precisions, bands))
+    return bundle.seal(folder, _manifest(folder, rule, precisions, bands, str(chips_GHWC.dtype)))
 
 
 def _manifest(
-    folder: Path, rule: Rule, precisions: Sequence[Precision], bands: tuple[str, ...]
+    folder: Path, rule: Rule, precisions: Sequence[Precision], bands: tuple[str, ...], dtype: str
 ) -> bundle.Manifest:
     check = {"chips": 4, "max_probability_difference": 0.0, "sample_f2_change": 0.0}
     quality = {"positives": 1, "precision": 1, "recall": 1, "average_precision": None}
@@ -163,7 +192,7 @@ def _manifest(
             "name": "colours",
             "version": "1.2.3",
             "description": "Names the colour of a chip.",
-            "input": {"bands": bands, "height": SIZE_PX, "width": SIZE_PX},
+            "input": {"bands": bands, "dtype": dtype, "height": SIZE_PX, "width": SIZE_PX},
             "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in LABELS],
             "members": members,
             "decision": rule,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from service.bundle import Bundle, Precision
+from service.bundle import Bundle, Pixel, Precision
 from service.decision import Decision
 from training.graphs import INPUT, PROBABILITIES, batches
 
@@ -36,7 +36,7 @@ class Answerer:
             for member in bundle.manifest.members
         ]
 
-    def __call__(self, chips_BHWC: npt.NDArray[np.uint8]) -> Decision:
+    def __call__(self, chips_BHWC: npt.NDArray[Pixel]) -> Decision:
         """Answer chips as the bundle's input wants them; at least one."""
         parts = [
             np.stack([session.run([PROBABILITIES], {INPUT: part})[0] for session in self._sessions])

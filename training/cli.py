@@ -40,6 +40,11 @@ Weights = Annotated[
     typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
 ]
 SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
+Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (image_name,reason).")]
+Tif = Annotated[
+    Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
+]
+Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
 
 Compared = Annotated[
     str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")
@@ -58,11 +63,14 @@ def run(
     chips: Chips = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    exclude: Exclude = None,
+    tif: Tif = None,
+    audit: Audit = None,
     name: Name = None,
     version: Version = "1.0.0",
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
-    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad)
+    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
     fit(out)
     predict(out)
     tune(out)
@@ -81,6 +89,9 @@ def prepare(
     chips: Chips = None,
     weights: Weights = None,
     skip_bad: SkipBad = False,
+    exclude: Exclude = None,
+    tif: Tif = None,
+    audit: Audit = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training import dataset
@@ -91,6 +102,9 @@ def prepare(
         chips=chips and chips.resolve(),
         weights=weights and weights.resolve(),
         skip_bad=skip_bad,
+        exclude=exclude and exclude.resolve(),
+        tif=tif and tif.resolve(),
+        audit=audit and audit.resolve(),
     )
     dataset.prepare(Run.start(out, find_recipe(recipe, variants or ()), source))
 
@@ -222,6 +236,18 @@ def install(
     from training import export as stage
 
     stage.install(Run.open(folder).need("bundle", "export"), target)
+
+
+@app.command("audit")
+def audit_pairs(
+    tif: Annotated[Path, typer.Option(help="Folder of TIFF chips.")],
+    jpg: Annotated[Path, typer.Option(help="Folder of JPEG chips with the same names.")],
+    out: Annotated[Path, typer.Option(help="Folder for audit.csv, exclude.csv and contact_sheet.png.")],
+) -> None:
+    """Tell which TIFFs show the ground of the JPEG of their name, and which are shifted or other."""
+    from training import audit as stage
+
+    stage.audit(tif, jpg, out)
 
 
 def main() -> None:

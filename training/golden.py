@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from service.bundle import InputSpec
+from service.bundle import InputSpec, Pixel
 from service.decision import Decider
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ CHIPS = 4
 STEPS = np.geomspace(0.001, 0.5, 30)  # of probability
 
 
-def candidates(spec: InputSpec, seed: int) -> npt.NDArray[np.uint8]:
-    """Draw smooth fields of random colours with random bars across: uint8 (K,H,W,C)."""
+def candidates(spec: InputSpec, seed: int) -> npt.NDArray[Pixel]:
+    """Draw smooth fields of random colours with random bars across: (K,H,W,C) of the input's dtype."""
     random = np.random.default_rng(seed)
     chips_KHWC = np.empty((CANDIDATES, spec.height, spec.width, len(spec.bands)), np.uint8)
     for chip_HWC in chips_KHWC:
@@ -37,7 +37,11 @@ def candidates(spec: InputSpec, seed: int) -> npt.NDArray[np.uint8]:
         for _ in range(int(random.integers(0, 4))):
             start, thickness = random.integers(0, spec.height), random.integers(2, 40)
             chip_HWC[start : start + thickness] = random.integers(0, 256, chip_HWC.shape[-1])
-    return chips_KHWC
+    if spec.dtype == "uint8":
+        return chips_KHWC
+    # Planet's raw values lie within 14 bits; the noise shows whether the low ones arrive.
+    noise_KHWC = random.integers(0, 64, chips_KHWC.shape, dtype=np.uint16)
+    return chips_KHWC.astype(np.uint16) * np.uint16(64) + noise_KHWC
 
 
 def most_decided(probs_PMKL: npt.NDArray[np.float32], decider: Decider) -> npt.NDArray[np.intp]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from service.bundle import ExportCheck, Precision
+from service.bundle import ExportCheck, Pixel, Precision
 from training.graphs import EVIDENCE, INPUT, PROBABILITIES, batches
 from training.model import ExportNet
 from training.thresholds import sample_fbeta
@@ -19,7 +19,7 @@ MAX_DIFFERENCE = 1e-4  # float32 probabilities; both sides round differently, no
 MAX_EVIDENCE_DIFFERENCE = 1e-3  # float32, relative to the largest evidence
 MAX_F2_LOSS = 0.003  # int8 and float16
 
-Chips = npt.NDArray[np.uint8]
+Chips = npt.NDArray[Pixel]
 Probs = npt.NDArray[np.float32]
 
 

@@ -1,11 +1,12 @@
 """A trained network → ONNX graphs: float32 by PyTorch's exporter, float16 and int8 from that.
 
-Every graph takes `chips` uint8 (B,H,W,C) and gives `probabilities` float32 (B,L) and
+Every graph takes `chips` uint8 or uint16 (B,H,W,C) and gives `probabilities` float32 (B,L) and
 `evidence` float32 (B,L,h,w). Knows no data set, no bundle, no thresholds.
 
 Shape suffixes: B chips, H height, W width, C bands.
 """
 
+import itertools
 import shutil
 import tempfile
 import warnings
@@ -27,7 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from service.bundle import InputSpec, Precision
+from service.bundle import InputSpec, Pixel, Precision
 from training.model import ExportNet
 
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"
@@ -38,7 +39,7 @@ FLOAT_CONVOLUTIONS = 5
 
 def write_float32(net: ExportNet, spec: InputSpec, path: Path) -> None:
     """Export the network in one file."""
-    example_BHWC = torch.zeros(2, spec.height, spec.width, len(spec.bands), dtype=torch.uint8)
+    example_BHWC = torch.from_numpy(np.zeros((2, spec.height, spec.width, len(spec.bands)), spec.dtype))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing about this graph
         torch.onnx.export(
@@ -56,14 +57,29 @@ def write_float32(net: ExportNet, spec: InputSpec, path: Path) -> None:
 
 
 def write_float16(float32: Path, path: Path) -> None:
-    """Halve a float32 graph; its input and outputs keep their types, resizing its precision."""
-    model = convert_float_to_float16(onnx.load(float32), keep_io_types=True, op_block_list=["Resize"])
+    """Halve a float32 graph; its input and outputs keep their types, resizing its precision.
+
+    So does all before the first convolution where the input is uint16: half precision holds
+    such values to 11 bits, and the highest not at all.
+    """
+    model = onnx.load(float32)
+    raw = model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT16
+    before = itertools.takewhile(lambda node: node.op_type != "Conv", model.graph.node)
+    model = convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        op_block_list=["Resize"],
+        node_block_list=[node.name for node in before] if raw else [],
+    )
+    if raw:
+        # Between nodes that stay float32, the converter still halves and widens.
+        OnnxModel(model).remove_cascaded_cast_nodes()
     # The converter appends its casts at the end, which the ONNX standard forbids.
     OnnxModel.graph_topological_sort(model.graph)
     onnx.save(model, path)
 
 
-def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[np.uint8]) -> None:
+def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[Pixel]) -> None:
     """Quantise a float32 graph's convolutions: QDQ, weights per channel, ranges from real chips.
 
     The first convolutions stay float32: their channels differ in range by a factor of a hundred,
@@ -95,7 +111,7 @@ def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[np.uint8
         )
 
 
-def convert(float32: Path, precision: Precision, path: Path, calibration_BHWC: npt.NDArray[np.uint8]) -> None:
+def convert(float32: Path, precision: Precision, path: Path, calibration_BHWC: npt.NDArray[Pixel]) -> None:
     """Write a float32 graph at the asked precision."""
     match precision:
         case "float32":
@@ -106,7 +122,7 @@ def convert(float32: Path, precision: Precision, path: Path, calibration_BHWC: n
             write_int8(float32, path, calibration_BHWC)
 
 
-def batches(chips_BHWC: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+def batches(chips_BHWC: npt.NDArray[Pixel]) -> Iterator[npt.NDArray[Pixel]]:
     """Yield the chips in parts that a graph takes at once."""
     for start in range(0, len(chips_BHWC), BATCH):
         yield chips_BHWC[start : start + BATCH]
@@ -115,9 +131,9 @@ def batches(chips_BHWC: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]
 class _Chips(CalibrationDataReader):  # type: ignore[misc]
     """Feeds calibration chips one batch at a time."""
 
-    def __init__(self, chips_BHWC: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         self._batches = batches(chips_BHWC)
 
-    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, npt.NDArray[Pixel]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}

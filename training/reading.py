@@ -10,27 +10,27 @@ import csv
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import InputSpec
-from service.chips import decode_chip
+from service.bundle import InputSpec, Pixel
+from service.chips import RGB, decode_chip
 from service.errors import ChipError
 from training.labels import Tags, read_tags
-from training.progress import track
+from training.progress import in_threads
 from training.workspace import Source, whole_file
 
 log = logging.getLogger(__name__)
 
 TAGS_FILES = ("labels.csv", "tags.csv", "train_v2.csv", "train_classes.csv")
 CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+TIF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
 SHOWN_BAD_ROWS = 10
-SLICE = 256
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LabelledChips:
 
     tags: Tags
     digest: str  # sha256 over names, tags and the chip files' bytes, in order
-    chips_NHWC: npt.NDArray[np.uint8]  # memory-mapped
+    chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
 
 
 def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
@@ -49,17 +49,19 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
         ValueError: no tags file, no chip folder, or bad rows (unless they are to be skipped).
     """
     tags = read_tags(find_tags(source))
-    paths, bad = find_chips(source, tags.names)
+    excluded = find_excluded(source, tags.names)
+    paths, bad = find_chips(source, [name for name in tags.names if name not in excluded])
+    paths = prefer_tif(source, spec, paths)
     row_of = {name: row for row, name in enumerate(tags.names)}
     rows = tags.rows()
     keep: list[int] = []
     sha256 = hashlib.sha256()
     path = folder / "chips.npy"
-    with whole_file(path) as partial:
+    with whole_file(path) as whole:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
-        pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        decoded = decode_files(list(paths.values()), spec)
-        for name, (digest, chip) in zip(paths, track(decoded, "decode chips", len(paths)), strict=True):
+        pixels_NHWC = np.lib.format.open_memmap(whole, mode="w+", dtype=spec.dtype, shape=shape)
+        decoded = decode_files(list(paths.values()), spec, "decode chips")
+        for name, (digest, chip) in zip(paths, decoded, strict=True):
             if isinstance(chip, str):
                 bad[name] = chip
                 continue
@@ -67,7 +69,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
             keep.append(row_of[name])
             sha256.update(f"{name}\0{' '.join(rows[row_of[name]])}\0".encode() + digest)
         pixels_NHWC.flush()
-    _report(source, bad, folder)
+    _report(source, bad, excluded, folder)
     kept = Tags([tags.names[row] for row in keep], tags.labels, tags.targets_NL[keep])
     return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)])
 
@@ -104,18 +106,63 @@ def chip_files(folder: Path) -> list[Path]:
 
 
 def decode_files(
-    files: Sequence[Path], spec: InputSpec
-) -> Iterator[tuple[bytes, npt.NDArray[np.uint8] | str]]:
-    """Yield each file's sha256 and its chip, or the reason why there is none.
+    files: Sequence[Path], spec: InputSpec, title: str
+) -> Iterator[tuple[bytes, npt.NDArray[Pixel] | str]]:
+    """Yield each file's sha256 and its chip, or the reason why there is none, in order."""
+    return in_threads(partial(_decode, spec=spec), files, title)
 
-    Decodes in slices, so that fast decoders never run far ahead of a slow disk or a network.
+
+def find_excluded(source: Source, names: Iterable[str]) -> dict[str, str]:
+    """Return the names that the run's list leaves out, with the reason.
+
+    A listed name that no row has is logged: a list may be of more chips than these, or misspelt.
+
+    Raises:
+        ValueError: the list is no CSV with the column image_name, or leaves no row.
     """
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), SLICE):
-            yield from pool.map(lambda file: _decode(file, spec), files[start : start + SLICE])
+    if not source.exclude:
+        return {}
+    listed = {_bare(name): why for name, why in _column(source.exclude, "reason", "listed").items()}
+    bare = {name: _bare(name) for name in names}
+    unknown = sorted(listed.keys() - bare.values())
+    if unknown:
+        shown = ", ".join(unknown[:SHOWN_BAD_ROWS])
+        log.warning("%s: %d names are in no row of the tags file: %s", source.exclude, len(unknown), shown)
+    excluded = {name: f"{source.exclude.name}: {listed[b]}" for name, b in bare.items() if b in listed}
+    if len(excluded) == len(bare):
+        raise ValueError(f"{source.exclude}: lists every row of the tags file; nothing is left to read")
+    log.info("%d rows left out by %s", len(excluded), source.exclude)
+    return excluded
 
 
-def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[np.uint8] | str]:
+def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[str, Path]:
+    """Replace chips by their TIFFs where the audit says that these show the same ground.
+
+    Raises:
+        ValueError: one of folder and audit is not given, a TIFF that was audited is not there,
+            or the run does not take RGB uint8, to which alone both kinds of file can be brought.
+    """
+    if not (source.tif or source.audit):
+        return paths
+    if not (source.tif and source.audit):
+        raise ValueError("--tif and --audit belong together: the TIFFs' folder, and the audit.csv of it")
+    if (spec.bands, spec.dtype) != (RGB, "uint8"):
+        raise ValueError("--tif mixes TIFFs with other chips, which only runs on RGB uint8 can")
+    verdicts = {_bare(name): verdict for name, verdict in _column(source.audit, "verdict").items()}
+    tifs = {file.stem: file for file in sorted(source.tif.glob("*")) if file.suffix.lower() in TIF_SUFFIXES}
+    same = {name for name in paths if verdicts.get(_bare(name)) == "same ground"}
+    lacking = sorted(name for name in same if _bare(name) not in tifs)
+    if lacking:
+        raise ValueError(
+            f"{source.tif}: lacks {len(lacking)} TIFFs that {source.audit} found, the first being "
+            f"{lacking[0]}; give the folder that was audited"
+        )
+    log.info("%d of %d chips are read from their TIFF", len(same), len(paths))
+    return {name: tifs[_bare(name)] if name in same else path for name, path in paths.items()}
+
+
+def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
+    """Return a file's sha256 and its chip, or the reason why there is none."""
     try:
         data = path.read_bytes()
         return hashlib.sha256(data).digest(), decode_chip(data, spec)
@@ -123,13 +170,40 @@ def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[np.uint8] |
         return b"", f"{path}: {error}"
 
 
-def _report(source: Source, bad: dict[str, str], folder: Path) -> None:
-    if not bad:
-        return
-    shown = "\n".join(f"  {name}: {why}" for name, why in list(bad.items())[:SHOWN_BAD_ROWS])
-    message = f"{len(bad)} rows have no usable chip, the first being\n{shown}"
-    if not source.skip_bad:
-        raise ValueError(f"{message}\nrepair them, or leave them out with --skip-bad")
-    with whole_file(folder / "excluded.csv") as partial, partial.open("w", newline="") as stream:
-        csv.writer(stream).writerows([("image_name", "reason"), *bad.items()])
-    log.warning("%s\nleft out", message)
+def _report(source: Source, bad: dict[str, str], excluded: dict[str, str], folder: Path) -> None:
+    if bad:
+        message = f"{len(bad)} rows have no usable chip, the first being\n{_first(bad)}"
+        if not source.skip_bad:
+            raise ValueError(f"{message}\nrepair them, or leave them out with --skip-bad")
+        log.warning("%s\nleft out", message)
+    left_out = excluded | bad
+    if left_out:
+        with (
+            whole_file(folder / "excluded.csv") as path,
+            path.open("w", newline="", encoding="utf-8") as stream,
+        ):
+            csv.writer(stream).writerows([("image_name", "reason"), *left_out.items()])
+
+
+def _first(rows: dict[str, str]) -> str:
+    return "\n".join(f"  {name}: {why}" for name, why in list(rows.items())[:SHOWN_BAD_ROWS])
+
+
+def _column(path: Path, column: str, default: str | None = None) -> dict[str, str]:
+    """Read one column of a CSV by image_name.
+
+    Raises:
+        ValueError: a column without default is missing.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        needed = ["image_name", *([column] if default is None else [])]
+        if not set(needed) <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path}: columns are {reader.fieldnames}, need {','.join(needed)}")
+        return {row["image_name"]: row.get(column) or default or "" for row in reader}
+
+
+def _bare(name: str) -> str:
+    """Drop the extension that a name may carry."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name

@@ -15,8 +15,8 @@ import numpy as np
 from service.bundle import Bundle, Precision, Scores
 from training.answering import Answerer, tags_of, write_tags
 from training.labels import multi_hot, read_tags
-from training.progress import track
-from training.reading import SLICE, find_tags, read_chips
+from training.progress import SLICE, track
+from training.reading import find_tags, read_chips
 from training.scores import measure, table
 from training.workspace import Source, whole_file
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from service.bundle import Bundle, Precision
 from training.answering import COLUMNS, Answerer, tags_of, write_tags
-from training.progress import track
 from training.reading import chip_files, decode_files
 from training.workspace import whole_file
 
@@ -111,7 +110,7 @@ def _rows(
 ) -> Iterator[Row]:
     """Yield names and tags, noting chips that cannot be read."""
     answerer = Answerer(bundle, precision)
-    decoded = track(decode_files(list(files.values()), bundle.manifest.input), "label chips", len(files))
+    decoded = decode_files(list(files.values()), bundle.manifest.input, "label chips")
     pairs = ((name, chip) for name, (_, chip) in zip(files, decoded, strict=True))
     while part := list(islice(pairs, SLICE)):
         bad |= {name: chip for name, chip in part if isinstance(chip, str)}

@@ -55,6 +55,9 @@ class Source:
     chips: Path | None = None  # the chips' folder, when it is not to be searched for
     weights: Path | None = None  # folder of <architecture>.safetensors; None: timm downloads them
     skip_bad: bool = False  # leave out rows whose chip is missing or unreadable
+    exclude: Path | None = None  # a CSV of rows to leave out: image_name and, if known, reason
+    tif: Path | None = None  # folder of TIFFs to read instead of the chips,
+    audit: Path | None = None  # where this table of `audit` says that they show the same ground
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

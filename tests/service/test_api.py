@@ -1,17 +1,33 @@
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import tifffile
 
 from service.bundle import Bundle
 from service.settings import Settings
-from tests.fakes import BLUE, GREEN, LABELS, MEMBERS, RED, encoded, picture
-from tests.service.test_chips import GOOD
+from tests.fakes import (
+    BLUE,
+    GREEN,
+    LABELS,
+    MEMBERS,
+    RAW_SCALE,
+    RED,
+    SIZE_PX,
+    encoded,
+    make_raw_bundle,
+    picture,
+    raw_members,
+)
+from tests.service.test_chips import GOOD, tiff
 from tests.service.test_problems import assert_problem
+from tests.serving import serving
 
 RED_JPEG = encoded(picture(RED), "JPEG")
 
@@ -215,3 +231,41 @@ def test_real_chips(client: httpx.Client, shared_data: Path) -> None:
     predictions = answered(send(client, *((file.name, file.read_bytes()) for file in files)))
     assert [prediction["filename"] for prediction in predictions] == [file.name for file in files]
     assert all("labels" in prediction for prediction in predictions)
+
+
+@pytest.fixture(scope="module")
+def raw_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a server whose bundle takes four-band uint16 chips."""
+    bundle = make_raw_bundle(tmp_path_factory.mktemp("raw") / "raw")
+    with serving(Settings(bundle=bundle.folder, device="cpu")) as connected:
+        yield connected
+
+
+def test_a_four_band_uint16_bundle_answers_tiff(raw_client: httpx.Client) -> None:
+    """The near infrared counts: with it, a dark chip is dark no more."""
+    blue, green, red = (RAW_SCALE * grey for grey in (1, 2, 3))
+    for infrared, labels in ((0, ["dark"]), (RAW_SCALE * 90, [])):
+        pixels = np.full((SIZE_PX, SIZE_PX, 4), (blue, green, red, infrared), np.uint16)
+        data = tiff(pixels, photometric="minisblack", planarconfig="contig")
+        (prediction,) = answered(send(raw_client, ("chip.tif", data)))
+        assert prediction["labels"] == labels
+
+
+def test_a_four_band_uint16_bundle_refuses_pictures(raw_client: httpx.Client) -> None:
+    for name, kind in (("red.jpg", "JPEG"), ("red.png", "PNG")):
+        response = send(raw_client, (name, encoded(picture(RED), kind)))
+        assert_problem(response, 422)
+        assert f"the {kind} holds 8-bit RGB; this bundle needs four-band uint16 TIFF chips" in response.text
+
+
+def test_a_four_band_uint16_bundle_answers_real_planet_chips(
+    raw_client: httpx.Client, shared_data: Path
+) -> None:
+    """From the upload to the score, against the members' formula on the pixels as tifffile reads them."""
+    for file in sorted((shared_data / "planet" / "tif").glob("*.tif"))[:4]:
+        (prediction,) = answered(send(raw_client, (file.name, file.read_bytes())))
+        small_HWC = np.asarray(tifffile.imread(file), float).reshape(SIZE_PX, 4, SIZE_PX, 4, 4).mean((1, 3))
+        chips_1HWC = small_HWC[None, ..., [3, 2, 1, 0]].round().astype(np.uint16)
+        expected_L = np.mean([member.probabilities(chips_1HWC)[0] for member in raw_members()], axis=0)
+        found_L = [score["probability"] for score in prediction["scores"]]
+        np.testing.assert_allclose(found_L, expected_L, atol=1e-4)

@@ -172,7 +172,7 @@ def spoil(bundle: Bundle) -> None:
             lambda folder: make_bundle(folder, bands=("nir", "red", "green")),
             {},
             BundleError,
-            "input.bands are nir",
+            "input.bands: there is no band nir; this version decodes blue",
         ),
     ],
 )

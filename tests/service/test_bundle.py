@@ -129,6 +129,12 @@ def test_golden_of_the_wrong_shape_is_refused(copy: Path) -> None:
         reseal_golden(copy, chips=np.zeros((1, 64, 64, 3), np.uint8))
 
 
+def test_golden_of_the_wrong_number_type_is_refused(copy: Path) -> None:
+    arrays = dict(np.load(copy / "golden.npz"))
+    with pytest.raises(BundleError, match=r"golden\.npz: chips must be uint8, found uint16"):
+        reseal_golden(copy, **{**arrays, "chips": arrays["chips"].astype(np.uint16)})
+
+
 def test_golden_with_a_pickle_is_refused(copy: Path) -> None:
     with pytest.raises(BundleError, match=r"golden\.npz: not a readable npz"):
         reseal_golden(copy, chips=np.array([{}], dtype=object))

@@ -12,7 +12,7 @@ from service.bundle import Bundle, Precision
 from service.ensemble import PREFERENCE, TOLERANCE, Ensemble, pad, padded
 from service.errors import BundleError, DeviceError, SettingsError
 from service.sessions import Device
-from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, picture
+from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, make_raw_bundle, picture
 
 
 def test_probabilities_are_each_members_own(colours: Bundle) -> None:
@@ -75,6 +75,12 @@ def test_self_test_fails_on_nan(tmp_path: Path) -> None:
         Ensemble(broken, "cpu").self_test()
 
 
+def test_a_uint16_bundle_reproduces_its_golden_answers(tmp_path: Path) -> None:
+    bundle = make_raw_bundle(tmp_path)
+    assert bundle.golden.chips_GHWC.dtype == np.uint16
+    Ensemble(bundle, "cpu").self_test()
+
+
 def test_auto_takes_the_fastest_precision_of_the_bundle(tmp_path: Path) -> None:
     both = make_bundle(tmp_path / "both", precisions=("float32", "int8"))
     assert Ensemble(both, "cpu").precision == "int8"
@@ -101,12 +107,14 @@ def test_cuda_is_not_replaced_by_the_cpu(colours: Bundle, monkeypatch: pytest.Mo
 
 
 def test_on_cuda_batches_are_padded_and_answers_are_not(
-    colours: Bundle, monkeypatch: pytest.MonkeyPatch
+    colours: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The padding, seen with sessions that only look like CUDA."""
     ran: list[int] = []
+    dtypes: set[str] = set()
 
     def run(names: list[str], feeds: dict[str, Any]) -> list[Any]:
+        dtypes.add(str(feeds["chips"].dtype))
         ran.append(len(feeds["chips"]))
         return [np.zeros((ran[-1], len(LABELS)), np.float32)]
 
@@ -122,6 +130,9 @@ def test_on_cuda_batches_are_padded_and_answers_are_not(
     ran.clear()
     assert ensemble.probabilities(np.zeros((5, 64, 64, 3), np.uint8)).shape == (MEMBERS, 5, len(LABELS))
     assert ran == [8] * MEMBERS
+    assert dtypes == {"uint8"}
+    Ensemble(make_raw_bundle(tmp_path), "cuda").warm_up(1)
+    assert dtypes == {"uint8", "uint16"}
 
 
 @pytest.mark.gpu
@@ -137,3 +148,4 @@ def test_pad_keeps_the_chips_and_adds_black() -> None:
     assert [padded(count) for count in (1, 2, 3, 4, 5, 32)] == [1, 2, 4, 4, 8, 32]
     chips_BHWC = np.ones((3, 2, 2, 3), np.uint8)
     assert pad(chips_BHWC).sum(axis=(1, 2, 3)).tolist() == [12, 12, 12, 0]
+    assert pad(chips_BHWC.astype(np.uint16)).dtype == np.uint16

@@ -23,11 +23,20 @@ def test_a_sound_graph_passes(tmp_path: Path) -> None:
     check_graph(open_session(path, "cpu", 1), path, SPEC, len(LABELS))
 
 
+def test_a_uint16_graph_fits_a_uint16_bundle_only(tmp_path: Path) -> None:
+    path = write_graph(tmp_path, input_type=4)
+    session, raw = open_session(path, "cpu", 1), SPEC.model_copy(update={"dtype": "uint16"})
+    check_graph(session, path, raw, len(LABELS))
+    with pytest.raises(BundleError, match=r"must be tensor\(uint16\)"):
+        check_graph(open_session(write_graph(tmp_path), "cpu", 1), path, raw, len(LABELS))
+
+
 @pytest.mark.parametrize(
     ("faults", "says"),
     [
         ({"input_name": "images"}, "input images is not expected"),
         ({"input_type": 1}, r"input chips is tensor\(float\)"),
+        ({"input_type": 4}, r"input chips is tensor\(uint16\).*must be tensor\(uint8\)"),
         ({"size_px": 32}, r"must be tensor\(uint8\) \[None, 64, 64, 3\]"),
         ({"batch": 1}, r"input chips is tensor\(uint8\) \[1, 64, 64, 3\]"),
         ({"with_evidence": False}, "output evidence is missing"),

@@ -12,8 +12,9 @@ from service.ensemble import Ensemble
 from tests.fakes import BLUE, RED, make_bundle, picture
 from tests.training import tiny
 from training import cli
+from training.dataset import open_dataset
 from training.recipes import RECIPES
-from training.workspace import Source
+from training.workspace import Run, Source
 
 Console = Callable[..., tuple[int, str]]
 
@@ -172,3 +173,30 @@ def test_an_expected_failure_is_one_line(tmp_path: Path, arguments: list[str], m
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
+
+
+def test_audit_feeds_exclude_and_the_choice_of_tiffs(
+    console: Console, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planet, audited = shared_data / "planet", tmp_path / "audit"
+    recipe = replace(RECIPES["tiny"](), height_px=256, width_px=256)
+    monkeypatch.setitem(RECIPES, "tiny", lambda: recipe)
+    tif, jpg = planet / "tif", planet / "jpg"
+    assert console("audit", "--tif", tif, "--jpg", jpg, "--out", audited)[0] == 0
+    names = sorted(path.stem for path in tif.iterdir())
+    tiny.write_tags(
+        tmp_path / "tags.csv", {name: ["clear", "primary"][: 1 + len(name) % 2] for name in names}
+    )
+    run = ("prepare", "--recipe", "tiny", "--data", planet, "--tags", tmp_path / "tags.csv", "--chips", jpg)
+    lists = {
+        "plain": (),
+        "excluded": ("--exclude", audited / "exclude.csv"),
+        "mixed": ("--tif", tif, "--audit", audited / "audit.csv"),
+    }
+    for name, options in lists.items():
+        assert console(*run, "--out", tmp_path / name, *options)[0] == 0
+    plain, excluded, mixed = (open_dataset(Run.open(tmp_path / name)) for name in lists)
+    shifted = {f"train_{number}" for number in (0, 4, 7, 8, 9, 13, 14)}
+    assert set(excluded.names) == set(names) - shifted
+    changed_N = (plain.chips_NHWC != mixed.chips_NHWC).any(axis=(1, 2, 3))
+    assert {name for name, changed in zip(mixed.names, changed_N, strict=True) if not changed} == shifted

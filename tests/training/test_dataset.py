@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.training import tiny
-from training.dataset import Dataset, input_spec, open_dataset, prepare
+from training.dataset import SLICE, Dataset, band_statistics, input_spec, open_dataset, prepare
 from training.folds import assign_folds
 from training.workspace import Run, Source
 
@@ -34,6 +35,47 @@ def test_preparing_again_decodes_nothing(prepared: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()}
     assert isinstance(prepare(prepared), Dataset)
     assert {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()} == before
+
+
+def test_statistics_are_numpys_over_all_chips(prepared: Run) -> None:
+    found = open_dataset(prepared)
+    pixels_PC = np.array(found.chips_NHWC).reshape(-1, 3).astype(np.float64)
+    for statistic_C, expected_C in ((found.mean_C, pixels_PC.mean(0)), (found.std_C, pixels_PC.std(0))):
+        assert statistic_C.dtype == np.float64
+        np.testing.assert_allclose(statistic_C, expected_C, rtol=1e-9)
+    facts = json.loads((prepared.folder / "dataset.json").read_text())
+    assert facts["statistics"] == {"mean": found.mean_C.tolist(), "std": found.std_C.tolist()}
+
+
+def test_statistics_of_uint16_in_uneven_slices() -> None:
+    random = np.random.default_rng(0)
+    chips_NHWC = random.integers(0, 1 << 16, (2 * SLICE + 5, 7, 9, 4), dtype=np.uint16)
+    chips_NHWC[-5:] //= 50
+    statistics = band_statistics(chips_NHWC)
+    np.testing.assert_allclose(statistics["mean"], chips_NHWC.mean((0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(statistics["std"], chips_NHWC.std((0, 1, 2)), rtol=1e-9)
+
+
+def test_a_run_prepared_without_statistics_gets_them_when_opened(prepared: Run) -> None:
+    path = prepared.folder / "dataset.json"
+    facts = json.loads(path.read_text())
+    stored = facts.pop("statistics")
+    path.write_text(json.dumps(facts))
+    assert open_dataset(prepared).mean_C.tolist() == stored["mean"]
+
+
+def test_an_exclude_list_is_followed_and_must_not_change(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 12)
+    exclude = tmp_path / "exclude.csv"
+    exclude.write_text("image_name,reason\nchip_4,different ground\n")
+    run = Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data, exclude=exclude))
+    found = prepare(run)
+    assert len(found) == len(found.folds_N) == 11
+    assert "chip_4" not in found.names
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(exclude, (later_s, later_s))
+    with pytest.raises(ValueError, match=r"exclude.csv: changed since this run began"):
+        prepare(run)
 
 
 def test_tags_that_changed_since_are_noticed(tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ def test_candidates_are_different_pictures_that_the_seed_decides() -> None:
     assert (candidates(SPEC, 2) != chips_KHWC).any()
 
 
+def test_uint16_candidates_use_all_bits_of_raw_values() -> None:
+    raw = InputSpec(bands=("red", "near infrared"), dtype="uint16", height=48, width=64)
+    chips_KHWC = candidates(raw, 1)
+    assert chips_KHWC.shape == (CANDIDATES, 48, 64, 2)
+    assert chips_KHWC.dtype == np.uint16
+    assert 12_000 < chips_KHWC.max() < 1 << 14
+    assert (np.bitwise_or.reduce(chips_KHWC, axis=None) == (1 << 14) - 1).all()
+
+
 @pytest.mark.parametrize("quorum", [1, 2, 3])
 def test_the_chosen_chips_are_the_furthest_from_tipping(quorum: int) -> None:
     """A label tips when as many members change their minds as it takes to change the vote."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from service.bundle import Bundle
+from service.bundle import Bundle, Pixel
 from tests.training import tiny
 from training.dataset import Dataset
 from training.graph_check import MAX_DIFFERENCE, check_graph, graph_answers, torch_answers
@@ -23,7 +23,7 @@ class Case(NamedTuple):
 
     path: Path
     expected: Answers
-    chips_BHWC: npt.NDArray[np.uint8]
+    chips_BHWC: npt.NDArray[Pixel]
     targets_BL: npt.NDArray[np.bool_]
     thresholds_L: npt.NDArray[np.float32]
 

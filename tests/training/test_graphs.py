@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 import torch
 
-from service.bundle import Bundle, Precision
+from service.bundle import Bundle, InputSpec, Pixel, Precision
 from tests.training import tiny
 from training.dataset import Dataset
-from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert
-from training.model import ExportNet
+from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert, write_float32
+from training.model import ChipNet, ExportNet
 from training.workspace import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -28,7 +28,7 @@ def graph_path(bundle: Bundle, index: int, precision: Precision) -> Path:
     return bundle.graph_path(bundle.manifest.members[index], precision)
 
 
-def run_graph(path: Path, chips_BHWC: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+def run_graph(path: Path, chips_BHWC: npt.NDArray[Pixel]) -> list[npt.NDArray[np.float32]]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     answers: list[npt.NDArray[np.float32]] = session.run(["probabilities", "evidence"], {"chips": chips_BHWC})
     return answers
@@ -123,3 +123,23 @@ def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
     nothing_BHWC = np.empty((0, tiny.SIZE_PX, tiny.SIZE_PX, 3), np.uint8)
     convert(path, "float32", tmp_path / "copy.onnx", nothing_BHWC)
     assert (tmp_path / "copy.onnx").read_bytes() == path.read_bytes()
+
+
+def test_uint16_chips_go_in_at_every_precision(tmp_path: Path) -> None:
+    """Half precision holds 5000 only to 4, and 65535 not at all: scaling comes first."""
+    spec = InputSpec(bands=("red", "green", "blue"), dtype="uint16", height=64, width=64)
+    torch.manual_seed(0)
+    net = ChipNet("test_byobnet", labels=3, size_px=80, pretrained=False).eval()
+    net.mean.fill_(5000)
+    net.std.fill_(1000)
+    random = np.random.default_rng(0)
+    chips_BHWC = random.integers(4000, 6000, (8, 64, 64, 3), dtype=np.uint16)
+    chips_BHWC[:, :4] = 65535
+    write_float32(net, spec, tmp_path / "whole.onnx")
+    expected = [answer.numpy(force=True) for answer in ExportNet(net)(torch.from_numpy(chips_BHWC))]
+    for precision in PRECISIONS:
+        path = tmp_path / f"{precision}.onnx"
+        convert(tmp_path / "whole.onnx", precision, path, chips_BHWC)
+        onnx.checker.check_model(onnx.load(path))
+        for answer, reference in zip(run_graph(path, chips_BHWC), expected, strict=True):
+            assert np.abs(answer - reference).max() <= TOLERANCE[precision] * np.abs(expected[1]).max()

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from service.bundle import InputSpec
-from service.chips import RGB
+from service.chips import PLANET_BANDS, RGB
 from tests.training import tiny
 from training.reading import LabelledChips, find_chips, find_tags, read_chips
 from training.workspace import Source
@@ -163,3 +163,83 @@ def test_real_planet_chips_of_both_kinds(shared_data: Path, tmp_path: Path) -> N
         chips = read_chips(replace(source, chips=shared_data / "planet" / folder), spec, tmp_path)
         assert chips.chips_NHWC.shape == (4, 256, 256, 3)
         assert (chips.chips_NHWC.std(axis=(1, 2, 3)) > 3).all()
+
+
+def write_list(path: Path, *rows: tuple[str, ...]) -> Path:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return path
+
+
+def test_listed_rows_are_left_out_with_their_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = tiny.write_data(tmp_path / "data", 6)
+    (data / "chips" / "chip_3.png").unlink()  # a row that is left out needs no chip
+    exclude = write_list(
+        tmp_path / "list.csv",
+        ("image_name", "reason"),
+        ("chip_1", "different ground"),
+        ("chip_3.png", ""),
+        ("chip_77", "shifted"),
+    )
+    chips = read_chips(Source(data=data, exclude=exclude), SPEC, tmp_path)
+    assert chips.tags.names == ["chip_0", "chip_2", "chip_4", "chip_5"]
+    np.testing.assert_array_equal(chips.chips_NHWC[1], tiny.draw(tiny.tags_of(2), 2))
+    with (tmp_path / "excluded.csv").open(newline="") as stream:
+        reasons = {row["image_name"]: row["reason"] for row in csv.DictReader(stream)}
+    assert reasons == {"chip_1": "list.csv: different ground", "chip_3": "list.csv: listed"}
+    assert "1 names are in no row of the tags file: chip_77" in caplog.text
+
+
+def test_a_list_needs_names_and_must_leave_some(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 2)
+    without = write_list(tmp_path / "without.csv", ("name",), ("chip_1",))
+    with pytest.raises(ValueError, match=r"without.csv: columns are \['name'\], need image_name"):
+        read_chips(Source(data=data, exclude=without), SPEC, tmp_path)
+    every = write_list(tmp_path / "every.csv", ("image_name",), ("chip_0",), ("chip_1",))
+    with pytest.raises(ValueError, match="lists every row"):
+        read_chips(Source(data=data, exclude=every), SPEC, tmp_path)
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Source:
+    """Chips, their TIFFs, and a table by which one of these shows the same ground."""
+    data = tiny.write_data(tmp_path / "data", 3)
+    (tmp_path / "tif").mkdir()
+    for index in range(3):
+        grey = np.full((tiny.SIZE_PX, tiny.SIZE_PX, 3), 200 + index, np.uint8)
+        tifffile.imwrite(tmp_path / "tif" / f"chip_{index}.tif", grey, photometric="rgb")
+    audit = write_list(
+        tmp_path / "audit.csv",
+        ("image_name", "verdict"),
+        ("chip_0", "shifted"),
+        ("chip_1", "same ground"),
+        ("chip_9", "same ground"),
+    )
+    return Source(data=data, tif=tmp_path / "tif", audit=audit)
+
+
+def test_tiffs_are_read_where_they_show_the_same_ground(audited: Source, tmp_path: Path) -> None:
+    chips_NHWC = read_chips(audited, SPEC, tmp_path).chips_NHWC
+    for index in (0, 2):
+        np.testing.assert_array_equal(chips_NHWC[index], tiny.draw(tiny.tags_of(index), index))
+    assert (chips_NHWC[1] == 201).all()
+
+
+def test_tiffs_and_their_audit_belong_together(audited: Source, tmp_path: Path) -> None:
+    for half in (replace(audited, tif=None), replace(audited, audit=None)):
+        with pytest.raises(ValueError, match="--tif and --audit belong together"):
+            read_chips(half, SPEC, tmp_path)
+    with pytest.raises(ValueError, match="only runs on RGB uint8 can"):
+        read_chips(audited, SPEC.model_copy(update={"dtype": "uint16"}), tmp_path)
+    (tmp_path / "tif" / "chip_1.tif").unlink()
+    with pytest.raises(ValueError, match=r"lacks 1 TIFFs .* the first being chip_1; give the folder"):
+        read_chips(audited, SPEC, tmp_path)
+
+
+def test_uint16_chips_are_kept_whole(shared_data: Path, tmp_path: Path) -> None:
+    files = sorted((shared_data / "planet" / "tif").iterdir())[:3]
+    tiny.write_tags(tmp_path / "tags.csv", {file.stem: ["primary"] for file in files})
+    spec = InputSpec(bands=PLANET_BANDS, dtype="uint16", height=256, width=256)
+    chips = read_chips(Source(data=tmp_path, chips=shared_data / "planet" / "tif"), spec, tmp_path)
+    assert chips.chips_NHWC.dtype == np.uint16
+    np.testing.assert_array_equal(chips.chips_NHWC, np.stack([tifffile.imread(file) for file in files]))
