@@ -21,7 +21,9 @@ class Prefetched(Generic[T]):
         waited_s: how long iterating has waited for items so far: what the thread did not hide.
     """
 
-    def __init__(self, items: Iterable[T], finish: Callable[[T], T] | None = None, ahead: int = AHEAD) -> None:
+    def __init__(
+        self, items: Iterable[T], finish: Callable[[T], T] | None = None, ahead: int = AHEAD
+    ) -> None:
         """Wrap an iterable.
 
         Args:

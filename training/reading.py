@@ -22,7 +22,7 @@ from service.chips import decode_chip
 from service.errors import ChipError
 from training.labels import Tags, read_tags
 from training.progress import track
-from training.workspace import Source, whole_file
+from training.workspace import Source, allocated_array, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     path = folder / "chips.npy"
     with whole_file(path) as partial, ThreadPoolExecutor() as pool:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
-        pixels_NHWC = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        pixels_NHWC = allocated_array(partial, shape, np.uint8)
         decoded = _decode_all(list(paths.values()), spec, pool)
         for name, (digest, chip) in zip(paths, track(decoded, "decode chips", len(paths)), strict=True):
             if isinstance(chip, str):
