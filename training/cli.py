@@ -35,6 +35,15 @@ Weights = Annotated[
     typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
 ]
 SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ray[://HOST:PORT]",
+        help="Fit members in parallel on a Ray cluster, one GPU each if there are any. The run's folder, the "
+        "chips and the weights must be on a file system that all its machines share, at the same paths. "
+        "By default, one after another here.",
+    ),
+]
 
 
 @app.command()
@@ -48,10 +57,11 @@ def run(
     skip_bad: SkipBad = False,
     name: Name = None,
     version: Version = "1.0.0",
+    workers: Workers = None,
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, export."""
     prepare(data, out, recipe, tags, chips, weights, skip_bad)
-    fit(out)
+    fit(out, workers)
     predict(out)
     tune(out)
     evaluate(out)
@@ -69,7 +79,7 @@ def prepare(
     skip_bad: SkipBad = False,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
-    from training import dataset
+    from training import dataset, preflight
 
     if recipe not in RECIPES:
         raise ValueError(f"no recipe {recipe!r}; there are {', '.join(RECIPES)}")
@@ -80,15 +90,23 @@ def prepare(
         weights=weights and weights.resolve(),
         skip_bad=skip_bad,
     )
-    dataset.prepare(Run.start(out, RECIPES[recipe](), source))
+    config = RECIPES[recipe]()
+    preflight.check_options(config)
+    started = Run.start(out, config, source)
+    preflight.check_data(started, dataset.prepare(started))
 
 
 @app.command()
-def fit(folder: Folder) -> None:
+def fit(folder: Folder, workers: Workers = None) -> None:
     """Stage 1: train every member on every fold."""
-    from training import fit as stage
+    if workers is None:
+        from training import fit as stage
 
-    stage.fit(Run.open(folder))
+        stage.fit(Run.open(folder))
+    else:
+        from training.workers import fit_on
+
+        fit_on(Run.open(folder), workers)
 
 
 @app.command()

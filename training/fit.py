@@ -15,6 +15,7 @@ from training.batches import Batches, BatchStream
 from training.checkpoints import each_epoch
 from training.config import MemberConfig
 from training.dataset import Dataset, open_dataset
+from training.estimate import announce
 from training.inputs import Inputs, inputs_of
 from training.logs import EpochDisplay
 from training.model import silence, speaks
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 def fit(run: Run) -> None:
     """Fit what is not fitted yet."""
     dataset = open_dataset(run)
+    announce(run, dataset)
     for member in run.config.members:
         fit_member(run, member, dataset)
 
