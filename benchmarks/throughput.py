@@ -141,9 +141,8 @@ def main() -> None:
         print(
             f"{best_device().type}, batches of {arguments.batch_size}, chips: {dataset.title}, channels last"
         )
-        print(
-            f"{'network':14} {'arithmetic':10} {'step, images/s':>15} {'data, images/s':>15} {'data ÷ step':>12}"
-        )
+        titles = f"{'step, images/s':>15} {'data, images/s':>15} {'data ÷ step':>12}"
+        print(f"{'network':14} {'arithmetic':10} {titles}")
         for member in run.config.members:
             for mixed in (True, False):
                 changed = replace(member, batch_size=arguments.batch_size, mixed_precision=mixed)

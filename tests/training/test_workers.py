@@ -79,13 +79,14 @@ def test_a_machine_that_does_not_see_the_folder_says_so(run: Run, tmp_path: Path
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A Ray cluster on this machine alone, with room for two jobs."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray: pip install chipvote[ray]")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the new way; the old one warns
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))  # not in the home folder
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), *sys.path]))
     import ray
 
@@ -101,12 +102,13 @@ def test_workers_end_with_the_weights_of_one_after_another_and_name_who_failed(
 ) -> None:
     alone = tiny.copy_of(run, tmp_path / "alone")
     fit(alone)
-    in_the_way = run.fit_path(WHOLE.name, 1)
-    in_the_way.with_suffix(".csv").mkdir(parents=True)  # where its rows should be written
+    in_the_way = run.folder / "logs" / WHOLE.name / "fold1"  # a file where a folder should be
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
     with pytest.raises(ValueError, match=r"1 of 3 fits failed.*\n  test_byobnet, fold 2: "):
         fit_on(run, "ray")
     assert [str(job) for job in jobs_of(run)] == ["test_byobnet, fold 2"]
-    in_the_way.with_suffix(".csv").rmdir()
+    in_the_way.unlink()
     fit_on(run, "ray")
     for member in SHORT.members:
         for fold in range(SHORT.folds):
