@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_BESIDE = Path(__file__).parents[2] / "shared" / "data"
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
 class Predictions(NamedTuple):
@@ -34,7 +34,7 @@ class Predictions(NamedTuple):
 
 def data_folder(name: str) -> Path:
     """Return a folder of real data; without it, say so and end the script as skipped."""
-    folder = Path(os.environ.get("CHIPVOTE_DATA", _BESIDE)) / name
+    folder = Path(os.environ.get("CHIPVOTE_DATA", BESIDE)) / name
     if not folder.is_dir():
         print(f"skipped: no real data in {folder}; set CHIPVOTE_DATA to the folder that holds {name}/")
         sys.exit(0)

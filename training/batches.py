@@ -6,15 +6,16 @@ sees what an undisturbed one would.
 Shape suffixes: N chips, B chips of a batch, L labels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from training.dataset import Dataset
 from training.inputs import Inputs, Rows
+from training.prefetch import Prefetched
 from training.sampler import epoch_order
 
 
@@ -50,19 +51,48 @@ class BatchStream(IterableDataset[Batch]):
 
 
 class Batches(lightning.LightningDataModule):
-    """Feeds a fit: a new order every epoch, augmentation on the device."""
+    """Feeds a fit: a new order every epoch, read ahead of the device, augmentation on it.
+
+    Attributes:
+        waited_s: how long the current epoch's loop has waited for batches.
+    """
 
     def __init__(self, stream: BatchStream, inputs: Inputs, seed: int) -> None:
         super().__init__()
         self._stream, self._inputs, self._seed = stream, inputs, seed
+        self._epoch = _Epoch(stream, pin=False)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    @property
+    def waited_s(self) -> float:
+        """Return the current epoch's seconds of waiting."""
+        return self._epoch.waited_s
+
+    def train_dataloader(self) -> Iterable[Batch]:
         """Return the epoch's batches."""
         assert self.trainer is not None
         self._stream.seed = self._seed * 100_003 + self.trainer.current_epoch
-        return DataLoader(self._stream, batch_size=None)
+        # Pinned memory is what a GPU copies from without making anybody wait; Lightning asks it to.
+        on_gpu = self.trainer.strategy.root_device.type == "cuda"
+        self._epoch = _Epoch(self._stream, pin=on_gpu)
+        return self._epoch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment the batch where it now is."""
+        torch.manual_seed(batch.seed)  # for dropout, which knows no generator of its own
         generator = torch.Generator().manual_seed(batch.seed)
         return batch._replace(inputs=self._inputs.augment(batch.inputs, generator))
+
+
+class _Epoch(Prefetched[Batch]):
+    """Prefetched batches that tell Lightning how many they are."""
+
+    def __init__(self, stream: BatchStream, *, pin: bool) -> None:
+        super().__init__(stream, _pinned if pin else None)
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+
+def _pinned(batch: Batch) -> Batch:
+    return batch._replace(inputs=batch.inputs.pin_memory(), targets_BL=batch.targets_BL.pin_memory())

@@ -51,6 +51,15 @@ Compared = Annotated[
 ]
 FinishedBundle = Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")]
 GraphPrecision = Annotated[str | None, typer.Option(help="int8, float16 or float32.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ray[://HOST:PORT]",
+        help="Fit members in parallel on a Ray cluster, one GPU each if there are any. The run's folder, the "
+        "chips and the weights must be on a file system that all its machines share, at the same paths. "
+        "By default, one after another here.",
+    ),
+]
 
 
 @app.command()
@@ -68,10 +77,11 @@ def run(
     audit: Audit = None,
     name: Name = None,
     version: Version = "1.0.0",
+    workers: Workers = None,
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
     prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
-    fit(out)
+    fit(out, workers)
     predict(out)
     tune(out)
     evaluate(out)
@@ -94,7 +104,7 @@ def prepare(
     audit: Audit = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
-    from training import dataset
+    from training import dataset, preflight
 
     source = Source(
         data=data.resolve(),
@@ -106,15 +116,23 @@ def prepare(
         tif=tif and tif.resolve(),
         audit=audit and audit.resolve(),
     )
-    dataset.prepare(Run.start(out, find_recipe(recipe, variants or ()), source))
+    config = find_recipe(recipe, variants or ())
+    preflight.check_options(config)
+    started = Run.start(out, config, source)
+    preflight.check_data(started, dataset.prepare(started))
 
 
 @app.command()
-def fit(folder: Folder) -> None:
+def fit(folder: Folder, workers: Workers = None) -> None:
     """Stage 1: train every member on every fold."""
-    from training import fit as stage
+    if workers is None:
+        from training import fit as stage
 
-    stage.fit(Run.open(folder))
+        stage.fit(Run.open(folder))
+    else:
+        from training.workers import fit_on
+
+        fit_on(Run.open(folder), workers)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from training.device import best_device, fast_bfloat16
 from training.freezing import FrozenPart, check_cut, learning_part
 from training.model import ChipNet, fingerprint, member_net
 from training.progress import track
-from training.workspace import Run, whole_file
+from training.workspace import Run, allocated_array, whole_file
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -91,7 +91,7 @@ def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, path: Path) ->
             map_Bhwf = map_Bfhw.permute(0, 2, 3, 1).numpy()
             if file is None:
                 shape = (len(dataset), *map_Bhwf.shape[1:])
-                file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+                file = allocated_array(path, shape, np.float16)
             file[start : start + BATCH] = map_Bhwf
     assert file is not None
     file.flush()

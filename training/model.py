@@ -102,7 +102,8 @@ def _scaling(run: Run, member: MemberConfig, dataset: Dataset) -> tuple[list[flo
     known = {}
     if run.config.dtype == "uint8":
         config = timm.get_pretrained_cfg(member.architecture)
-        imagenet = resolve_data_config(pretrained_cfg=config.to_dict() if config else {})  # type: ignore[no-untyped-call]
+        facts = config.to_dict() if config else {"architecture": member.architecture}  # type: ignore[no-untyped-call]
+        imagenet = resolve_data_config(pretrained_cfg=facts)  # type: ignore[no-untyped-call]
         known = dict(zip(COLOURS, zip(imagenet["mean"], imagenet["std"], strict=True), strict=True))
     scaling = []
     for band in member.bands:

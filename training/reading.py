@@ -22,7 +22,7 @@ from service.chips import RGB, decode_chip
 from service.errors import ChipError
 from training.labels import Tags, read_tags
 from training.progress import in_threads
-from training.workspace import Source, whole_file
+from training.workspace import Source, allocated_array, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     path = folder / "chips.npy"
     with whole_file(path) as whole:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
-        pixels_NHWC = np.lib.format.open_memmap(whole, mode="w+", dtype=spec.dtype, shape=shape)
+        pixels_NHWC = allocated_array(whole, shape, spec.dtype)
         decoded = decode_files(list(paths.values()), spec, "decode chips")
         for name, (digest, chip) in zip(paths, decoded, strict=True):
             if isinstance(chip, str):

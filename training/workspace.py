@@ -4,7 +4,8 @@
       run.json               configuration, data and weights (`Run`)
       dataset.json           what was read (`dataset.py`), chips.npy, chips.csv, excluded.csv
       features/              pooled features of frozen backbones
-      fits/<member>/         one .safetensors per fold
+      fits/<member>/         per fold its weights (.safetensors) and a row for each epoch (.csv)
+      logs/<member>/fold<k>  the same rows for TensorBoard
       out_of_fold.npz        probabilities on held-out chips
       decision.json          the tuned rule: thresholds, weights, quorum or what the rule has instead
       evaluation.json        scores, cross-fitted and in-sample
@@ -16,12 +17,17 @@ looking at what is there.
 """
 
 import json
+import math
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from training.config import RunConfig
@@ -35,9 +41,32 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"partial-{path.name}")
     try:
         yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def allocated_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.memmap[Any, Any]:
+    """Create a .npy file, map it for writing, and take all its space on the disk now.
+
+    Otherwise a disk that fills up kills the process (SIGBUS) at some later write.
+
+    Raises:
+        OSError: the disk has too little space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OSError(
+            f"{path}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room on the disk"
+        )
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if needed and hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSON can hold
@@ -133,6 +162,10 @@ class Run:
     def need_fit(self, member: str, fold: int) -> Path:
         """Return the same path of weights that are there; see `need`."""
         return self.need(_fit_name(member, fold), "fit")
+
+    def epochs_path(self, member: str, fold: int) -> Path:
+        """Return where the rows of one fit's epochs lie."""
+        return self.fit_path(member, fold).with_suffix(".csv")
 
     def weights_path(self, architecture: str) -> Path | None:
         """Return the local file of ImageNet weights, None for timm's own download.

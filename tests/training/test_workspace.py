@@ -1,12 +1,15 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.training import tiny
-from training.workspace import Run, Source, whole_file, write_json
+from training.workspace import Run, Source, allocated_array, whole_file, write_json
 
 SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
 
@@ -98,3 +101,23 @@ def test_weights_are_a_file_of_the_given_folder_or_timms_own(tmp_path: Path) -> 
         run.weights_path("net")
     (tmp_path / "net.safetensors").touch()
     assert run.weights_path("net") == tmp_path / "net.safetensors"
+
+
+def test_an_array_takes_its_space_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "chips.npy"
+    array = allocated_array(path, (1000, 1000), np.uint8)
+    assert path.stat().st_blocks * 512 >= 1_000_000  # a file with holes has hardly any
+    array[5, 5] = 7
+    array.flush()
+    read = np.load(path)
+    assert read.shape == (1000, 1000)
+    assert (read.sum(), read[5, 5]) == (7, 7)
+
+
+def test_an_array_that_the_disk_cannot_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1999))
+    with pytest.raises(OSError, match="make room on the disk"):
+        allocated_array(tmp_path / "chips.npy", (1000,), np.float16)
+    assert not (tmp_path / "chips.npy").exists()
