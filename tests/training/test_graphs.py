@@ -13,7 +13,6 @@ from service.bundle import Bundle, Precision
 from tests.training import tiny
 from training.dataset import Dataset
 from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert
-from training.model import ExportNet
 from training.workspace import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -43,7 +42,7 @@ def test_every_graph_answers_like_the_network(
     chips_BHWC = np.array(tiny_dataset.chips_NHWC)
     net = tiny.network_of(run, tiny.CONFIG.members[index], range(tiny.CONFIG.folds))
     with torch.inference_mode():
-        expected = [answer.numpy() for answer in ExportNet(net)(torch.from_numpy(chips_BHWC))]
+        expected = [answer.numpy() for answer in tiny.served(net)(torch.from_numpy(chips_BHWC))]
     answers = run_graph(graph_path(bundle, index, precision), chips_BHWC)
     scale = np.abs(expected[1]).max()
     for answer, reference, unit in zip(answers, expected, (1, scale), strict=True):

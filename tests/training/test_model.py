@@ -1,5 +1,6 @@
 """Shape suffixes: B chips, H height, W width, C bands, F features, h, w feature map, L labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from timm.data.config import resolve_model_data_config
 from torchvision.transforms.v2 import functional as reference  # type: ignore[import-untyped]
 
 from tests.training import tiny
-from training.model import ChipNet, ExportNet, start_at_prevalence
+from training.config import MemberConfig
+from training.dataset import Dataset
+from training.model import ChipNet, member_net, start_at_prevalence
+from training.preprocessing import COLOURS, Preprocessing
+from training.workspace import Run
 
 
 def chips(count: int, size_px: int = tiny.SIZE_PX) -> torch.Tensor:
@@ -19,9 +24,22 @@ def chips(count: int, size_px: int = tiny.SIZE_PX) -> torch.Tensor:
     return torch.randint(0, 256, (count, size_px, size_px, 3), dtype=torch.uint8, generator=generator)
 
 
-def network(architecture: str = "test_resnet", size_px: int = tiny.SIZE_PX) -> ChipNet:
+def network(
+    architecture: str = "test_resnet",
+    size_px: int = tiny.SIZE_PX,
+    pretrained: bool = False,
+    weights: Path | None = None,
+) -> ChipNet:
     torch.manual_seed(0)
-    return ChipNet(architecture, labels=4, size_px=size_px, pretrained=False).eval()
+    half = [127.5] * 3
+    scaling = Preprocessing(COLOURS, COLOURS, size_px=size_px, full_scale=255, mean=half, std=half)
+    return ChipNet(
+        member(architecture, size_px), scaling, labels=4, pretrained=pretrained, weights=weights
+    ).eval()
+
+
+def member(architecture: str, size_px: int) -> MemberConfig:
+    return replace(tiny.FROZEN, architecture=architecture, size_px=size_px)
 
 
 class Seen(torch.nn.Module):
@@ -34,10 +52,10 @@ class Seen(torch.nn.Module):
 @pytest.mark.parametrize(("size_px", "chip_px"), [(299, 256), (256, 256), (80, 64), (64, 128)])
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_convnext"])  # ImageNet's scaling, and 0.5
 def test_chips_are_resized_and_normalised_as_torchvision_would(
-    architecture: str, size_px: int, chip_px: int
+    evaluated: Run, tiny_dataset: Dataset, architecture: str, size_px: int, chip_px: int
 ) -> None:
-    net = network(architecture, size_px)
-    scaling = resolve_model_data_config(net.backbone)  # type: ignore[no-untyped-call]
+    net = member_net(evaluated, member(architecture, size_px), tiny_dataset, pretrained=False)
+    scaling = resolve_model_data_config(timm.create_model(architecture))  # type: ignore[no-untyped-call]
     net.backbone = Seen()
     chips_BHWC = chips(2, chip_px)
     pixels_BCHW = chips_BHWC.permute(0, 3, 1, 2).float() / 255
@@ -52,8 +70,7 @@ def test_logits_are_the_head_on_pooled_features() -> None:
     net = network()
     with torch.inference_mode():
         features_BFhw = net.feature_map(chips(2))
-        pooled_BF = net.pooled_features(chips(2))
-        torch.testing.assert_close(pooled_BF, features_BFhw.flatten(2).mean(dim=2))
+        pooled_BF = features_BFhw.flatten(2).mean(dim=2)
         torch.testing.assert_close(net(chips(2)), pooled_BF @ net.head.weight.T + net.head.bias)
 
 
@@ -62,7 +79,7 @@ def test_evidence_adds_up_to_the_logit(architecture: str) -> None:
     net = network(architecture, 96)
     with torch.inference_mode():
         logits_BL = net(chips(3))
-        probs_BL, evidence_BLhw = ExportNet(net)(chips(3))
+        probs_BL, evidence_BLhw = tiny.served(net)(chips(3))
         assert evidence_BLhw.shape[:2] == (3, 4)
         assert evidence_BLhw.shape[2] > 1
         torch.testing.assert_close(evidence_BLhw.mean(dim=(2, 3)) + net.head.bias, logits_BL)
@@ -86,9 +103,9 @@ def test_weights_come_from_a_local_file(tmp_path: Path, with_classifier: bool) -
     saved = timm.create_model("test_resnet", num_classes=1000 if with_classifier else 0)
     path = tmp_path / "test_resnet.safetensors"
     save_file(saved.state_dict(), path)
-    net = ChipNet("test_resnet", labels=4, size_px=64, pretrained=True, weights=path)
+    net = network(pretrained=True, weights=path)
     expected = load_file(path)
-    for name, tensor in net.backbone.state_dict().items():
+    for name, tensor in net.backbone.net.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 
 
@@ -96,7 +113,7 @@ def test_half_precision_weights_load_as_single(tmp_path: Path) -> None:
     path = tmp_path / "test_resnet.safetensors"
     state = timm.create_model("test_resnet").state_dict()
     save_file({key: value.half() if value.ndim == 4 else value for key, value in state.items()}, path)
-    net = ChipNet("test_resnet", labels=4, size_px=64, pretrained=True, weights=path)
+    net = network(pretrained=True, weights=path)
     assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
 
 
@@ -105,7 +122,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "test_resnet.safetensors"
     save_file(timm.create_model("test_byobnet").state_dict(), path)
     with pytest.raises(ValueError, match=r"lacks \d+ weights of test_resnet, the first being conv1"):
-        ChipNet("test_resnet", labels=4, size_px=64, pretrained=True, weights=path)
+        network(pretrained=True, weights=path)
 
 
 def test_a_weights_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
@@ -113,7 +130,7 @@ def test_a_weights_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
     save_file(timm.create_model("test_resnet").state_dict(), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
-        ChipNet("test_resnet", labels=4, size_px=64, pretrained=True, weights=path)
+        network(pretrained=True, weights=path)
 
 
 def test_a_saved_network_fits_any_size_and_holds_nothing_of_the_scaling() -> None:
