@@ -29,6 +29,9 @@ def hold_still(net: ChipNet, member: MemberConfig, epoch: int) -> None:
     net.requires_grad_(True)
     for module in still:
         module.requires_grad_(False).eval()
+    if member.freeze == "stem":  # a transformer's own tokens and positions enter before its first block
+        for parameter in net.backbone.net.parameters(recurse=False):  # type: ignore[union-attr, operator]
+            parameter.requires_grad_(False)
 
 
 class FrozenPart(nn.Module):

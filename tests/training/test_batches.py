@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_an_epochs_batches_depend_on_seed_and_epoch_alone(tiny_dataset: Dataset,
 
 @pytest.mark.parametrize("augmentation", ["none", "views"])
 def test_augmentation_happens_after_the_transfer(
-    tiny_dataset: Dataset, evaluated: Run, augmentation: Any
+    tiny_dataset: Dataset, evaluated: Run, augmentation: Literal["none", "views"]
 ) -> None:
     member = replace(tiny.WHOLE, augmentation=augmentation)
     inputs = ChipInputs(evaluated, member, tiny_dataset)
