@@ -11,8 +11,10 @@ import torch
 
 from service.bundle import Bundle, Precision
 from tests.training import tiny
-from training.dataset import Dataset
-from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert
+from training.augmentation import VIEWS, view
+from training.dataset import Dataset, input_spec
+from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert, write_float32
+from training.model import ExportNet, silence
 from training.workspace import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -122,3 +124,48 @@ def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
     nothing_BHWC = np.empty((0, tiny.SIZE_PX, tiny.SIZE_PX, 3), np.uint8)
     convert(path, "float32", tmp_path / "copy.onnx", nothing_BHWC)
     assert (tmp_path / "copy.onnx").read_bytes() == path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def of_views(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportNet, Path]:
+    """A network of eight views with two exclusive labels and one that it says nothing on."""
+    net = tiny.network_of(evaluated, tiny.FROZEN, [0])
+    silence(net.head, np.array([label != "dark" for label in tiny.LABELS]))
+    served = ExportNet(net, tiny.LABELS, ("blue", "red"), views=VIEWS).eval()
+    path = tmp_path_factory.mktemp("views") / "float32.onnx"
+    write_float32(served, input_spec(evaluated), path)
+    return served, path
+
+
+def test_a_graph_of_eight_views_answers_like_the_network_however_a_chip_lies(
+    of_views: tuple[ExportNet, Path], tiny_dataset: Dataset
+) -> None:
+    net, path = of_views
+    chips_BHWC = torch.from_numpy(np.array(tiny_dataset.chips_NHWC[:5]))
+    probs_BL, evidence_BLhw = run_graph(path, chips_BHWC.numpy())
+    with torch.inference_mode():
+        expected_BL, expected_BLhw = (answer.numpy() for answer in net(chips_BHWC))
+    np.testing.assert_allclose(probs_BL, expected_BL, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(evidence_BLhw, expected_BLhw, rtol=0, atol=1e-4 * np.abs(expected_BLhw).max())
+    logits_BL = torch.from_numpy(evidence_BLhw.mean(axis=(2, 3))) + net.net.head.bias.detach()
+    blue, dark, green, red = (tiny.LABELS.index(label) for label in ("blue", "dark", "green", "red"))
+    np.testing.assert_allclose(probs_BL[:, [blue, red]].sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        probs_BL[:, [blue, red]], logits_BL[:, [blue, red]].softmax(dim=1), rtol=0, atol=1e-5
+    )
+    np.testing.assert_allclose(probs_BL[:, green], torch.sigmoid(logits_BL[:, green]), rtol=0, atol=1e-5)
+    assert probs_BL[:, dark].max() < 1e-12
+    for index in range(1, VIEWS):
+        turned_BL = run_graph(path, view(chips_BHWC, index).contiguous().numpy())[0]
+        np.testing.assert_allclose(turned_BL, probs_BL, rtol=0, atol=1e-5)
+
+
+def test_the_head_of_eight_views_stays_float32_in_int8(
+    of_views: tuple[ExportNet, Path], tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    convert(of_views[1], "int8", tmp_path / "int8.onnx", np.array(tiny_dataset.chips_NHWC[:4]))
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    constants = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    kept = [node.input[1] in constants for node in convolutions]
+    assert kept == [True] * FLOAT_CONVOLUTIONS + [False] * (len(kept) - FLOAT_CONVOLUTIONS - 1) + [True]

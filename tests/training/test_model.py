@@ -12,9 +12,10 @@ from timm.data.config import resolve_model_data_config
 from torchvision.transforms.v2 import functional as reference  # type: ignore[import-untyped]
 
 from tests.training import tiny
+from training.augmentation import VIEWS, view
 from training.config import MemberConfig
 from training.dataset import Dataset
-from training.model import ChipNet, member_net, start_at_prevalence
+from training.model import ChipNet, ExportNet, member_net, silence, speaks, start_at_prevalence
 from training.preprocessing import COLOURS, Preprocessing
 from training.workspace import Run
 
@@ -138,3 +139,46 @@ def test_a_saved_network_fits_any_size_and_holds_nothing_of_the_scaling() -> Non
     own = {f"backbone.{name}" for name in first.backbone.state_dict()}
     assert set(first.state_dict()) == own | {"head.weight", "head.bias"}
     second.load_state_dict(first.state_dict())
+
+
+def test_eight_views_give_their_mean_logit_however_the_chip_lies() -> None:
+    net = network()
+    served = ExportNet(net, tiny.LABELS, (), views=VIEWS).eval()
+    with torch.inference_mode():
+        logits_BL = torch.stack([net(view(chips(3), index)) for index in range(VIEWS)]).mean(dim=0)
+        probs_BL, evidence_BLhw = served(chips(3))
+        torch.testing.assert_close(probs_BL, torch.sigmoid(logits_BL))
+        torch.testing.assert_close(evidence_BLhw.mean(dim=(2, 3)) + net.head.bias, logits_BL)
+        one_BL, one_BLhw = tiny.served(net)(chips(3))
+        for index in range(1, VIEWS):
+            turned_BL, turned_BLhw = served(view(chips(3), index))
+            torch.testing.assert_close(turned_BL, probs_BL)
+            there_BLhw = view(evidence_BLhw.permute(0, 2, 3, 1), index).permute(0, 3, 1, 2)
+            torch.testing.assert_close(turned_BLhw, there_BLhw, rtol=1e-4, atol=1e-5)
+            assert not torch.allclose(tiny.served(net)(view(chips(3), index))[0], one_BL)
+    assert one_BLhw.shape == evidence_BLhw.shape
+
+
+def test_labels_under_one_softmax_add_up_to_one() -> None:
+    net = network()
+    with torch.inference_mode():
+        logits_BL = 5 * net(chips(3))
+        net.head.weight *= 5
+        net.head.bias *= 5
+        probs_BL, _ = ExportNet(net, tiny.LABELS, ("dark", "red"))(chips(3))
+    torch.testing.assert_close(probs_BL[:, [1, 3]], logits_BL[:, [1, 3]].softmax(dim=1))
+    torch.testing.assert_close(probs_BL[:, [0, 2]], torch.sigmoid(logits_BL[:, [0, 2]]))
+
+
+def test_a_member_is_silent_on_labels_that_are_not_its_own() -> None:
+    chosen = replace(tiny.FROZEN, labels=("dark", "red"))
+    assert speaks(chosen, tiny.LABELS).tolist() == [False, True, False, True]
+    assert speaks(tiny.FROZEN, tiny.LABELS).all()
+    net = network()
+    with torch.inference_mode():
+        before_BL = net(chips(3))
+        silence(net.head, speaks(chosen, tiny.LABELS))
+        probs_BL, evidence_BLhw = tiny.served(net)(chips(3))
+    assert probs_BL[:, [0, 2]].max() < 1e-12
+    assert not evidence_BLhw[:, [0, 2]].any()
+    torch.testing.assert_close(probs_BL[:, [1, 3]], torch.sigmoid(before_BL[:, [1, 3]]))
