@@ -5,6 +5,7 @@ Knows architectures and their weights; no labels, no head, no raw chips.
 Shape suffixes: B chips, P planes, S side, F features, h, w feature map, T tokens.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Backbone(nn.Module):
             weights: a local safetensors file with them; None lets timm download its own.
 
         Raises:
-            ValueError: timm has no such model, or the file lacks weights that the backbone has.
+            ValueError: timm has no such model, it ends in no map, or the file lacks weights that
+                the backbone has.
         """
         super().__init__()
         if not timm.is_model(architecture):
@@ -42,15 +44,18 @@ class Backbone(nn.Module):
         config = timm.get_pretrained_cfg(architecture)
         # A transformer's position embedding has to be brought to the size.
         size: dict[str, Any] = {"img_size": size_px} if config and config.fixed_input_size else {}
-        self.net = timm.create_model(
-            architecture,
-            pretrained=pretrained,
-            pretrained_cfg_overlay={"file": str(weights)} if weights else None,
-            num_classes=0,
-            global_pool="",
-            in_chans=planes,
-            **size,
-        )
+        try:
+            self.net = timm.create_model(
+                architecture,
+                pretrained=pretrained,
+                pretrained_cfg_overlay={"file": str(weights)} if weights else None,
+                num_classes=0,
+                global_pool="",
+                in_chans=planes,
+                **size,
+            )
+        except AssertionError as error:  # how timm says that a network always pools
+            raise ValueError(_no_map(architecture)) from error
         # timm takes what fits and leaves the rest at random.
         lacking = [name for name, _ in self.net.named_parameters() if in_file and name not in in_file]
         if lacking:
@@ -58,9 +63,9 @@ class Backbone(nn.Module):
                 f"{weights}: lacks {len(lacking)} weights of {architecture}, the first being {lacking[0]}; "
                 "give this architecture's file, in timm's names"
             )
-        features = self.net.num_features
+        features = self.net.head_hidden_size  # of what comes out: some widen their map at the end
         assert isinstance(features, int)
-        self.features = features
+        self.features, self._architecture = features, architecture
         self._channels_last_map = getattr(self.net, "output_fmt", "NCHW") == "NHWC"
 
     def forward(self, planes_BPSS: torch.Tensor) -> torch.Tensor:
@@ -68,8 +73,10 @@ class Backbone(nn.Module):
         found: torch.Tensor = self.net(planes_BPSS)
         if found.ndim == 3:
             tokens_BTF = found[:, getattr(self.net, "num_prefix_tokens", 0) :]
-            height, width = self.net.patch_embed.grid_size  # type: ignore[union-attr, misc]
-            return tokens_BTF.transpose(1, 2).unflatten(2, (height, width))  # type: ignore[no-untyped-call, no-any-return]
+            grid = getattr(getattr(self.net, "patch_embed", None), "grid_size", ())
+            if math.prod(grid) != tokens_BTF.shape[1]:
+                raise ValueError(_no_map(self._architecture))
+            return tokens_BTF.transpose(1, 2).unflatten(2, grid)  # type: ignore[no-untyped-call, no-any-return]
         return found.permute(0, 3, 1, 2) if self._channels_last_map else found
 
     def stages(self) -> list[str]:
@@ -99,6 +106,13 @@ class LateFusion(nn.Module):
         """Return both maps in one, (B,F,h,w)."""
         maps = self.colours(planes_BPSS[:, :COLOURS]), self.others(planes_BPSS[:, COLOURS:])
         return torch.cat(maps, dim=1)
+
+
+def _no_map(architecture: str) -> str:
+    return (
+        f"{architecture} does not end in a map of places; choose a network of convolutions, or a "
+        "transformer with patch tokens such as vit, deit, swin"
+    )
 
 
 def _names_in(weights: Path) -> set[str]:

@@ -114,8 +114,6 @@ class RunConfig:
             missing = sorted(set(member.bands) - set(self.bands))
             if missing:
                 raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
-        if self.dtype == "uint16" and "float16" in self.precisions:
-            raise ValueError("float16 ends at 65504 and cannot hold 16-bit chips; use float32 or int8")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers."""

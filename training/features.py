@@ -41,9 +41,10 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         net = member_net(run, member, dataset, pretrained=True)
         check_backbone(net, folder / BACKBONE)
         frozen = _frozen_part(run, member, dataset, net)
+        bfloat16 = member.mixed_precision and fast_bfloat16()
         for index in missing:
             with whole_file(paths[index]) as partial:
-                _write_view(frozen, dataset, index, partial)
+                _write_view(frozen, dataset, index, bfloat16, partial)
             log.info("%s: view %d of %d done", member.name, index + 1, VIEWS)
     return [np.load(path, mmap_mode="r") for path in paths]
 
@@ -79,12 +80,12 @@ def _frozen_part(run: Run, member: MemberConfig, dataset: Dataset, net: ChipNet)
     return part
 
 
-def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, path: Path) -> None:
+def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, bfloat16: bool, path: Path) -> None:
     device = best_device()
     starts = range(0, len(dataset), BATCH)
     file = None
     title = f"{frozen.net.name}, view {index + 1} of {VIEWS}"
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16()):
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for start in track(starts, title, len(starts)):
             chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy()).to(device)
             map_Bfhw = frozen(view(chips_BHWC, index)).half().cpu()

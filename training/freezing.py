@@ -29,6 +29,9 @@ def hold_still(net: ChipNet, member: MemberConfig, epoch: int) -> None:
     net.requires_grad_(True)
     for module in still:
         module.requires_grad_(False).eval()
+    if member.freeze == "stem":  # a transformer's own tokens and positions enter before its first block
+        for parameter in net.backbone.net.parameters(recurse=False):  # type: ignore[union-attr, operator]
+            parameter.requires_grad_(False)
 
 
 class FrozenPart(nn.Module):
@@ -76,7 +79,7 @@ def check_cut(whole: ChipNet, frozen: FrozenPart, learning: ChipNet, chips_BHWC:
         try:
             found = learning.eval().feature_map(frozen.eval()(chips_BHWC)).mean(dim=(2, 3))
             same = bool((found - expected).abs().max() <= MAX_CUT_DIFFERENCE * expected.abs().max())
-        except RuntimeError:  # shapes do not even fit
+        except (AttributeError, RuntimeError, TypeError, ValueError):  # it does not even run
             same = False
     if not same:
         raise ValueError(

@@ -72,8 +72,7 @@ def views(config: RunConfig) -> RunConfig:
 
 def infrared(config: RunConfig) -> RunConfig:
     """Train on raw four-band TIFF chips, the infrared as a fourth plane."""
-    precisions = tuple(precision for precision in config.precisions if precision != "float16")
-    config = replace(config, bands=PLANET_BANDS, dtype="uint16", precisions=precisions)
+    config = replace(config, bands=PLANET_BANDS, dtype="uint16")
     return _members(config, bands=("red", "green", "blue", "near infrared"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from service.bundle import Bundle, InputSpec
 from tests.training import tiny
 from training.dataset import Dataset, open_dataset, prepare
-from training.model import ChipNet
+from training.model import ExportNet
 from training.workspace import Run, Source
 
 # How long one example takes says more about the machine than about the code.
@@ -57,13 +57,13 @@ def tiny_bundle(exported: tuple[Run, Bundle]) -> Bundle:
 def quick_export(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Take float32 graphs from the shared bundle; PyTorch's exporter needs seconds for each.
 
-    Returns the architectures it was asked for. The copies are checked like any other graph.
+    Returns the members it was asked for. The copies are checked like any other graph.
     """
     asked: list[str] = []
 
-    def copied(net: ChipNet, spec: InputSpec, path: Path) -> None:
-        asked.append(net.architecture)
-        shutil.copyfile(tiny_bundle.folder / f"{net.architecture}.float32.onnx", path)
+    def copied(net: ExportNet, spec: InputSpec, path: Path) -> None:
+        asked.append(net.net.name)
+        shutil.copyfile(tiny_bundle.folder / f"{net.net.name}.float32.onnx", path)
 
     monkeypatch.setattr("training.graphs.write_float32", copied)
     return asked

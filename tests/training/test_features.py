@@ -1,4 +1,4 @@
-"""Shape suffixes: N chips, F features."""
+"""Shape suffixes: N chips, h, w, f map at the cut."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,29 +11,23 @@ from tests.training import tiny
 from training.augmentation import VIEWS, view
 from training.dataset import Dataset, open_dataset
 from training.features import cached_features
-from training.model import ChipNet
 from training.workspace import Run
 
 
 def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_dataset: Dataset) -> None:
     member = tiny.FROZEN
-    net = ChipNet(
-        member.architecture,
-        labels=len(tiny.LABELS),
-        size_px=member.size_px,
-        pretrained=True,
-        weights=evaluated.weights_path(member.architecture),
-    ).eval()
+    net = tiny.fresh_net(evaluated, member)
     views = cached_features(evaluated, member, tiny_dataset)
     assert len(views) == VIEWS
     chips_NHWC = torch.from_numpy(np.array(tiny_dataset.chips_NHWC))
-    for index, features_NF in enumerate(views):
+    for index, found_Nhwf in enumerate(views):
         with torch.inference_mode():
-            expected_NF = net.pooled_features(view(chips_NHWC, index)).numpy()
-        assert features_NF.dtype == np.float16
-        off_NF = np.abs(features_NF.astype(np.float32) - expected_NF)
-        assert off_NF.max() <= 0.03 * np.abs(expected_NF).max()  # bfloat16 has 8 bits
-        assert all((features_NF != other_NF).any() for other_NF in views[:index])
+            expected_Nf = net.feature_map(view(chips_NHWC, index)).mean(dim=(2, 3)).numpy()
+        assert found_Nhwf.dtype == np.float16
+        assert found_Nhwf.shape[1:3] == (1, 1)
+        off_Nf = np.abs(found_Nhwf[:, 0, 0].astype(np.float32) - expected_Nf)
+        assert off_Nf.max() <= 0.03 * np.abs(expected_Nf).max()  # bfloat16 has 8 bits
+        assert all((found_Nhwf != other_Nhwf).any() for other_Nhwf in views[:index])
 
 
 def test_features_of_two_backbones_are_never_mixed(prepared: Run, tmp_path: Path) -> None:
@@ -53,10 +47,10 @@ def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogC
     folder = prepared.folder / "features" / tiny.FROZEN.name
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert kept.keys() == {f"view{index}.npy" for index in range(VIEWS)}
-    expected_NF = np.array(first[3])
+    expected_Nhwf = np.array(first[3])
     (folder / "view3.npy").unlink()
     again = cached_features(prepared, tiny.FROZEN, dataset)
     assert "features of 1 views" in caplog.text
-    np.testing.assert_array_equal(again[3], expected_NF)
+    np.testing.assert_array_equal(again[3], expected_Nhwf)
     for path in folder.glob("*.npy"):
         assert (path.stat().st_mtime_ns == kept[path.name]) == (path.name != "view3.npy")

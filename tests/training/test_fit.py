@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tests.training import tiny
 from training.config import RunConfig
 from training.dataset import Dataset, open_dataset, prepare
-from training.fit import BatchStream, FitTask, fit
+from training.fit import fit
 from training.inputs import ChipInputs, Rows, inputs_of
 from training.workspace import Run, Source
 
@@ -64,33 +64,9 @@ def test_training_lowers_the_loss_on_chips_it_did_not_see(
         fresh = inputs.network(np.flatnonzero(tiny_dataset.folds_N != fold))
         for network in (fresh, inputs.restored(load_file(evaluated.need_fit(member.name, fold)))):
             with torch.inference_mode():
-                logits_NL = network.eval()(inputs.batch(rows))
+                logits_NL = network.eval()(inputs.seen(rows, 0))
             losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_NL, targets_NL).item())
         assert losses[1] < 0.95 * losses[0]
-
-
-def test_the_loss_is_the_mean_binary_cross_entropy(evaluated: Run, tiny_dataset: Dataset) -> None:
-    rows = np.arange(10)
-    task = FitTask(inputs_of(evaluated, tiny.FROZEN, tiny_dataset), rows, tiny_dataset, tiny.FROZEN, 0)
-    features, targets_NL = next(iter(task.train_dataloader()))
-    probs_NL = torch.sigmoid(task.network(features))
-    expected = -(targets_NL * probs_NL.log() + (1 - targets_NL) * (1 - probs_NL).log()).mean()
-    torch.testing.assert_close(task.training_step((features, targets_NL), 0), expected)
-
-
-def test_an_epoch_is_every_chip_once_in_a_new_order(tiny_dataset: Dataset, evaluated: Run) -> None:
-    rows = np.arange(3, 40)
-    stream = BatchStream(ChipInputs(evaluated, tiny.WHOLE, tiny_dataset), rows, tiny_dataset, 8)
-    orders = []
-    for stream.seed in (1, 2, 1):
-        batches = list(stream)
-        assert len(batches) == len(stream) == 5
-        assert [len(chips) for chips, _ in batches] == [8, 8, 8, 8, 5]
-        targets_NL = torch.cat([targets for _, targets in batches]).numpy()
-        assert sorted(targets_NL.tolist()) == sorted(tiny_dataset.targets_NL[rows].astype(float).tolist())
-        orders.append(torch.cat([chips for chips, _ in batches]))
-    assert torch.equal(orders[0], orders[2])
-    assert not torch.equal(orders[0], orders[1])
 
 
 def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
@@ -98,13 +74,13 @@ def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
 ) -> None:
     run = start(tmp_path, tiny_source, replace(tiny.ONE_WHOLE, max_steps=8))
     seen: list[Rows] = []
-    original = ChipInputs.batch
+    original = ChipInputs.drawn
 
-    def batch(self: ChipInputs, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
+    def drawn(self: ChipInputs, rows: Rows, generator: torch.Generator) -> torch.Tensor:
         seen.append(rows)
         return original(self, rows, generator)
 
-    monkeypatch.setattr(ChipInputs, "batch", batch)
+    monkeypatch.setattr(ChipInputs, "drawn", drawn)
     fit(run)
     folds_N = open_dataset(run).folds_N
     epochs = [np.concatenate(seen[start : start + 4]) for start in range(0, 16, 4)]
@@ -149,9 +125,9 @@ def test_an_interrupted_fit_is_not_taken_for_a_finished_one(
     stop: type[BaseException],
 ) -> None:
     run = start(tmp_path, tiny_source)
-    original, batches = ChipInputs.batch, 0
+    original, batches = ChipInputs.drawn, 0
 
-    def batch(self: ChipInputs, rows: Rows, generator: torch.Generator | None = None) -> torch.Tensor:
+    def drawn(self: ChipInputs, rows: Rows, generator: torch.Generator) -> torch.Tensor:
         nonlocal batches
         batches += 1
         if batches == 11:  # within the third epoch of four batches
@@ -159,7 +135,7 @@ def test_an_interrupted_fit_is_not_taken_for_a_finished_one(
         return original(self, rows, generator)
 
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(ChipInputs, "batch", batch)
+    monkeypatch.setattr(ChipInputs, "drawn", drawn)
     with pytest.raises((stop, SystemExit)):
         fit(run)
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
@@ -189,7 +165,7 @@ def test_a_fit_that_only_lacks_its_file_is_not_trained_again(
     def nothing_to_see(*_: object) -> None:
         raise AssertionError("trains again")
 
-    monkeypatch.setattr(ChipInputs, "batch", nothing_to_see)
+    monkeypatch.setattr(ChipInputs, "drawn", nothing_to_see)
     fit(run)
     assert_same(weights(run), weights(undisturbed))
 

@@ -32,7 +32,7 @@ class Case(NamedTuple):
 def case(exported: tuple[Run, Bundle], tiny_dataset: Dataset) -> Case:
     run, bundle = exported
     chips_BHWC = np.array(tiny_dataset.chips_NHWC)
-    expected = torch_answers(tiny.network_of(run, tiny.FROZEN, [0, 1]), chips_BHWC)
+    expected = torch_answers(tiny.served(tiny.network_of(run, tiny.FROZEN, [0, 1])), chips_BHWC)
     thresholds_L = np.median(expected[0], axis=0)
     targets_BL = expected[0] >= thresholds_L
     return Case(
@@ -85,7 +85,7 @@ def test_a_graph_with_a_swapped_head_is_refused(case: Case, tmp_path: Path) -> N
 
 
 def test_a_graph_of_another_fold_is_refused(case: Case, exported: tuple[Run, Bundle]) -> None:
-    expected = torch_answers(tiny.network_of(exported[0], tiny.FROZEN, [0]), case.chips_BHWC)
+    expected = torch_answers(tiny.served(tiny.network_of(exported[0], tiny.FROZEN, [0])), case.chips_BHWC)
     with pytest.raises(ValueError, match="probabilities differ"):
         check_graph(case.path, "float32", expected, *case[2:])
 

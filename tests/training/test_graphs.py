@@ -11,9 +11,11 @@ import torch
 
 from service.bundle import Bundle, InputSpec, Pixel, Precision
 from tests.training import tiny
-from training.dataset import Dataset
+from training.augmentation import VIEWS, view
+from training.dataset import Dataset, input_spec
 from training.graphs import FLOAT_CONVOLUTIONS, OPSET, convert, write_float32
-from training.model import ChipNet, ExportNet
+from training.model import ChipNet, ExportNet, silence
+from training.preprocessing import COLOURS, Preprocessing
 from training.workspace import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -43,7 +45,7 @@ def test_every_graph_answers_like_the_network(
     chips_BHWC = np.array(tiny_dataset.chips_NHWC)
     net = tiny.network_of(run, tiny.CONFIG.members[index], range(tiny.CONFIG.folds))
     with torch.inference_mode():
-        expected = [answer.numpy() for answer in ExportNet(net)(torch.from_numpy(chips_BHWC))]
+        expected = [answer.numpy() for answer in tiny.served(net)(torch.from_numpy(chips_BHWC))]
     answers = run_graph(graph_path(bundle, index, precision), chips_BHWC)
     scale = np.abs(expected[1]).max()
     for answer, reference, unit in zip(answers, expected, (1, scale), strict=True):
@@ -127,19 +129,64 @@ def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 def test_uint16_chips_go_in_at_every_precision(tmp_path: Path) -> None:
     """Half precision holds 5000 only to 4, and 65535 not at all: scaling comes first."""
-    spec = InputSpec(bands=("red", "green", "blue"), dtype="uint16", height=64, width=64)
+    spec = InputSpec(bands=COLOURS, dtype="uint16", height=64, width=64)
     torch.manual_seed(0)
-    net = ChipNet("test_byobnet", labels=3, size_px=80, pretrained=False).eval()
-    net.mean.fill_(5000)
-    net.std.fill_(1000)
+    scaling = Preprocessing(COLOURS, COLOURS, size_px=80, full_scale=65535, mean=[5000] * 3, std=[1000] * 3)
+    chip_net = ChipNet(tiny.WHOLE, scaling, labels=4, pretrained=False)
+    net = ExportNet(chip_net, tiny.LABELS, ()).eval()
     random = np.random.default_rng(0)
     chips_BHWC = random.integers(4000, 6000, (8, 64, 64, 3), dtype=np.uint16)
     chips_BHWC[:, :4] = 65535
     write_float32(net, spec, tmp_path / "whole.onnx")
-    expected = [answer.numpy(force=True) for answer in ExportNet(net)(torch.from_numpy(chips_BHWC))]
+    expected = [answer.numpy(force=True) for answer in net(torch.from_numpy(chips_BHWC))]
     for precision in PRECISIONS:
         path = tmp_path / f"{precision}.onnx"
         convert(tmp_path / "whole.onnx", precision, path, chips_BHWC)
         onnx.checker.check_model(onnx.load(path))
         for answer, reference in zip(run_graph(path, chips_BHWC), expected, strict=True):
             assert np.abs(answer - reference).max() <= TOLERANCE[precision] * np.abs(expected[1]).max()
+
+
+@pytest.fixture(scope="module")
+def of_views(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportNet, Path]:
+    """A network of eight views with two exclusive labels and one that it says nothing on."""
+    net = tiny.network_of(evaluated, tiny.FROZEN, [0])
+    silence(net.head, np.array([label != "dark" for label in tiny.LABELS]))
+    served = ExportNet(net, tiny.LABELS, ("blue", "red"), views=VIEWS).eval()
+    path = tmp_path_factory.mktemp("views") / "float32.onnx"
+    write_float32(served, input_spec(evaluated), path)
+    return served, path
+
+
+def test_a_graph_of_eight_views_answers_like_the_network_however_a_chip_lies(
+    of_views: tuple[ExportNet, Path], tiny_dataset: Dataset
+) -> None:
+    net, path = of_views
+    chips_BHWC = torch.from_numpy(np.array(tiny_dataset.chips_NHWC[:5]))
+    probs_BL, evidence_BLhw = run_graph(path, chips_BHWC.numpy())
+    with torch.inference_mode():
+        expected_BL, expected_BLhw = (answer.numpy() for answer in net(chips_BHWC))
+    np.testing.assert_allclose(probs_BL, expected_BL, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(evidence_BLhw, expected_BLhw, rtol=0, atol=1e-4 * np.abs(expected_BLhw).max())
+    logits_BL = torch.from_numpy(evidence_BLhw.mean(axis=(2, 3))) + net.net.head.bias.detach()
+    blue, dark, green, red = (tiny.LABELS.index(label) for label in ("blue", "dark", "green", "red"))
+    np.testing.assert_allclose(probs_BL[:, [blue, red]].sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        probs_BL[:, [blue, red]], logits_BL[:, [blue, red]].softmax(dim=1), rtol=0, atol=1e-5
+    )
+    np.testing.assert_allclose(probs_BL[:, green], torch.sigmoid(logits_BL[:, green]), rtol=0, atol=1e-5)
+    assert probs_BL[:, dark].max() < 1e-12
+    for index in range(1, VIEWS):
+        turned_BL = run_graph(path, view(chips_BHWC, index).contiguous().numpy())[0]
+        np.testing.assert_allclose(turned_BL, probs_BL, rtol=0, atol=1e-5)
+
+
+def test_the_head_of_eight_views_stays_float32_in_int8(
+    of_views: tuple[ExportNet, Path], tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    convert(of_views[1], "int8", tmp_path / "int8.onnx", np.array(tiny_dataset.chips_NHWC[:4]))
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    constants = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    kept = [node.input[1] in constants for node in convolutions]
+    assert kept == [True] * FLOAT_CONVOLUTIONS + [False] * (len(kept) - FLOAT_CONVOLUTIONS - 1) + [True]

@@ -57,8 +57,8 @@ def test_an_averaged_member_is_the_mean_of_its_folds_weights(
     chips_BHWC = np.array(tiny_dataset.chips_NHWC[:8])
     for config, member in zip(tiny.CONFIG.members, bundle.manifest.members, strict=True):
         found = graph_answers(bundle.graph_path(member, "float32"), chips_BHWC)[0]
-        expected = torch_answers(tiny.network_of(run, config, [0, 1]), chips_BHWC)[0]
-        one_fold = torch_answers(tiny.network_of(run, config, [0]), chips_BHWC)[0]
+        expected = torch_answers(tiny.served(tiny.network_of(run, config, [0, 1])), chips_BHWC)[0]
+        one_fold = torch_answers(tiny.served(tiny.network_of(run, config, [0])), chips_BHWC)[0]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         assert np.abs(found - one_fold).max() > 1e-3
 

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from service.bundle import Bundle
 from training import dataset, evaluate, export, fit, predict, tune
 from training.config import About, DecisionConfig, MemberConfig, RunConfig
+from training.dataset import Dataset
 from training.model import ChipNet, ExportNet, member_net
 from training.workspace import Run, Source
 
@@ -102,14 +103,16 @@ def write_data(
     return folder
 
 
-def write_weights(folder: Path, seed: int = 0) -> Path:
+def write_weights(
+    folder: Path, seed: int = 0, architectures: Sequence[str] = (FROZEN.architecture, WHOLE.architecture)
+) -> Path:
     """Save a random network of each tiny architecture under the names that `--weights` wants."""
     folder.mkdir()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for member in CONFIG.members:
-            network = timm.create_model(member.architecture)
-            save_file(network.state_dict(), folder / f"{member.architecture}.safetensors")
+        for architecture in architectures:
+            network = timm.create_model(architecture)
+            save_file(network.state_dict(), folder / f"{architecture}.safetensors")
     return folder
 
 
@@ -161,3 +164,13 @@ def copy_of(run: Run, folder: Path) -> Run:
     """Copy a run to change it."""
     shutil.copytree(run.folder, folder)
     return replace(run, folder=folder)
+
+
+def fitted(run: Run, member: MemberConfig, data: Dataset) -> dict[str, torch.Tensor]:
+    """Fit a member without its first fold alone; return what it keeps."""
+    path = run.fit_path(member.name, 0)
+    for fold in range(1, run.config.folds):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run.fit_path(member.name, fold).touch()  # counts as fitted
+    fit.fit_member(run, member, data)
+    return load_file(path)
