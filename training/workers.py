@@ -40,13 +40,20 @@ class Share:
 
 
 def jobs_of(run: Run) -> list[Job]:
-    """List what is left to fit."""
+    """List all fits as jobs, done or not."""
+    folds = range(run.config.folds)
     jobs = []
     for member in run.config.members:
-        left = [f for f in range(run.config.folds) if not run.fit_path(member.name, f).exists()]
-        parts = [tuple(left)] if member.freeze in CACHED else [(fold,) for fold in left]
-        jobs += [Job(member, folds) for folds in parts if folds]
+        parts = [tuple(folds)] if member.freeze in CACHED else [(fold,) for fold in folds]
+        jobs += [Job(member, part) for part in parts]
     return jobs
+
+
+def left_of(run: Run, jobs: list[Job]) -> list[Job]:
+    """Return the jobs that still have something to fit."""
+    return [
+        job for job in jobs if not all(run.fit_path(job.member.name, fold).exists() for fold in job.folds)
+    ]
 
 
 def share_of(nodes: list[dict[str, float]], jobs: int) -> Share:
@@ -54,7 +61,7 @@ def share_of(nodes: list[dict[str, float]], jobs: int) -> Share:
 
     Args:
         nodes: what each machine has, such as `{"CPU": 16, "GPU": 2}`.
-        jobs: how many there are.
+        jobs: how many the run has in all.
 
     Raises:
         ValueError: the cluster has no processors.
@@ -114,11 +121,13 @@ def work(run: Run, job: Job, cpus: int) -> str | None:
 
 def _fit_all(ray: Any, run: Run) -> None:  # noqa: ANN401 — a module that may be missing
     run = Run.open(run.folder.resolve())
-    jobs = jobs_of(run)
+    jobs = left_of(run, jobs_of(run))
     if not jobs:
         return
     announce(run, open_dataset(run), measured=False)  # this machine's speed says nothing of theirs
-    share = share_of([node["Resources"] for node in ray.nodes() if node["Alive"]], len(jobs))
+    # By all jobs, not those left: other numbers of threads would give a resumed fit other weights.
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    share = share_of(nodes, len(jobs_of(run)))
     log.info("%d jobs, each on %d GPU and %d CPU", len(jobs), share.gpus, share.cpus)
     remote = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus)(work)
     waiting = {remote.remote(run, job, share.cpus): job for job in jobs}
