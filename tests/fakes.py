@@ -20,7 +20,7 @@ from PIL import Image
 
 from service import bundle
 from service.bundle import Bundle, Precision
-from service.decision import Voter, strict_majority
+from service.decision import Decision, Voter, strict_majority
 from service.ensemble import Vote
 from service.rules import Rule
 from service.rules import Vote as VoteRule
@@ -290,8 +290,10 @@ def _value(name: str, kind: int, shape: list[int | str]) -> bytes:
     return _field(1, name) + _field(2, _field(1, tensor))
 
 
-def majority(probs_MBL: Float, thresholds_ML: Float) -> npt.NDArray[np.bool_]:
-    """The label sets of a plain vote: more than half of the members reach their thresholds."""
+def majority(probs_MBL: Float, thresholds_ML: Float, quorum: int | None = None) -> Decision:
+    """A plain vote: more than half of the members, or a quorum of them, reach their thresholds."""
     weights_ML = np.ones(thresholds_ML.shape, np.int64)
-    voter = Voter(thresholds_ML, weights_ML, strict_majority(weights_ML.sum(axis=0)))
-    return voter.decide(probs_MBL).labels_BL
+    quorum_L = (
+        strict_majority(weights_ML.sum(axis=0)) if quorum is None else np.full(weights_ML.shape[1], quorum)
+    )
+    return Voter(thresholds_ML, weights_ML, quorum_L).decide(probs_MBL)

@@ -22,7 +22,7 @@ def test_answers_are_those_of_the_service(tiny_bundle: Bundle, tiny_dataset: Dat
     votes = Ensemble(tiny_bundle, "cpu", chosen).vote(chips_BHWC)
     np.testing.assert_array_equal(answers.labels_BL, [vote.predicted for vote in votes])
     expected = np.array([vote.probabilities for vote in votes])
-    np.testing.assert_allclose(answers.probs_MBL.mean(axis=0), expected, atol=1e-3)
+    np.testing.assert_allclose(answers.probabilities_BL, expected, atol=1e-3)
 
 
 def test_the_precision_is_the_asked_one_or_that_of_a_cpu(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -182,8 +182,8 @@ def spec(run: Run) -> object:
 
 
 def planned(run: Run) -> object:
-    thresholds_AL = np.zeros((len(run.config.members), len(tiny.LABELS)), np.float32)
-    return [(member.name, member.folds) for member in plan_members(run, thresholds_AL)]
+    voting = tiny.plain_vote(len(run.config.members), 0.0)
+    return [(member.name, member.folds) for member in plan_members(run, voting)]
 
 
 def weights(run: Run) -> object:
@@ -215,7 +215,7 @@ def answers(run: Run) -> object:
         nets.append(net)
         raise _Stop
 
-    first, _ = plan_members(run, np.full((2, len(tiny.LABELS)), 0.5, np.float32))
+    first, _ = plan_members(run, tiny.plain_vote(2, 0.5))
     dataset = open_dataset(run)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(_Stop):
         patch.setattr("training.graphs.write_float32", keep)
@@ -225,7 +225,7 @@ def answers(run: Run) -> object:
 
 def graphs(run: Run) -> object:
     """The first member's graphs, and on how many chips they were compared."""
-    first, _ = plan_members(run, np.full((2, len(tiny.LABELS)), 1e-3, np.float32))
+    first, _ = plan_members(run, tiny.plain_vote(2, 1e-3))
     found = finished_member(run, first, open_dataset(run)).graphs
     return {precision: (graph.file.sha256, graph.check.chips) for precision, graph in found.items()}
 
@@ -265,7 +265,8 @@ def test_every_option_of_a_run_does_something(
     source = exported[0] if look is shown else evaluated
     first, second = tiny.copy_of(source, tmp_path / "first"), tiny.copy_of(source, tmp_path / "second")
     assert getattr(first.config, name) != changed
-    second = replace(second, config=replace(second.config, **{name: changed}))
+    option: dict[str, Any] = {name: changed}
+    second = replace(second, config=replace(second.config, **option))
     assert look(first) != look(second)
 
 

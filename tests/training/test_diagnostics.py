@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, precision_score, recall_score
 
-from service.decision import decide
+from tests.fakes import majority
 from training.diagnostics import (
     cooccurrence,
     operating_point,
@@ -69,7 +69,7 @@ def test_margins_count_the_members_that_would_tip_a_decision(quorum: int) -> Non
     found = vote_margins(PROBS_ANL, thresholds_AL, quorum, TARGETS_NL)
     assert found.votes_K.tolist() == [k for k in range(-quorum, 3 - quorum + 2) if k]
     assert (found.right_K + found.wrong_K).sum() == TARGETS_NL.size
-    decided = decide(PROBS_ANL, thresholds_AL, quorum)
+    decided = majority(PROBS_ANL, thresholds_AL, quorum)
     set_K = found.votes_K > 0
     assert (found.right_K + found.wrong_K)[set_K].sum() == decided.labels_BL.sum()
     assert found.wrong_K.sum() == (decided.labels_BL != TARGETS_NL).sum()

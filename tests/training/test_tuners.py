@@ -87,7 +87,7 @@ def test_the_vote_under_a_shared_threshold_is_one_score(seed: int, members: int,
     random = np.random.default_rng(seed)
     probs_ANL = (random.integers(0, 11, (members, 7, 3)) / 10).astype(np.float32)
     thresholds_AL = np.full((members, 3), shared, np.float32)
-    voted = majority(probs_ANL, thresholds_AL)
+    voted = majority(probs_ANL, thresholds_AL).labels_BL
     np.testing.assert_array_equal(ensemble_scores(probs_ANL, DecisionConfig()) >= np.float32(shared), voted)
 
 
@@ -113,7 +113,7 @@ def test_shared_thresholds_are_an_optimum_of_the_vote_itself() -> None:
     assert (shared_AL == shared_AL[0]).all()
 
     def f2(row_L: Probs) -> float:
-        labels_NL = majority(probs_ANL, np.tile(row_L, (3, 1)))
+        labels_NL = majority(probs_ANL, np.tile(row_L, (3, 1))).labels_BL
         return float(sample_fbeta(labels_NL, targets_NL).mean())
 
     best = f2(shared_AL[0])

@@ -42,7 +42,7 @@ def test_equal_votes_are_the_services_rule(seed: int, members: int) -> None:
     probs_ANL = random.random((members, 5, 3)).astype(np.float32)
     thresholds_AL = random.random((members, 3)).astype(np.float32)
     voted_NL = weighted_vote(probs_ANL >= thresholds_AL[:, None, :], np.ones((members, 3), np.int64))
-    served_NL = majority(probs_ANL, thresholds_AL)
+    served_NL = majority(probs_ANL, thresholds_AL).labels_BL
     np.testing.assert_array_equal(voted_NL, served_NL)
 
 

@@ -21,10 +21,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from service.bundle import Bundle
+from service.decision import strict_majority
+from service.rules import Vote
 from training import dataset, evaluate, export, fit, predict, tune
 from training.config import About, DecisionConfig, MemberConfig, RunConfig
 from training.dataset import Dataset
 from training.model import ChipNet, ExportNet, member_net
+from training.voting import Voting
 from training.workspace import Run, Source
 
 # The networks are too small to share out: threads would only wait for each other.
@@ -158,6 +161,16 @@ def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
 def served(net: ChipNet) -> ExportNet:
     """The network as it is exported."""
     return ExportNet(net, LABELS, ()).eval()
+
+
+def plain_vote(members: int, threshold: float) -> Voting:
+    """A majority in which every member has one threshold for all labels."""
+    rule = Vote(
+        thresholds=((threshold,) * len(LABELS),) * members,
+        weights=((1,) * len(LABELS),) * members,
+        quorum=(strict_majority(members),) * len(LABELS),
+    )
+    return Voting(rule)
 
 
 def copy_of(run: Run, folder: Path) -> Run:
