@@ -292,8 +292,7 @@ def _value(name: str, kind: int, shape: list[int | str]) -> bytes:
 
 def majority(probs_MBL: Float, thresholds_ML: Float, quorum: int | None = None) -> Decision:
     """A plain vote: more than half of the members, or a quorum of them, reach their thresholds."""
-    weights_ML = np.ones(thresholds_ML.shape, np.int64)
-    quorum_L = (
-        strict_majority(weights_ML.sum(axis=0)) if quorum is None else np.full(weights_ML.shape[1], quorum)
-    )
+    members, labels = thresholds_ML.shape
+    weights_ML = np.ones((members, labels), np.int64)
+    quorum_L = np.full(labels, quorum or strict_majority(members))
     return Voter(thresholds_ML, weights_ML, quorum_L).decide(probs_MBL)

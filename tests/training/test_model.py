@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as reference  # type: ignore[im
 
 from tests.training import tiny
 from training.augmentation import VIEWS, view
+from training.backbone import Backbone
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.model import ChipNet, ExportNet, member_net, silence, speaks, start_at_prevalence
@@ -104,9 +105,10 @@ def test_weights_come_from_a_local_file(tmp_path: Path, with_classifier: bool) -
     saved = timm.create_model("test_resnet", num_classes=1000 if with_classifier else 0)
     path = tmp_path / "test_resnet.safetensors"
     save_file(saved.state_dict(), path)
-    net = network(pretrained=True, weights=path)
+    backbone = network(pretrained=True, weights=path).backbone
+    assert isinstance(backbone, Backbone)
     expected = load_file(path)
-    for name, tensor in net.backbone.net.state_dict().items():
+    for name, tensor in backbone.net.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 
 
