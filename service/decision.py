@@ -12,6 +12,7 @@ Shape suffixes: M members, B chips, L labels, G labels of a group, A alone label
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -67,7 +68,7 @@ class Voter:
     def decide(self, probs_MBL: Probs) -> Decision:
         """Decide a batch; the probability of a label is its voters' weighted mean."""
         votes_BL = ((probs_MBL >= self._thresholds_M1L) * self._weights_M1L).sum(axis=0)
-        return Decision(votes_BL >= self._quorum_L, votes_BL, (probs_MBL * self._shares_M1L).sum(axis=0))
+        return Decision(votes_BL >= self._quorum_L, votes_BL, _mean(probs_MBL, self._shares_M1L))
 
 
 class Blender:
@@ -103,7 +104,7 @@ class Maximizer:
 
     def decide(self, probs_MBL: Probs) -> Decision:
         """Decide a batch; the probability of a label is the calibrated one."""
-        mean_BL = (probs_MBL * self._shares_M1L).sum(axis=0)
+        mean_BL = _mean(probs_MBL, self._shares_M1L)
         columns = [np.interp(mean_B, *knots) for mean_B, knots in zip(mean_BL.T, self._knots, strict=True)]
         calibrated_BL = np.stack(columns, axis=1)
         labels_BL = best_sets(calibrated_BL, self._beta)
@@ -152,3 +153,8 @@ def to_grid(array: npt.NDArray[np.floating], grid: float) -> Floats:
 
 def _shares(weights_ML: Ints) -> Floats:
     return np.asarray(weights_ML / weights_ML.sum(axis=0))
+
+
+def _mean(probs_MBL: Probs, shares_M1L: Floats) -> Floats:
+    # One member after the other: `sum` adds a lone chip's lone label pairwise, with other roundings.
+    return reduce(np.add, probs_MBL * shares_M1L)

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from service.bundle import Bundle
 from service.settings import Settings
 from tests.fakes import make_bundle
 from tests.serving import serving
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

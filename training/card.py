@@ -16,7 +16,7 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
 
     Args:
         manifest: the bundle's manifest; its scores are the headline.
-        in_sample: the scores with thresholds tuned on the chips they decide, for comparison.
+        in_sample: the scores with a rule tuned on the chips it decides, for comparison.
     """
     provenance = manifest.provenance
     members = [
@@ -33,10 +33,11 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         f"{', '.join(manifest.input.bands)}.",
         "## Quality",
         table(manifest.scores),
-        "Cross-fitted: no network was trained on a chip it scores here, and no threshold was tuned on it. "
+        "Cross-fitted: no network was trained on a chip it scores here, and the rule that decides it was "
+        "not tuned on it. "
         "One network per architecture scores each chip, in PyTorch, the one of the fold that held it out; "
         "the graphs are checked against PyTorch below. "
-        f"Thresholds tuned on the very chips they decide would show sample F2 {in_sample.sample_f2:.4f}.",
+        f"A rule tuned on the very chips it decides would show sample F2 {in_sample.sample_f2:.4f}.",
         "## Members",
         f"Each graph was compared with PyTorch on {checked} training chips before it was written.",
         "\n".join(
@@ -52,7 +53,7 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         "\n".join(f"- {source}" for source in provenance.sources),
         "## Limits",
         "Labels, ground resolution and region are those of the training chips; on others, tune and measure "
-        "again. {_PROBABILITIES[manifest.decision.rule]}",
+        f"again. {_PROBABILITIES[manifest.decision.rule]}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

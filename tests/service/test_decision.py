@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -145,7 +145,8 @@ def test_expected_f_calibrates_the_weighted_mean_and_chooses_the_best_set() -> N
     assert not decision.votes_BL.any()
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 16), st.integers(1, 40), st.integers(1, 6))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 16), st.integers(1, 9), st.integers(1, 6))
+@settings(max_examples=50)
 def test_a_chips_decision_does_not_depend_on_its_batch(
     seed: int, members: int, chips: int, labels: int
 ) -> None:
@@ -164,9 +165,7 @@ def test_a_chips_decision_does_not_depend_on_its_batch(
             alone = decider.decide(probs_MBL[:, chip : chip + 1])
             np.testing.assert_array_equal(alone.labels_BL[0], together.labels_BL[chip])
             np.testing.assert_array_equal(alone.votes_BL[0], together.votes_BL[chip])
-            np.testing.assert_allclose(
-                alone.probabilities_BL[0], together.probabilities_BL[chip], rtol=0, atol=1e-15
-            )
+            np.testing.assert_array_equal(alone.probabilities_BL[0], together.probabilities_BL[chip])
 
 
 class Fixed:

@@ -11,8 +11,20 @@ import pytest
 from service.bundle import Bundle, Precision
 from service.ensemble import PREFERENCE, TOLERANCE, Ensemble, pad, padded
 from service.errors import BundleError, DeviceError, SettingsError
+from service.rules import Blend, Cooccurrence, ExpectedF, Rule
 from service.sessions import Device
 from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, make_raw_bundle, picture
+
+IDENTITY = tuple(tuple(float(row == column) / MEMBERS for column in range(4)) for row in range(4))
+OTHERS: tuple[Rule, ...] = (
+    Blend(coefficients=(IDENTITY,) * MEMBERS, intercepts=(0.01,) * 4, thresholds=(0.5,) * 4),
+    ExpectedF(
+        beta=2.0,
+        weights=((1,) * 4,) * MEMBERS,
+        knots=(((0.0, 0.0), (1.0, 0.9)),) * 4,
+        cooccurrence=Cooccurrence(exclusive=((0, 1, 2, 3),)),
+    ),
+)
 
 
 def test_probabilities_are_each_members_own(colours: Bundle) -> None:
@@ -39,6 +51,20 @@ def test_vote_averages_and_counts(colours: Bundle) -> None:
     assert vote.votes == [MEMBERS, 0, 0, 0]
     mean_L = ensemble.probabilities(chips_BHWC)[:, 0].mean(axis=0)
     np.testing.assert_allclose(vote.probabilities, mean_L, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", OTHERS, ids=lambda rule: rule.rule)
+def test_other_rules_are_served_as_they_decide(tmp_path: Path, rule: Rule) -> None:
+    bundle = make_bundle(tmp_path, rule=rule)
+    ensemble = Ensemble(bundle, "cpu")
+    ensemble.self_test()
+    chips_BHWC = bundle.golden.chips_GHWC
+    decision = rule.decider().decide(ensemble.probabilities(chips_BHWC))
+    assert decision.labels_BL.any()
+    for row, vote in enumerate(ensemble.vote(chips_BHWC)):
+        assert vote.predicted == decision.labels_BL[row].tolist()
+        assert vote.votes == [0] * len(LABELS)
+        assert vote.probabilities == decision.probabilities_BL[row].round(6).tolist()
 
 
 def test_self_test_passes_at_every_precision(tmp_path: Path) -> None:

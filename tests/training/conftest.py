@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from service.bundle import Bundle, InputSpec
@@ -11,10 +10,6 @@ from tests.training import tiny
 from training.dataset import Dataset, open_dataset, prepare
 from training.model import ExportNet
 from training.workspace import Run, Source
-
-# How long one example takes says more about the machine than about the code.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
+import pytest
+
 from service.bundle import Bundle
+from service.rules import Blend, Cooccurrence, ExpectedF, Rule, Vote
 from tests.training import tiny
 from training.card import render
 from training.results import read_scores
@@ -24,3 +27,39 @@ def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundl
     assert f"Trained on `colours`, {tiny.CHIPS} chips (sha256 `{manifest.provenance.dataset_sha256}`)" in card
     assert "Licence of this bundle: CC0-1.0" in card
     assert "\n- Chips: drawn for the test.\n" in card
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (
+            Vote(thresholds=((0.2,) * 4,) * 2, weights=((1,) * 4, (0, 1, 2, 1)), quorum=(1,) * 4),
+            ["hold most of its votes", "a mean over members and not calibrated"],
+        ),
+        (
+            Blend(coefficients=(((0.0,) * 4,) * 4,) * 2, intercepts=(0.0,) * 4, thresholds=(0.2,) * 4),
+            ["a linear blend of all probabilities of 2 members", "the blend's scores"],
+        ),
+        (
+            ExpectedF(
+                beta=2,
+                weights=((1,) * 4,) * 2,
+                knots=(((0.5, 0.5),),) * 4,
+                cooccurrence=Cooccurrence(exclusive=((0, 3),), alone=(1,)),
+            ),
+            [
+                "highest expected F2 is set",
+                "Of blue, red exactly one is set.",
+                "No label of another group is set beside dark.",
+                "Probabilities are calibrated",
+            ],
+        ),
+    ],
+    ids=lambda value: getattr(value, "rule", None),
+)
+def test_the_card_describes_the_rule(exported: tuple[Run, Bundle], rule: Rule, says: list[str]) -> None:
+    run, bundle = exported
+    manifest = bundle.manifest.model_copy(update={"decision": rule})
+    card = render(manifest, read_scores(run)["in-sample"])
+    for text in says:
+        assert text in card

@@ -3,8 +3,9 @@
 import importlib.metadata
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
@@ -13,9 +14,12 @@ from service.bundle import Bundle, Precision
 from service.ensemble import Ensemble
 from service.errors import BundleError
 from tests.training import tiny
+from training.config import DecisionConfig
 from training.dataset import Dataset
+from training.evaluate import evaluate
 from training.export import export, install
 from training.results import read_scores, read_voting
+from training.tune import tune
 from training.workspace import Run
 
 
@@ -117,6 +121,25 @@ def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
     with pytest.raises(ValueError, match="probabilities differ"):
         export(run, name="tiny", version="2")
     assert not list(run.folder.glob("bundle*"))
+
+
+@pytest.mark.parametrize("rule", ["blend", "expected-f"])
+def test_every_rule_is_exported_and_served_as_it_was_tuned(
+    exported: tuple[Run, Bundle],
+    tmp_path: Path,
+    quick_export: list[str],
+    rule: Literal["blend", "expected-f"],
+) -> None:
+    run = tiny.copy_of(exported[0], tmp_path / "run")
+    decision = DecisionConfig(rule=rule, shrinkage=1.0, cooccurrence=True)
+    run = replace(run, config=replace(run.config, decision=decision))
+    tune(run)
+    evaluate(run)
+    bundle = export(run, name="other", version="1")
+    assert bundle.manifest.decision == read_voting(run).rule
+    assert bundle.manifest.decision.rule == rule
+    for precision in get_args(Precision):
+        Ensemble(bundle, device="cpu", precision=precision).self_test()
 
 
 def test_installing_verifies_and_replaces(tiny_bundle: Bundle, tmp_path: Path) -> None:
