@@ -24,9 +24,9 @@ from training.config import MemberConfig
 from training.dataset import Dataset
 from training.device import best_device, fast_bfloat16
 from training.features import BATCH
+from training.fit_logs import read_epochs
 from training.freezing import CACHED, FrozenPart, learning_part
 from training.inputs import ChipInputs, FrozenInputs, Inputs
-from training.logs import read_epochs
 from training.model import ChipNet, member_net
 from training.progress import console
 from training.task import FitTask

@@ -1,13 +1,11 @@
 """What a fit tells while it runs: a bar, a row of figures for each epoch, events for TensorBoard.
 
-fits/<member>/fold<k>.csv     a row for each epoch, kept after the fit
+fits/<member>/fold<k>.csv     a row for each epoch, kept after the fit (`fit_logs.py`)
 logs/<member>/fold<k>/        the same for `tensorboard --logdir <run>/logs`
 """
 
-import csv
 import logging
-from dataclasses import asdict, astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -17,41 +15,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from training.batches import Batch, Batches
+from training.fit_logs import Epoch, read_epochs, write_epochs
 from training.progress import bar, console
-from training.workspace import Run, whole_file
+from training.workspace import Run
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch of a fit."""
-
-    epoch: int  # from 1
-    loss: float  # mean over the steps
-    learning_rate: float  # the head's, in the last step
-    images_per_s: float
-    data_share: float  # of the epoch's time, in which the loop waited for its next batch
-
-
-def read_epochs(path: Path) -> list[Epoch]:
-    """Return the rows written so far, none for a fit that has not begun."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [{name: float(text) for name, text in row.items()} for row in csv.DictReader(stream)]
-    return [Epoch(**row | {"epoch": int(row["epoch"])}) for row in rows]  # type: ignore[arg-type]
-
-
-def write_epochs(path: Path, epochs: list[Epoch]) -> None:
-    """Write all rows, so that the file is either whole or as it was."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(field.name for field in fields(Epoch))
-        writer.writerows(
-            (number if isinstance(number, int) else f"{number:.6g}" for number in astuple(epoch))
-            for epoch in epochs
-        )
 
 
 class EpochDisplay(Callback):

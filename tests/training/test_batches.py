@@ -64,7 +64,9 @@ def test_every_batch_of_a_fit_is_augmented_in_its_own_way(tiny_dataset: Dataset,
 
 
 def loader_of_epoch(batches: Batches, epoch: int) -> list[Batch]:
-    trainer: Any = SimpleNamespace(current_epoch=epoch)
+    trainer: Any = SimpleNamespace(
+        current_epoch=epoch, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+    )
     batches.trainer = trainer
     return list(batches.train_dataloader())
 

@@ -123,7 +123,7 @@ class Fits:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "compile", lambda function, **_: function)
-            patch.setattr("training.fit.fast_bfloat16", lambda: True)
+            patch.setattr("training.trainer.fast_bfloat16", lambda: True)
             patch.setattr("training.fit.FitTask", noted)
             state = tiny.fitted(run, member, self._dataset)
         inputs = inputs_of(run, member, self._dataset)
@@ -200,7 +200,7 @@ def predictions(run: Run) -> object:
 
 def decided(run: Run) -> object:
     tune(run)
-    return (run.folder / "thresholds.json").read_bytes()
+    return (run.folder / "decision.json").read_bytes()
 
 
 class _Stop(Exception):
@@ -275,5 +275,3 @@ def test_what_could_only_fail_hours_later_is_refused() -> None:
         replace(tiny.CONFIG, members=(tiny.WHOLE, tiny.WHOLE))
     with pytest.raises(ValueError, match="test_byobnet: the run's chips have no band near infrared"):
         replace(tiny.CONFIG, members=(replace(tiny.WHOLE, bands=("red", "near infrared")),))
-    with pytest.raises(ValueError, match="cannot be resized to exactly"):
-        replace(tiny.CONFIG, height_px=100, members=(replace(tiny.WHOLE, size_px=57),))

@@ -12,7 +12,7 @@ from training import estimate
 from training.dataset import Dataset, open_dataset, prepare
 from training.estimate import Estimate, announce, check_disk, left_of, table
 from training.fit import fit
-from training.logs import Epoch, write_epochs
+from training.fit_logs import Epoch, write_epochs
 from training.workspace import Run, Source
 
 STEPS = 4  # of an epoch: 32 chips in batches of 8

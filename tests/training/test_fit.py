@@ -21,6 +21,8 @@ from training.fit import fit
 from training.inputs import ChipInputs, Rows, inputs_of
 from training.workspace import Run, Source
 
+KEPT = [f"fold{fold}.{suffix}" for fold in range(2) for suffix in ("csv", "safetensors")]
+
 
 def start(folder: Path, source: Source, config: RunConfig = tiny.ONE_WHOLE) -> Run:
     run = Run.start(folder, config, source)
@@ -100,7 +102,7 @@ def test_a_head_is_all_that_is_kept_of_a_frozen_network(evaluated: Run) -> None:
 
 def test_a_finished_fit_is_not_repeated(undisturbed: Run) -> None:
     paths = sorted(undisturbed.folder.glob("fits/*/*"))
-    assert [path.name for path in paths] == ["fold0.safetensors", "fold1.safetensors"]
+    assert [path.name for path in paths] == KEPT
     before = [path.stat().st_mtime_ns for path in paths]
     fit(undisturbed)
     assert [path.stat().st_mtime_ns for path in paths] == before
@@ -193,7 +195,4 @@ def test_a_killed_fit_goes_on_and_ends_as_if_nothing_had_happened(
     assert process.wait() == code
     fit(run)
     assert_same(weights(run), weights(undisturbed))
-    assert sorted(path.name for path in run.folder.glob("fits/*/*")) == [
-        "fold0.safetensors",
-        "fold1.safetensors",
-    ]
+    assert sorted(path.name for path in run.folder.glob("fits/*/*")) == KEPT

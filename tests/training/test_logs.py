@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from tests.training import tiny
 from training.dataset import prepare
 from training.fit import fit
+from training.fit_logs import Epoch, read_epochs, write_epochs
 from training.inputs import ChipInputs, Rows
-from training.logs import Epoch, read_epochs, write_epochs
 from training.workspace import Run, Source
 
 TAGS = ["data_share", "images_per_s", "learning_rate", "loss"]

@@ -13,10 +13,11 @@ import pytest
 from tests.training import tiny
 from training.bootstrap import intervals
 from training.dataset import open_dataset
+from training.evaluate import evaluate
 from training.report import report
 from training.results import read_predictions, read_scores, write_predictions
 from training.tune import tune
-from training.voting import Voting, cross_fitted_labels
+from training.voting import cross_fitted_labels
 from training.workspace import Run
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -153,19 +154,19 @@ def test_training_curves_are_there_when_logs_are(run: Run, page: Page, tmp_path:
         report(logged)
 
 
-def test_a_rule_beyond_votes_leaves_the_margins_out(
-    run: Run, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rule_beyond_votes_leaves_the_margins_out(run: Run, page: Page, tmp_path: Path) -> None:
     assert "networks set a label" in page.text
-    monkeypatch.setattr(Voting, "labels", lambda _, found: found.probs_ANL.mean(axis=0) >= 0.3)
-    other = Page(report(tiny.copy_of(run, tmp_path / "run")).read_text(encoding="utf-8"))
+    blended = tiny.copy_of(run, tmp_path / "run")
+    decision = replace(blended.config.decision, rule="blend")
+    blended = replace(blended, config=replace(blended.config, decision=decision))
+    tune(blended)
+    evaluate(blended)
+    other = Page(report(blended).read_text(encoding="utf-8"))
     assert "rule is more than a count of votes" in other.text
     assert len(other.all("svg")) == len(page.all("svg")) - 1
 
 
 def test_a_label_that_no_chip_has_is_a_dash(run: Run, tmp_path: Path) -> None:
-    from training.evaluate import evaluate
-
     changed = tiny.copy_of(run, tmp_path / "run")
     found = read_predictions(changed)
     column = tiny.LABELS.index("dark")
@@ -184,7 +185,7 @@ def test_a_label_that_no_chip_has_is_a_dash(run: Run, tmp_path: Path) -> None:
 def test_scores_older_than_the_thresholds_are_refused(run: Run, tmp_path: Path) -> None:
     stale = tiny.copy_of(run, tmp_path / "run")
     later = (stale.folder / "evaluation.json").stat().st_mtime + 60
-    os.utime(stale.folder / "thresholds.json", (later, later))
+    os.utime(stale.folder / "decision.json", (later, later))
     with pytest.raises(ValueError, match=r"older than the thresholds; run `chipvote-train evaluate` again"):
         report(stale)
     (stale.folder / "evaluation.json").unlink()

@@ -19,7 +19,7 @@ from tests.training import tiny
 from training import evaluate, export, fit, predict, tune
 from training.config import RunConfig
 from training.dataset import prepare
-from training.logs import read_epochs
+from training.fit_logs import read_epochs
 from training.workspace import Run, Source
 
 # Whatever has a state that a resumed fit could lose, in one run.

@@ -198,7 +198,7 @@ def test_a_gradient_is_no_longer_than_its_limit(prepared: Run, watch: Watch) -> 
 def test_without_mixed_precision_all_is_float32(
     prepared: Run, watch: Watch, monkeypatch: pytest.MonkeyPatch, freeze: Literal["none", "trunk"]
 ) -> None:
-    monkeypatch.setattr("training.fit.fast_bfloat16", lambda: True)
+    monkeypatch.setattr("training.trainer.fast_bfloat16", lambda: True)
     monkeypatch.setattr("training.features.fast_bfloat16", lambda: True)
     dataset, run = open_dataset(prepared), short(prepared, 1)
     for mixed, dtype in ((True, torch.bfloat16), (False, torch.float32)):
