@@ -30,7 +30,7 @@ def hold_still(net: ChipNet, member: MemberConfig, epoch: int) -> None:
     for module in still:
         module.requires_grad_(False).eval()
     if member.freeze == "stem":  # a transformer's own tokens and positions enter before its first block
-        for parameter in net.backbone.net.parameters(recurse=False):  # type: ignore[union-attr, operator]
+        for parameter in net.backbone.net.parameters(recurse=False):  # type: ignore[union-attr]
             parameter.requires_grad_(False)
 
 

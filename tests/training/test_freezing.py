@@ -40,7 +40,7 @@ def moved(net: ChipNet, member: MemberConfig, chips_BHWC: torch.Tensor, epoch: i
     before = {name: value.clone() for name, value in net.named_buffers()}
     net.train()
     hold_still(net, member, epoch)
-    net(chips_BHWC).sum().backward()  # type: ignore[no-untyped-call]
+    net(chips_BHWC).sum().backward()
     changed = (name for name, value in net.named_buffers() if not torch.equal(value, before[name]))
     return {name.removeprefix("backbone.net.").partition(".")[0] for name in changed}
 

@@ -106,7 +106,7 @@ def test_weights_come_from_a_local_file(tmp_path: Path, with_classifier: bool) -
     save_file(saved.state_dict(), path)
     net = network(pretrained=True, weights=path)
     expected = load_file(path)
-    for name, tensor in net.backbone.net.state_dict().items():
+    for name, tensor in net.backbone.get_submodule("net").state_dict().items():
         assert torch.equal(tensor, expected[name]), name
 
 
@@ -163,8 +163,8 @@ def test_labels_under_one_softmax_add_up_to_one() -> None:
     net = network()
     with torch.inference_mode():
         logits_BL = 5 * net(chips(3))
-        net.head.weight *= 5
-        net.head.bias *= 5
+        net.head.weight.mul_(5)
+        net.head.bias.mul_(5)
         probs_BL, _ = ExportNet(net, tiny.LABELS, ("dark", "red"))(chips(3))
     torch.testing.assert_close(probs_BL[:, [1, 3]], logits_BL[:, [1, 3]].softmax(dim=1))
     torch.testing.assert_close(probs_BL[:, [0, 2]], torch.sigmoid(logits_BL[:, [0, 2]]))

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from timm.scheduler import CosineLRScheduler
+from timm.scheduler.cosine_lr import CosineLRScheduler
 
 from training.schedule import rate_factor
 

@@ -84,7 +84,8 @@ def test_steps_are_those_of_the_textbook_optimizer(
         for _ in range(2):
             optimizer.zero_grad()
             logits_BL = task.network.train()(batch.inputs)
-            binary_cross_entropy_with_logits(logits_BL, batch.targets_BL).backward()
+            loss = binary_cross_entropy_with_logits(logits_BL, batch.targets_BL)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     start = task_of(evaluated, tiny_dataset, member).network.state_dict()
     expected = reference.network.state_dict()
