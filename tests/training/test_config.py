@@ -236,7 +236,7 @@ def shown(run: Run) -> object:
 
 
 # field: another value, and what it changes.
-RUN_CASES: dict[str, tuple[object, Callable[[Run], object]]] = {
+RUN_CASES: dict[str, tuple[Any, Callable[[Run], object]]] = {
     "recipe": ("another", shown),
     "members": ((tiny.WHOLE, tiny.FROZEN), planned),
     "folds": (3, planned),
