@@ -57,10 +57,18 @@ class Batches(lightning.LightningDataModule):
         waited_s: how long the current epoch's loop has waited for batches.
     """
 
-    def __init__(self, stream: BatchStream, inputs: Inputs, seed: int) -> None:
+    def __init__(self, stream: BatchStream, inputs: Inputs, seed: int, *, pin: bool = False) -> None:
+        """Wrap a stream.
+
+        Args:
+            stream: the batches.
+            inputs: augments them.
+            seed: decides every order.
+            pin: put batches where a GPU copies them from without making anybody wait.
+        """
         super().__init__()
-        self._stream, self._inputs, self._seed = stream, inputs, seed
-        self._epoch = _Epoch(stream, pin=False)
+        self._stream, self._inputs, self._seed, self._pin = stream, inputs, seed, pin
+        self._epoch = _Epoch(stream, pin=pin)
 
     @property
     def waited_s(self) -> float:
@@ -71,9 +79,7 @@ class Batches(lightning.LightningDataModule):
         """Return the epoch's batches."""
         assert self.trainer is not None
         self._stream.seed = self._seed * 100_003 + self.trainer.current_epoch
-        # Pinned memory is what a GPU copies from without making anybody wait; Lightning asks it to.
-        on_gpu = self.trainer.strategy.root_device.type == "cuda"
-        self._epoch = _Epoch(self._stream, pin=on_gpu)
+        self._epoch = _Epoch(self._stream, pin=self._pin)
         return self._epoch
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

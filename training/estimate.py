@@ -30,7 +30,7 @@ from training.inputs import ChipInputs, FrozenInputs, Inputs
 from training.model import ChipNet, member_net
 from training.progress import console
 from training.task import FitTask
-from training.trainer import ready, train, trainer_of
+from training.trainer import device_of, ready, train, trainer_of
 from training.workspace import Run
 
 WARM_UP, MEASURED = 1, 2  # steps
@@ -190,11 +190,11 @@ def _measure(run: Run, member: MemberConfig, dataset: Dataset, inputs: Inputs) -
     task = FitTask(ready(inputs.network(rows), member), member, dataset.labels, len(stream))
     clock = _Clock()
     trainer = trainer_of(run.config, member, [clock], max_steps=steps)
-    on_gpu = trainer.strategy.root_device.type == "cuda"
+    on_gpu = device_of(member).type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        train(trainer, task, Batches(stream, inputs, run.config.seed), None)
+        train(trainer, task, Batches(stream, inputs, run.config.seed, pin=on_gpu), None)
     except torch.OutOfMemoryError:
         raise ValueError(
             f"{member.name}: batch_size={member.batch_size} does not fit into the GPU's memory; halve it"

@@ -20,7 +20,7 @@ from training.inputs import Inputs, inputs_of
 from training.logs import EpochDisplay
 from training.model import silence, speaks
 from training.task import FitTask
-from training.trainer import learns_deep, ready, train, trainer_of
+from training.trainer import device_of, learns_deep, ready, train, trainer_of
 from training.workspace import Run, whole_file
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
     task = FitTask(ready(inputs.network(rows), member), member, dataset.labels, len(stream))
     display = EpochDisplay(run, member.name, fold)
     callbacks = [display, *([each_epoch(checkpoints)] if learns_deep(member) else [])]
-    train(trainer_of(run.config, member, callbacks), task, Batches(stream, inputs, seed), checkpoints)
+    batches = Batches(stream, inputs, seed, pin=device_of(member).type == "cuda")
+    train(trainer_of(run.config, member, callbacks), task, batches, checkpoints)
     silence(task.network.head, speaks(member, dataset.labels))
     state = {name: value.contiguous().cpu() for name, value in task.network.state_dict().items()}
     with whole_file(path) as partial:

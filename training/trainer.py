@@ -27,6 +27,11 @@ def learns_deep(member: MemberConfig) -> bool:
     return member.freeze != "backbone"
 
 
+def device_of(member: MemberConfig) -> torch.device:
+    """Return where a member learns."""
+    return best_device() if learns_deep(member) else torch.device("cpu")
+
+
 def ready(network: ChipNet, member: MemberConfig) -> ChipNet:
     """Lay a network out in memory, and compile it, as the member asks."""
     if member.channels_last:
@@ -46,7 +51,7 @@ def trainer_of(
     return lightning.Trainer(
         max_epochs=member.epochs,
         max_steps=max_steps or config.max_steps or -1,
-        accelerator=best_device().type if deep else "cpu",
+        accelerator=device_of(member).type,
         devices=1,
         precision="bf16-mixed" if deep and member.mixed_precision and fast_bfloat16() else "32-true",
         gradient_clip_val=member.clip_norm,
