@@ -39,7 +39,8 @@ PLANET_BANDS = ("blue", "green", "red", NEAR_INFRARED)  # of a uint16 TIFF, in t
 RGBN = (*RGB, NEAR_INFRARED)  # of a uint8 TIFF
 
 # Displayed grey level of a raw Planet value, per band: a rising piecewise line fitted by
-# `benchmarks/planet_stretch.py` on the pairs of TIFF and JPEG chips that show the same ground.
+# `benchmarks/planet_stretch.py` on the pairs of TIFF and JPEG chips whose pixels correlate as they
+# lie. Moving all pairs into place first changes the mean error on left-out pairs by less than 2 %.
 # Planet's own JPEGs are toned scene by scene, so this is the average scene's tone.
 _STRETCH = {
     "red": (

@@ -66,7 +66,7 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
 
 
 def assert_same(
-    predictions: list[Any], expected: tuple[npt.NDArray[Any], ...], tolerance: float = 2e-6
+    predictions: list[Any], expected: tuple[npt.NDArray[Any], ...], labels: list[str] = tiny.LABELS
 ) -> None:
     """Compare answers with what was computed offline; probabilities are rounded to six decimals."""
     labels_NL, votes_NL, mean_NL = expected
@@ -74,11 +74,11 @@ def assert_same(
     assert len(predictions) == len(labels_NL)
     for prediction, labels_L, votes_L, mean_L in zip(predictions, labels_NL, votes_NL, mean_NL, strict=True):
         scores = prediction["scores"]
-        assert prediction["labels"] == [tiny.LABELS[column] for column in np.flatnonzero(labels_L)]
-        assert [score["label"] for score in scores] == tiny.LABELS
+        assert prediction["labels"] == [labels[column] for column in np.flatnonzero(labels_L)]
+        assert [score["label"] for score in scores] == labels
         assert [score["predicted"] for score in scores] == labels_L.tolist()
         assert [score["votes"] for score in scores] == votes_L.tolist()
-        assert [score["probability"] for score in scores] == pytest.approx(mean_L.tolist(), abs=tolerance)
+        assert [score["probability"] for score in scores] == pytest.approx(mean_L.tolist(), abs=2e-6)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
