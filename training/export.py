@@ -23,7 +23,7 @@ from training.golden import candidates, most_decided
 from training.graph_check import graph_answers
 from training.members import finished_member, plan_members
 from training.progress import track
-from training.results import REPORT, read_scores, read_voting
+from training.results import EVALUATION, REPORT, SHIPPED_REPORT, read_scores, read_voting
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         provenance=_provenance(run, dataset),
     )
     (folder / "README.md").write_text(render(manifest, scores["in-sample"]), encoding="utf-8")
-    if (run.folder / REPORT).exists():
-        shutil.copyfile(run.folder / REPORT, folder / REPORT)
+    if run.is_fresh(run.folder / SHIPPED_REPORT, [run.folder / EVALUATION]):
+        shutil.copyfile(run.folder / SHIPPED_REPORT, folder / REPORT)
     bundle = seal(folder, manifest)
     final = run.folder / "bundle"
     shutil.rmtree(final, ignore_errors=True)

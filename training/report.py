@@ -40,6 +40,7 @@ from training.results import (
     EVALUATION,
     OUT_OF_FOLD,
     REPORT,
+    SHIPPED_REPORT,
     read_predictions,
     read_scores,
     read_voting,
@@ -82,6 +83,9 @@ class _Row(NamedTuple):
 def report(run: Run) -> Path:
     """Write `report.html` to the run's folder and return its path.
 
+    A second page without pictures of chips is for the bundle: who may have a model may not
+    have its data.
+
     Raises:
         ValueError: a stage before it is missing or older than what it was made from.
     """
@@ -89,10 +93,12 @@ def report(run: Run) -> Path:
     if not run.is_fresh(evaluation, [run.need(OUT_OF_FOLD, "predict"), run.need(DECISION, "tune")]):
         raise ValueError(f"{evaluation}: older than the thresholds; run `chipvote-train evaluate` again")
     facts = _findings(run)
-    page = _environment().from_string(TEMPLATE.read_text(encoding="utf-8")).render(_context(facts))
-    path = run.folder / REPORT
-    with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
+    context = _context(facts)
+    for name, pictures in ((SHIPPED_REPORT, False), (REPORT, True)):
+        path = run.folder / name
+        with whole_file(path) as partial:
+            partial.write_text(template.render(context, pictures=pictures), encoding="utf-8")
     log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
     return path
 

@@ -18,7 +18,8 @@ from training.voting import OutOfFold, Voting
 from training.workspace import Run, whole_file, write_json
 
 OUT_OF_FOLD, DECISION, DECISIONS = "out_of_fold.npz", "decision.json", "decisions.npz"
-EVALUATION, REPORT = "evaluation.json", "report.html"
+EVALUATION = "evaluation.json"
+REPORT, SHIPPED_REPORT = "report.html", "report-without-chips.html"
 _RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 

@@ -18,6 +18,7 @@ from training.config import DecisionConfig
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.export import export, install
+from training.report import report
 from training.results import read_scores, read_voting
 from training.tune import tune
 from training.workspace import Run
@@ -171,3 +172,14 @@ def test_installing_makes_a_folder_but_never_replaces_another_kind(
     for name in ("empty", "new"):
         install(tiny_bundle.folder, tmp_path / name)
         assert contract.load(tmp_path / name).manifest == tiny_bundle.manifest
+
+
+def test_the_bundle_has_the_report_without_chips(
+    exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
+) -> None:
+    assert not (exported[1].folder / "report.html").exists()  # none was written in that run
+    run = tiny.copy_of(exported[0], tmp_path / "run")
+    report(run)
+    bundle = export(run, name="tiny", version="0.0.1")
+    page = (bundle.folder / "report.html").read_text(encoding="utf-8")
+    assert page == (run.folder / "report-without-chips.html").read_text(encoding="utf-8")

@@ -150,7 +150,7 @@ def test_chips_whose_labels_are_in_doubt_are_left_out(tmp_path: Path) -> None:
     found = dataset.prepare(run)
     assert found.names == [f"same_{number}" for number in range(4)]
     assert str(found.chips_NHWC.dtype) == "uint16"
-    assert found.chips_NHWC.shape[-1] == 4
+    assert found.chips_NHWC.shape[-1] == len(PLANET_BANDS)
     left_out = (run.folder / "excluded.csv").read_text()
     assert "other,exclude.csv: different ground" in left_out
     assert "shifted: the JPEG lies on the TIFF" in left_out

@@ -204,3 +204,11 @@ def test_names_cannot_break_out_of_the_page(run: Run, tmp_path: Path) -> None:
     assert "<i>dark" in opened.text
     assert not any("chip" in str(attributes) for attributes in opened.all("i"))
     assert np.all([str(image["alt"]).startswith("Chip <b>chip_") for image in opened.all("img")])
+
+
+def test_the_page_for_the_bundle_shows_no_chip(run: Run) -> None:
+    path = report(run)
+    shipped = Page(path.with_name("report-without-chips.html").read_text(encoding="utf-8"))
+    assert not shipped.all("img")
+    assert len(shipped.all("svg")) == len(Page(path.read_text(encoding="utf-8")).all("svg"))
+    assert "Contact sheet" not in shipped.text
