@@ -14,6 +14,7 @@ from training.dataset import Dataset
 from training.freezing import CACHED, FrozenPart, check_cut, hold_still, learning_part
 from training.loss import loss_of
 from training.model import member_net
+from training.preprocessing import COLOURS
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,10 @@ def lacking(dataset: Dataset, folds: int) -> list[str]:
 
 def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     turned = max(config.predict_views, config.graph_views) > 1
+    decision, checked = config.decision, min(config.calibration_chips, config.check_chips)
+    vote, expected_f = decision.rule == "vote", decision.rule == "expected-f"
+    voters = (decision.weights, decision.members) != ("equal", "all")
+    tuned = (decision.objective, decision.thresholds, decision.bags) != ("samples", "member", 0)
     return [
         (config.folds < 2, f"folds={config.folds}: every chip must be held out once; use at least 2"),
         (not config.members, "the run has no members; add one"),
@@ -71,6 +76,18 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
             turned and config.height_px != config.width_px,
             f"predict_views and graph_views turn chips, which {config.height_px}×{config.width_px} px "
             "do not allow; use 1",
+        ),
+        (checked < 1, f"calibration_chips or check_chips is {checked}; graphs are tried on at least 1"),
+        (decision.beta <= 0, f"beta={decision.beta}; use a positive one"),
+        (not 0 < decision.prior < 1, f"prior={decision.prior}; choose between 0 and 1"),
+        (
+            voters and not vote,
+            f"weights and members choose who votes; rule={decision.rule!r} hears all: use 'vote', or leave "
+            "them 'equal' and 'all'",
+        ),
+        (
+            tuned and expected_f,
+            "objective, thresholds and bags tune thresholds, of which rule='expected-f' has none; leave them",
         ),
     ]
 
@@ -105,6 +122,10 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
             cached and member.augmentation == "lossy",
             f"freeze={member.freeze!r} works on the eight cached views; use augmentation='views' or "
             "freeze='stem'",
+        ),
+        (
+            member.fusion == "late" and member.bands[:3] != COLOURS,
+            f"bands begin with {', '.join(member.bands[:3])}; late fusion wants {', '.join(COLOURS)} first",
         ),
         (
             not square and (cached or member.augmentation == "views"),
