@@ -209,10 +209,11 @@ def _frozen(
     """Return what the frozen part says of one chip, (h,w,f), and how long it takes for a batch."""
     device = best_device()
     part = FrozenPart(net, member).to(device).eval()
+    bfloat16 = member.mixed_precision and fast_bfloat16()
     chips_BHWC = torch.from_numpy(dataset.chips_NHWC[: BATCH if measured else 1].copy()).to(device)
 
     def once() -> torch.Tensor:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16()):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             return part(chips_BHWC).cpu()  # type: ignore[no-any-return]
 
     map_fhw = once()[0]
