@@ -165,7 +165,7 @@ class _Sample(FrozenInputs):
     """Stands in for cached features that are not there yet: every chip's are those of one chip."""
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset, map_hwf: torch.Tensor) -> None:
-        self._run, self._member, self._dataset = run, member, dataset
+        super(FrozenInputs, self).__init__(run, member, dataset)
         self._views = [np.broadcast_to(map_hwf.half().numpy(), (len(dataset), *map_hwf.shape))] * VIEWS
 
 

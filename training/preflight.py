@@ -11,7 +11,7 @@ import torch
 
 from training.config import MemberConfig, RunConfig
 from training.dataset import Dataset
-from training.freezing import CACHED, FrozenPart, check_cut, hold_still, learning_part
+from training.freezing import CACHED, check_cut, hold_still
 from training.loss import loss_of
 from training.model import member_net
 from training.preprocessing import COLOURS
@@ -140,11 +140,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     local = run.weights_path(member.architecture) is not None
     net = member_net(run, member, dataset, pretrained=local)
     if member.freeze == "trunk":
-        copies = [member_net(run, member, dataset, pretrained=False) for _ in range(2)]
-        for copy in copies:
-            copy.load_state_dict(net.state_dict())
-        chips_BHWC = torch.from_numpy(dataset.chips_NHWC[:2].copy())
-        check_cut(net, FrozenPart(copies[0], member), learning_part(copies[1], member), chips_BHWC)
+        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     else:
         hold_still(net, member, 0)
 
