@@ -56,7 +56,10 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("training").setLevel(logging.INFO)
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
-    chosen = sys.argv[1:] or (*TRAINED, *DECIDED)
+    known = (*TRAINED, *DECIDED)
+    chosen = sys.argv[1:] or known
+    if unknown := [name for name in chosen if name not in known]:  # the shared maps may not be theirs
+        raise SystemExit(f"no ablation {', '.join(unknown)}; there are {', '.join(known)}")
     data = data_folder("ucmerced")
     source = Source(data=data, weights=data.parents[1] / "weights")
     lines = []

@@ -165,7 +165,7 @@ class _Sample(FrozenInputs):
     """Stands in for cached features that are not there yet: every chip's are those of one chip."""
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset, map_hwf: torch.Tensor) -> None:
-        self._run, self._member, self._dataset = run, member, dataset
+        super(FrozenInputs, self).__init__(run, member, dataset)
         self._views = [np.broadcast_to(map_hwf.half().numpy(), (len(dataset), *map_hwf.shape))] * VIEWS
 
 
@@ -209,10 +209,11 @@ def _frozen(
     """Return what the frozen part says of one chip, (h,w,f), and how long it takes for a batch."""
     device = best_device()
     part = FrozenPart(net, member).to(device).eval()
+    bfloat16 = member.mixed_precision and fast_bfloat16()
     chips_BHWC = torch.from_numpy(dataset.chips_NHWC[: BATCH if measured else 1].copy()).to(device)
 
     def once() -> torch.Tensor:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16()):
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             return part(chips_BHWC).cpu()  # type: ignore[no-any-return]
 
     map_fhw = once()[0]

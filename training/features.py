@@ -14,7 +14,7 @@ from training.augmentation import VIEWS, view
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.device import best_device, fast_bfloat16
-from training.freezing import FrozenPart, check_cut, learning_part
+from training.freezing import FrozenPart, check_cut
 from training.model import ChipNet, fingerprint, member_net
 from training.progress import track
 from training.workspace import Run, allocated_array, whole_file
@@ -40,7 +40,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         log.info("%s: features of %d views of %d chips", member.name, len(missing), len(dataset))
         net = member_net(run, member, dataset, pretrained=True)
         check_backbone(net, folder / BACKBONE)
-        frozen = _frozen_part(run, member, dataset, net)
+        frozen = _frozen_part(member, dataset, net)
         bfloat16 = member.mixed_precision and fast_bfloat16()
         for index in missing:
             with whole_file(paths[index]) as partial:
@@ -66,14 +66,10 @@ def check_backbone(net: ChipNet, path: Path) -> None:
         )
 
 
-def _frozen_part(run: Run, member: MemberConfig, dataset: Dataset, net: ChipNet) -> FrozenPart:
+def _frozen_part(member: MemberConfig, dataset: Dataset, net: ChipNet) -> FrozenPart:
     """Return the frozen part, once both parts together have been found to be the whole."""
     if member.freeze == "trunk":
-        copies = [member_net(run, member, dataset, pretrained=False) for _ in range(2)]
-        for copy in copies:
-            copy.load_state_dict(net.state_dict())
-        frozen, learning = FrozenPart(copies[0], member), learning_part(copies[1], member)
-        check_cut(net, frozen, learning, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     part = FrozenPart(net, member).to(best_device()).eval()
     if member.channels_last:
         part.to(memory_format=torch.channels_last)

@@ -7,6 +7,8 @@ sure of it.
 Shape suffixes: B chips, H height, W width, C bands, f, h, w map at the cut.
 """
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 
@@ -68,12 +70,13 @@ def learning_part(net: ChipNet, member: MemberConfig) -> ChipNet:
     return net
 
 
-def check_cut(whole: ChipNet, frozen: FrozenPart, learning: ChipNet, chips_BHWC: torch.Tensor) -> None:
+def check_cut(whole: ChipNet, member: MemberConfig, chips_BHWC: torch.Tensor) -> None:
     """Compare a network with its two parts run one after the other.
 
     Raises:
         ValueError: it cannot be cut there.
     """
+    frozen, learning = FrozenPart(deepcopy(whole), member), learning_part(deepcopy(whole), member)
     with torch.inference_mode():
         expected = whole.eval().feature_map(chips_BHWC).mean(dim=(2, 3))
         try:

@@ -48,15 +48,15 @@ def inputs_of(run: Run, member: MemberConfig, dataset: Dataset) -> Inputs:
     return (FrozenInputs if member.freeze in CACHED else ChipInputs)(run, member, dataset)
 
 
-class ChipInputs:
-    """Whole networks on pixels."""
+class _MemberInputs:
+    """What both kinds have in common: the member's network, of which one leaves a part away."""
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
         self._run, self._member, self._dataset = run, member, dataset
 
     def network(self, rows: Rows) -> ChipNet:
-        """Return the backbone with ImageNet weights and a head at these chips' prevalence."""
-        net = self._net(pretrained=True)
+        """Return what learns, with ImageNet weights and a head at these chips' prevalence."""
+        net = self._net(pretrained=self._member.freeze != "backbone")  # whose head alone is left
         start_at_prevalence(net.head, self._dataset.targets_NL[rows])
         return net
 
@@ -65,6 +65,13 @@ class ChipInputs:
         net = self._net(pretrained=False)
         net.load_state_dict(state)
         return net
+
+    def _net(self, *, pretrained: bool) -> ChipNet:
+        return member_net(self._run, self._member, self._dataset, pretrained=pretrained)
+
+
+class ChipInputs(_MemberInputs):
+    """Whole networks on pixels."""
 
     def seen(self, rows: Rows, index: int) -> torch.Tensor:
         """Return raw chips (B,H,W,C)."""
@@ -78,11 +85,8 @@ class ChipInputs:
         """Return every chip in its own random view or distortion."""
         return augment(batch, self._member.augmentation, generator)
 
-    def _net(self, *, pretrained: bool) -> ChipNet:
-        return member_net(self._run, self._member, self._dataset, pretrained=pretrained)
 
-
-class FrozenInputs:
+class FrozenInputs(_MemberInputs):
     """The learning part of a network on the cached output of the frozen one."""
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
@@ -91,20 +95,8 @@ class FrozenInputs:
                 f"{member.name}: freeze={member.freeze!r} works on the eight cached views; use "
                 "augmentation='views' or freeze='stem'"
             )
-        self._run, self._member, self._dataset = run, member, dataset
+        super().__init__(run, member, dataset)
         self._views = cached_features(run, member, dataset)
-
-    def network(self, rows: Rows) -> ChipNet:
-        """Return the pretrained learning part with a head at these chips' prevalence."""
-        net = self._net(pretrained=self._member.freeze == "trunk")
-        start_at_prevalence(net.head, self._dataset.targets_NL[rows])
-        return net
-
-    def restored(self, state: State) -> ChipNet:
-        """Return the learning part with saved weights."""
-        net = self._net(pretrained=False)
-        net.load_state_dict(state)
-        return net
 
     def seen(self, rows: Rows, index: int) -> torch.Tensor:
         """Return float32 maps (B,f,h,w)."""
@@ -122,8 +114,7 @@ class FrozenInputs:
         return batch
 
     def _net(self, *, pretrained: bool) -> ChipNet:
-        net = member_net(self._run, self._member, self._dataset, pretrained=pretrained)
-        return learning_part(net, self._member)
+        return learning_part(super()._net(pretrained=pretrained), self._member)
 
 
 def _as_map(map_Bhwf: np.ndarray) -> torch.Tensor:

@@ -83,7 +83,13 @@ class EpochDisplay(Callback):
             log.info("%s, epoch %d", title, number)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Take the bar away, whatever has happened."""
+        """Take the bar away."""
         self._bar.stop()
         if self._logger is not None:
             self._logger.finalize("success")
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away: a fit that fails or is interrupted is not torn down."""
+        self.teardown(trainer, pl_module, "fit")

@@ -11,9 +11,10 @@ import torch
 
 from training.config import MemberConfig, RunConfig
 from training.dataset import Dataset
-from training.freezing import CACHED, FrozenPart, check_cut, hold_still, learning_part
+from training.freezing import CACHED, check_cut, hold_still
 from training.loss import loss_of
 from training.model import member_net
+from training.preprocessing import COLOURS
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,10 @@ def lacking(dataset: Dataset, folds: int) -> list[str]:
 
 def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     turned = max(config.predict_views, config.graph_views) > 1
+    decision, checked = config.decision, min(config.calibration_chips, config.check_chips)
+    vote, expected_f = decision.rule == "vote", decision.rule == "expected-f"
+    voters = (decision.weights, decision.members) != ("equal", "all")
+    tuned = (decision.objective, decision.thresholds, decision.bags) != ("samples", "member", 0)
     return [
         (config.folds < 2, f"folds={config.folds}: every chip must be held out once; use at least 2"),
         (not config.members, "the run has no members; add one"),
@@ -71,6 +76,18 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
             turned and config.height_px != config.width_px,
             f"predict_views and graph_views turn chips, which {config.height_px}×{config.width_px} px "
             "do not allow; use 1",
+        ),
+        (checked < 1, f"calibration_chips or check_chips is {checked}; graphs are tried on at least 1"),
+        (decision.beta <= 0, f"beta={decision.beta}; use a positive one"),
+        (not 0 < decision.prior < 1, f"prior={decision.prior}; choose between 0 and 1"),
+        (
+            voters and not vote,
+            f"weights and members choose who votes; rule={decision.rule!r} hears all: use 'vote', or leave "
+            "them 'equal' and 'all'",
+        ),
+        (
+            tuned and expected_f,
+            "objective, thresholds and bags tune thresholds, of which rule='expected-f' has none; leave them",
         ),
     ]
 
@@ -107,6 +124,10 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
             "freeze='stem'",
         ),
         (
+            member.fusion == "late" and member.bands[:3] != COLOURS,
+            f"bands begin with {', '.join(member.bands[:3])}; late fusion wants {', '.join(COLOURS)} first",
+        ),
+        (
             not square and (cached or member.augmentation == "views"),
             f"views turn chips, which {config.height_px}×{config.width_px} px do not allow; use "
             "augmentation='lossy' or 'none' without cached features",
@@ -119,11 +140,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     local = run.weights_path(member.architecture) is not None
     net = member_net(run, member, dataset, pretrained=local)
     if member.freeze == "trunk":
-        copies = [member_net(run, member, dataset, pretrained=False) for _ in range(2)]
-        for copy in copies:
-            copy.load_state_dict(net.state_dict())
-        chips_BHWC = torch.from_numpy(dataset.chips_NHWC[:2].copy())
-        check_cut(net, FrozenPart(copies[0], member), learning_part(copies[1], member), chips_BHWC)
+        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     else:
         hold_still(net, member, 0)
 

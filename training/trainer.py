@@ -22,6 +22,14 @@ from training.model import ChipNet
 from training.task import FitTask
 
 
+class Averaging(EMAWeightAveraging):
+    """Gives the network its average also where all epochs had been done before an interruption."""
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Do what a loop without epochs to do leaves out."""
+        self.on_train_end(trainer, pl_module)
+
+
 def learns_deep(member: MemberConfig) -> bool:
     """Tell whether more than a head learns, which takes seconds: not worth a checkpoint or a GPU."""
     return member.freeze != "backbone"
@@ -47,7 +55,7 @@ def trainer_of(
     """Return the trainer of one fit, which stops after all epochs or so many optimizer steps."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # one display: ours
     deep = learns_deep(member)
-    averaging = [] if member.ema_decay is None else [EMAWeightAveraging(decay=member.ema_decay)]
+    averaging = [] if member.ema_decay is None else [Averaging(decay=member.ema_decay)]
     return lightning.Trainer(
         max_epochs=member.epochs,
         max_steps=max_steps or config.max_steps or -1,

@@ -32,7 +32,9 @@ def tune_thresholds(
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
         decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds the rule.
-        speaks_AL: which member votes on which label; None: all on all. Matters to shared thresholds.
+        speaks_AL: which member votes on which label; None: all on all. To a member's thresholds, the
+            labels it is silent on are as the others have them; from its own probabilities they could
+            only be set everywhere or nowhere, and a wrong label beside them would cost too little.
 
     Returns:
         float32 (A,L); with shared thresholds the rows are equal.
@@ -40,9 +42,10 @@ def tune_thresholds(
     Raises:
         ValueError: the shrinkage is to be chosen, and there is only one fold.
     """
-    if decision.thresholds == "member":
-        return np.stack([tune_row(probs_NL, targets_NL, folds_N, decision) for probs_NL in probs_ANL])
     scores_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
+    if decision.thresholds == "member":
+        known_ANL = probs_ANL if speaks_AL is None else np.where(speaks_AL[:, None], probs_ANL, scores_NL)
+        return np.stack([tune_row(known_NL, targets_NL, folds_N, decision) for known_NL in known_ANL])
     return np.tile(tune_row(scores_NL, targets_NL, folds_N, decision), (len(probs_ANL), 1))
 
 

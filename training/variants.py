@@ -17,7 +17,14 @@ Variant = Callable[[RunConfig], RunConfig]
 
 def softmax(config: RunConfig) -> RunConfig:
     """Planet: one softmax over the four atmospheric labels, sigmoids for the others."""
-    return _members(config, exclusive=PLANET_GROUPS["atmospheric"])
+    atmospheric = PLANET_GROUPS["atmospheric"]
+    members = [
+        replace(
+            member, exclusive=atmospheric if set(atmospheric) <= set(member.labels or atmospheric) else ()
+        )
+        for member in config.members
+    ]
+    return replace(config, members=tuple(members))
 
 
 def rare(config: RunConfig) -> RunConfig:
@@ -141,6 +148,8 @@ def _decision(config: RunConfig, **changes: Any) -> RunConfig:  # noqa: ANN401
 
 def _beside(config: RunConfig, suffix: str, **changes: Any) -> RunConfig:  # noqa: ANN401
     added: list[MemberConfig] = [
-        replace(member, name=f"{member.name}-{suffix}", **changes) for member in config.members
+        replace(member, name=f"{member.name}-{suffix}", exclusive=(), **changes)
+        for member in config.members
+        if not member.labels
     ]
     return replace(config, members=(*config.members, *added))

@@ -46,7 +46,7 @@ def tune_weights(
 
     weights_A = np.ones(len(probs_ANL), np.int64)
     if decision.members == "greedy":
-        weights_A = _select(score, len(probs_ANL))
+        weights_A = _select(score, speaks_AL)
     if decision.weights == "tuned":
         weights_A = _ascend(score, weights_A)
     return weights_A[:, None] * speaks_AL
@@ -61,17 +61,21 @@ def weighted_vote(ballots_ANL: Truth, weights_AL: Weights) -> Truth:
     return labels_NL
 
 
-def _select(score: Callable[[Weights], npt.NDArray[np.float64]], members: int) -> Weights:
+def _select(score: Callable[[Weights], npt.NDArray[np.float64]], speaks_AL: Truth) -> Weights:
     """Add the member that helps most, again and again; return the counts of the best round.
+
+    As long as nobody has a say on some label, only members that have one are added, and no round counts.
 
     Source: Caruana et al. 2004, "Ensemble selection from libraries of models", with replacement.
     """
-    counts_A = np.zeros(members, np.int64)
-    best_A, best = counts_A, -math.inf
-    for _ in range(MAX_WEIGHT * members):
-        values = [float(score(counts_A + one_A).mean()) for one_A in np.eye(members, dtype=np.int64)]
-        counts_A = counts_A + np.eye(members, dtype=np.int64)[int(np.argmax(values))]
-        if max(values) > best + MIN_GAIN:
+    one_AA = np.eye(len(speaks_AL), dtype=np.int64)
+    counts_A, best_A, best = np.zeros_like(one_AA[0]), one_AA[0], -math.inf
+    for _ in range(MAX_WEIGHT * len(speaks_AL)):
+        open_L = ~speaks_AL[counts_A > 0].any(axis=0)
+        asked_A = np.flatnonzero(speaks_AL[:, open_L].any(axis=1) | ~open_L.any())
+        values = [float(score(counts_A + one_A).mean()) for one_A in one_AA[asked_A]]
+        counts_A = counts_A + one_AA[asked_A[int(np.argmax(values))]]
+        if max(values) > best + MIN_GAIN and speaks_AL[counts_A > 0].any(axis=0).all():
             best_A, best = counts_A, max(values)
     return _reduced(best_A)
 

@@ -3,7 +3,7 @@
     <run>/
       run.json               configuration, data and weights (`Run`)
       dataset.json           what was read (`dataset.py`), chips.npy, chips.csv, excluded.csv
-      features/              pooled features of frozen backbones
+      features/<member>/     what its frozen part says of every chip, a file per view
       fits/<member>/         per fold its weights (.safetensors) and a row for each epoch (.csv)
       logs/<member>/fold<k>  the same rows for TensorBoard
       out_of_fold.npz        probabilities on held-out chips

@@ -3,6 +3,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
@@ -66,9 +67,12 @@ def test_a_resumed_fit_has_every_epoch_once(run: Run, monkeypatch: pytest.Monkey
             raise OSError("unplugged")
         return original(self, rows, generator)  # type: ignore[arg-type]
 
+    stopped: list[int] = []
+    monkeypatch.setattr(Progress, "stop", lambda self: stopped.append(1))
     monkeypatch.setattr(ChipInputs, "drawn", drawn)
     with pytest.raises(OSError, match="unplugged"):
         fit(run)
+    assert stopped == [1]  # or the bar would go on over the error
     path = run.epochs_path(tiny.WHOLE.name, 0)
     before = read_epochs(path)
     assert [epoch.epoch for epoch in before] == [1, 2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training import tiny
-from training.config import MemberConfig
+from training.config import DecisionConfig, MemberConfig
 from training.dataset import Dataset, prepare
 from training.preflight import check_data, check_options, lacking
 from training.recipes import RECIPES
@@ -57,6 +57,35 @@ def test_options_that_cannot_be_meant_are_refused(changes: dict[str, Any], messa
     with pytest.raises(ValueError, match=f"^{tiny.WHOLE.name}: {message}"):
         check_options(replace(tiny.ONE_WHOLE, members=(member,)))
     check_options(tiny.ONE_WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule": "blend", "weights": "tuned"}, "rule='blend' hears all"),
+        ({"rule": "expected-f", "members": "greedy"}, "rule='expected-f' hears all"),
+        ({"rule": "expected-f", "objective": "macro"}, "tune thresholds"),
+        ({"rule": "expected-f", "bags": 5}, "tune thresholds"),
+        ({"beta": 0.0}, "beta=0.0"),
+        ({"prior": 1.0}, "prior=1.0"),
+    ],
+)
+def test_rules_that_would_ignore_an_option_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_options(replace(tiny.ONE_WHOLE, decision=DecisionConfig(**changes)))
+
+
+def test_a_run_that_could_not_check_its_graphs_is_refused() -> None:
+    with pytest.raises(ValueError, match="check_chips is 0"):
+        check_options(replace(tiny.ONE_WHOLE, check_chips=0))
+
+
+def test_late_fusion_wants_the_colours_first() -> None:
+    bands = ("red", "green", "blue", "near infrared")
+    late = replace(tiny.WHOLE, fusion="late", bands=bands)
+    check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(late,)))
+    with pytest.raises(ValueError, match="bands begin with near infrared"):
+        check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
 
 
 def test_views_of_chips_that_are_not_square_are_refused() -> None:

@@ -94,3 +94,14 @@ def test_steps_end_a_fit_early_and_the_thread_with_it(prepared: Run) -> None:
         trained(prepared, tiny.WHOLE, steps=2)
     assert [len(batch.targets_BL) for batch in seen] == [8, 8]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def test_a_fit_interrupted_after_its_last_epoch_still_ends_with_the_average(
+    prepared: Run, tmp_path: Path
+) -> None:
+    averaged = replace(tiny.WHOLE, epochs=2, ema_decay=0.9)
+    first, second = (
+        trained(prepared, averaged, checkpoints=tmp_path / "checkpoints").network.state_dict()
+        for _ in range(2)
+    )
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []

@@ -48,6 +48,17 @@ def test_members_are_tuned_each_for_itself_as_by_tune() -> None:
         np.testing.assert_array_equal(found_L, expected_L)
 
 
+def test_a_member_that_is_silent_on_labels_is_tuned_as_if_others_had_set_them() -> None:
+    probs_ANL, targets_NL, folds_N = problem(members=2, chips=2000)
+    speaks_AL = np.array([[True] * 5, [False] * 3 + [True] * 2])
+    probs_ANL[1][:, :3] = 0.0
+    found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, RAW, speaks_AL)
+    together_NL = np.concatenate([probs_ANL[0][:, :3], probs_ANL[1][:, 3:]], axis=1)
+    np.testing.assert_array_equal(found_AL[1], tune(together_NL, targets_NL, shrinkage=0.0))
+    # With the other labels set everywhere or nowhere, a wrong label more costs too little.
+    assert (tune(probs_ANL[1], targets_NL, shrinkage=0.0)[3:] < found_AL[1, 3:]).all()
+
+
 @pytest.mark.parametrize("objective", ["samples", "macro"])
 def test_the_usual_shrinkage_is_the_objectives(objective: str) -> None:
     decision = DecisionConfig(objective=objective)  # type: ignore[arg-type]

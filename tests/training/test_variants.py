@@ -60,6 +60,16 @@ def test_a_second_network_votes_on_its_labels_beside_the_first(name: str, labels
     assert (second.name, second.labels) == (f"resnet50-{name}", labels)
 
 
+def test_specialists_stand_beside_networks_of_all_labels_only_and_have_no_softmax_of_others() -> None:
+    atmospheric = PLANET_GROUPS["atmospheric"]
+    for order in (("rare", "land", "softmax"), ("softmax", "land", "rare")):
+        config = planet_single()
+        for name in order:
+            config = VARIANTS[name](config)
+        exclusive = {member.name: member.exclusive for member in config.members}
+        assert exclusive == {"resnet50": atmospheric, "resnet50-rare": (), "resnet50-land": ()}
+
+
 def test_variants_add_up() -> None:
     both = VARIANTS["blend"](VARIANTS["macro"](planet()))
     assert both.decision == replace(planet().decision, rule="blend", objective="macro")

@@ -125,6 +125,13 @@ def test_selection_follows_its_textbook_form() -> None:
     assert tune_weights(*found, GREEDY)[:, 0].tolist() == expected.tolist()
 
 
+def test_selection_leaves_no_label_without_a_vote() -> None:
+    probs_ANL, thresholds_AL, targets_NL, _ = problem([3.0, -3.0, -3.0])  # two that are always wrong
+    speaks_AL = np.array([[True, True, True, False], [False, False, False, True], [True, True, True, False]])
+    weights_AL = tune_weights(probs_ANL, thresholds_AL, targets_NL, speaks_AL, GREEDY)
+    assert (weights_AL > 0).tolist() == [[True, True, True, False], [False, False, False, True], [False] * 4]
+
+
 def test_tuning_after_selection_keeps_out_who_was_left_out() -> None:
     found = problem([2.0, 1.0, 0.6, 0.0], seed=4)
     selected_AL = tune_weights(*found, GREEDY)
