@@ -149,7 +149,7 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
         (clip is not None and not clip > 0, f"clip_norm={clip}; choose a positive one, or None"),
         (
             not 0 <= member.warmup_epochs < max(member.epochs, 1),
-            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; use at least 0, leave some after",
+            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; use 0 or more, fewer than all",
         ),
         (
             member.freeze == "staged" and not 1 <= member.staged_epochs < member.epochs,
