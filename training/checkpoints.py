@@ -1,4 +1,4 @@
-"""Where an interrupted fit goes on: its state after every epoch, never half written."""
+"""What a fit keeps: its state after every epoch, to go on from, and its weights. Never half written."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors.torch import load_file
 
-from training.workspace import whole_file
+from training.workspace import Run, undamaged, whole_file
 
 LAST = "last.ckpt"
 
@@ -34,3 +35,13 @@ class WholeCheckpoints(TorchCheckpointIO):
 def each_epoch(folder: Path) -> ModelCheckpoint:
     """Return the callback that keeps the state of the last epoch in a folder."""
     return ModelCheckpoint(folder, filename=Path(LAST).stem, enable_version_counter=False)
+
+
+def read_fit(run: Run, member: str, fold: int) -> dict[str, torch.Tensor]:
+    """Return the weights that a finished fit keeps.
+
+    Raises:
+        ValueError: they are not there or damaged.
+    """
+    with undamaged(run.need_fit(member, fold)) as path:
+        return load_file(path)

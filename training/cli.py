@@ -80,6 +80,9 @@ def run(
     workers: Workers = None,
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
+    from training import preflight
+
+    preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
     prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
     fit(out, workers)
     predict(out)
@@ -119,7 +122,8 @@ def prepare(
     config = find_recipe(recipe, variants or ())
     preflight.check_options(config)
     started = Run.start(out, config, source)
-    preflight.check_data(started, dataset.prepare(started))
+    with started.alone():
+        preflight.check_data(started, dataset.prepare(started))
 
 
 @app.command()
@@ -128,11 +132,13 @@ def fit(folder: Folder, workers: Workers = None) -> None:
     if workers is None:
         from training import fit as stage
 
-        stage.fit(Run.open(folder))
+        with Run.open(folder).alone() as opened:
+            stage.fit(opened)
     else:
         from training.workers import fit_on
 
-        fit_on(Run.open(folder), workers)
+        with Run.open(folder).alone() as opened:
+            fit_on(opened, workers)
 
 
 @app.command()
@@ -140,7 +146,8 @@ def predict(folder: Folder) -> None:
     """Stage 2: out-of-fold probabilities."""
     from training import predict as stage
 
-    stage.predict(Run.open(folder))
+    with Run.open(folder).alone() as opened:
+        stage.predict(opened)
 
 
 @app.command()
@@ -148,7 +155,8 @@ def tune(folder: Folder) -> None:
     """Stage 3: thresholds and quorum."""
     from training import tune as stage
 
-    stage.tune(Run.open(folder))
+    with Run.open(folder).alone() as opened:
+        stage.tune(opened)
 
 
 @app.command()
@@ -156,7 +164,8 @@ def evaluate(folder: Folder) -> None:
     """Stage 4: scores, cross-fitted and in-sample."""
     from training import evaluate as stage
 
-    stage.evaluate(Run.open(folder))
+    with Run.open(folder).alone() as opened:
+        stage.evaluate(opened)
 
 
 @app.command()
@@ -164,16 +173,20 @@ def report(folder: Folder) -> None:
     """Write scores with intervals, figures and example chips as one page, `report.html`."""
     from training import report as page
 
-    page.report(Run.open(folder))
+    with Run.open(folder).alone() as opened:
+        page.report(opened)
 
 
 @app.command()
 def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
     from training import export as stage
+    from training import preflight
 
-    opened = Run.open(folder)
-    stage.export(opened, name=name or opened.config.recipe, version=version)
+    with Run.open(folder).alone() as opened:
+        name = name or opened.config.recipe
+        preflight.check_name(name, version)
+        stage.export(opened, name=name, version=version)
 
 
 @app.command()

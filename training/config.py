@@ -3,8 +3,11 @@
 A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it as JSON.
 """
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from service.bundle import Precision
 from training.thresholds import FLAT, Shrinkage
@@ -118,3 +121,26 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers."""
         return asdict(self)
+
+
+def checked(config: RunConfig) -> RunConfig:
+    """Return the configuration with every field of its own type: Python itself checks none.
+
+    Raises:
+        ValueError: lists the fields that hold something else, such as an option that there is not.
+    """
+    text = json.dumps(config.to_json(), default=repr)
+    try:
+        return TypeAdapter(RunConfig).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError("\n".join(faults(error))) from None
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Describe each wrong field in one line: where it is, what it holds, what it should be."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"][:1].lower() + fault["msg"][1:]
+        lines.append(f"{where}={fault['input']!r:.40}: {message}" if where else message)
+    return lines

@@ -91,6 +91,7 @@ def install(bundle: Path, target: Path) -> None:
         target.rename(old)
     staged.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+    log.info("%s is in place", target)
 
 
 def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rule) -> None:

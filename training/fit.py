@@ -61,4 +61,4 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
     with whole_file(path) as partial:
         save_file(state, partial)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    log.info("%s, fold %d: loss %.4f", member.name, fold, display.epochs[-1].loss)
+    log.info("%s, fold %d of %d: loss %.4f", member.name, fold + 1, run.config.folds, display.epochs[-1].loss)

@@ -6,7 +6,8 @@ Shape suffixes: N chips, L labels.
 """
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,12 +50,9 @@ def read_tags(path: Path) -> Tags:
 
     Raises:
         ValueError: names the row and the fix for a missing column, a repeated or empty name,
-            or a file without any tag.
+            a file without any tag, or one that is no UTF-8 text.
     """
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if not {"image_name", "tags"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: columns are {reader.fieldnames}, need image_name,tags")
+    with table_of(path, "image_name", "tags") as reader:
         tags_by_name: dict[str, list[str]] = {}
         for row in reader:
             name, tags = row["image_name"], row["tags"]
@@ -69,6 +67,30 @@ def read_tags(path: Path) -> Tags:
     if not labels:
         raise ValueError(f"{path}: no row has a tag")
     return Tags(list(tags_by_name), labels, multi_hot(tags_by_name.values(), labels))
+
+
+@contextmanager
+def table_of(path: Path, *columns: str) -> Iterator["csv.DictReader[str]"]:
+    """Open a CSV that must have these columns.
+
+    Raises:
+        ValueError: it has others, or is no UTF-8 text, as far as it is read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            found = reader.fieldnames or []
+            if not set(columns) <= set(found):
+                there = ",".join(found) if found else "nothing"
+                raise ValueError(
+                    f"{path}: its first line is {there!r:.80}; it must have {','.join(columns)}, "
+                    "separated by a comma"
+                )
+            yield reader
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise ValueError(f"{path}: is not a CSV ({error})") from None
 
 
 def multi_hot(rows: Collection[Sequence[str]], labels: Sequence[str]) -> npt.NDArray[np.bool_]:

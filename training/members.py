@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel
-from safetensors.torch import load_file
 
 from service.bundle import Graph, Member, Precision, reference
 from service.rules import Vote
 from training import graphs
+from training.checkpoints import read_fit
 from training.config import MemberConfig
 from training.dataset import Dataset, input_spec
 from training.features import BACKBONE, check_backbone
@@ -106,7 +106,7 @@ def spread(total: int, wanted: int) -> npt.NDArray[np.int64]:
 def served_network(run: Run, planned: PlannedMember, dataset: Dataset) -> ExportNet:
     """Return the network as it is served, with its trained weights, the mean of its folds'."""
     config = planned.config
-    states = [load_file(run.need_fit(config.name, fold)) for fold in planned.folds]
+    states = [read_fit(run, config.name, fold) for fold in planned.folds]
     frozen = config.freeze in CACHED
     net = member_net(run, config, dataset, pretrained=frozen)
     if frozen:

@@ -7,8 +7,8 @@ import logging
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
+from training.checkpoints import read_fit
 from training.dataset import open_dataset
 from training.device import best_device
 from training.inputs import Inputs, Rows, inputs_of
@@ -34,7 +34,7 @@ def predict(run: Run) -> None:
     for index, member in enumerate(run.config.members):
         inputs = inputs_of(run, member, dataset)
         for fold in folds:
-            network = inputs.restored(load_file(run.need_fit(member.name, fold))).to(best_device()).eval()
+            network = inputs.restored(read_fit(run, member.name, fold)).to(best_device()).eval()
             rows = np.flatnonzero(dataset.folds_N == fold)
             title = f"predict {member.name}, fold {fold + 1} of {run.config.folds}"
             logits_NL = logits_of(network, inputs, rows, run.config.predict_views, title)

@@ -3,10 +3,14 @@
 Shape suffixes: N chips, L labels, K folds.
 """
 
+import difflib
 import logging
+import math
+import re
 from collections.abc import Iterable
 
 import numpy as np
+import timm
 import torch
 
 from training.config import MemberConfig, RunConfig
@@ -18,6 +22,8 @@ from training.preprocessing import COLOURS
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
+
+SMALLEST_PX = 32  # a backbone's last map would be smaller than a pixel
 
 
 def check_options(config: RunConfig) -> None:
@@ -31,6 +37,21 @@ def check_options(config: RunConfig) -> None:
         wrong += [f"{member.name}: {text}" for broken, text in _member_rules(config, member) if broken]
     if wrong:
         raise ValueError("\n".join(wrong))
+
+
+def check_name(name: str, version: str) -> None:
+    """Check what the bundle will be called, which otherwise fails at the very end.
+
+    Raises:
+        ValueError: the manifest would not take it.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise ValueError(
+            f"bundle name {name!r}: use small letters, digits, . _ and -; "
+            "--name gives another than the recipe's"
+        )
+    if not version:
+        raise ValueError("--version is empty; give one, such as 1.0.0")
 
 
 def check_data(run: Run, dataset: Dataset) -> None:
@@ -65,11 +86,26 @@ def lacking(dataset: Dataset, folds: int) -> list[str]:
 
 def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     turned = max(config.predict_views, config.graph_views) > 1
-    decision, checked = config.decision, min(config.calibration_chips, config.check_chips)
+    decision = config.decision
+    shrinkage = decision.shrinkage
     vote, expected_f = decision.rule == "vote", decision.rule == "expected-f"
     voters = (decision.weights, decision.members) != ("equal", "all")
     tuned = (decision.objective, decision.thresholds, decision.bags) != ("samples", "member", 0)
     return [
+        *((value < 1, f"{name}={value}; use at least 1") for name, value in _counts(config)),
+        (not config.precisions, "the run has no precisions; name float32, float16 or int8"),
+        (
+            len(set(config.precisions)) < len(config.precisions),
+            f"precisions={config.precisions}: name each once",
+        ),
+        (not 0 <= config.seed < 2**32, f"seed={config.seed}; choose 0 to 2**32 - 1"),
+        (not 0 < decision.beta < math.inf, f"decision.beta={decision.beta}; use a positive one"),
+        (not 0 < decision.prior < 1, f"decision.prior={decision.prior}; choose between 0 and 1"),
+        (
+            isinstance(shrinkage, float) and not 0 <= shrinkage < math.inf,
+            f"decision.shrinkage={shrinkage}; use 0 or more, 'usual' or None",
+        ),
+        (decision.bags < 0, f"decision.bags={decision.bags}; use 0 or more"),
         (config.folds < 2, f"folds={config.folds}: every chip must be held out once; use at least 2"),
         (not config.members, "the run has no members; add one"),
         (
@@ -77,9 +113,6 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
             f"predict_views and graph_views turn chips, which {config.height_px}×{config.width_px} px "
             "do not allow; use 1",
         ),
-        (checked < 1, f"calibration_chips or check_chips is {checked}; graphs are tried on at least 1"),
-        (decision.beta <= 0, f"beta={decision.beta}; use a positive one"),
-        (not 0 < decision.prior < 1, f"prior={decision.prior}; choose between 0 and 1"),
         (
             voters and not vote,
             f"weights and members choose who votes; rule={decision.rule!r} hears all: use 'vote', or leave "
@@ -92,23 +125,44 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     ]
 
 
+def _counts(config: RunConfig) -> list[tuple[str, int]]:
+    names = ("height_px", "width_px", "calibration_chips", "check_chips", "max_steps")
+    return [(name, value) for name in names if (value := getattr(config, name)) is not None]
+
+
 def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, str]]:
     square = config.height_px == config.width_px
     cached = member.freeze in CACHED
     ema = member.ema_decay
     clip = member.clip_norm
     return [
+        (
+            not re.fullmatch(r"[\w.-]*\w", member.name),
+            f"name={member.name!r} names files; use letters, digits, . _ and -",
+        ),
+        (
+            ":" not in member.architecture and not timm.is_model(member.architecture),
+            f"architecture={member.architecture!r}: timm has none such{_similar(member.architecture)}",
+        ),
+        (member.size_px < SMALLEST_PX, f"size_px={member.size_px}; use at least {SMALLEST_PX}"),
+        (not member.bands, "bands are empty; name at least one"),
+        (len(set(member.bands)) < len(member.bands), f"bands={member.bands}: name each once"),
         (member.epochs < 1, f"epochs={member.epochs}; train at least 1"),
         (member.batch_size < 1, f"batch_size={member.batch_size}; use at least 1"),
-        (member.learning_rate <= 0, f"learning_rate={member.learning_rate}; use a positive one"),
+        (
+            not 0 < member.learning_rate < math.inf,
+            f"learning_rate={member.learning_rate}; use a positive one",
+        ),
+        (not 0 <= member.backbone_rate < math.inf, f"backbone_rate={member.backbone_rate}; use 0 or more"),
+        (not 0 <= member.weight_decay < math.inf, f"weight_decay={member.weight_decay}; use 0 or more"),
         (not 0 <= member.dropout < 1, f"dropout={member.dropout}; choose 0 to less than 1"),
         (not 0 <= member.label_smoothing < 1, f"label_smoothing={member.label_smoothing}; choose 0 to < 1"),
         (not 0 <= member.oversample <= 1, f"oversample={member.oversample}; choose 0 to 1"),
         (ema is not None and not 0 < ema < 1, f"ema_decay={ema}; choose between 0 and 1, or None"),
-        (clip is not None and clip <= 0, f"clip_norm={clip}; choose a positive one, or None"),
+        (clip is not None and not clip > 0, f"clip_norm={clip}; choose a positive one, or None"),
         (
-            member.warmup_epochs >= member.epochs,
-            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; leave some after the warm-up",
+            not 0 <= member.warmup_epochs < max(member.epochs, 1),
+            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; use 0 or more, fewer than all",
         ),
         (
             member.freeze == "staged" and not 1 <= member.staged_epochs < member.epochs,
@@ -143,6 +197,11 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
         check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     else:
         hold_still(net, member, 0)
+
+
+def _similar(architecture: str) -> str:
+    found = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+    return f"; did you mean {', '.join(found)}?" if found else ""
 
 
 def _listed(folds: Iterable[int]) -> str:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from service.bundle import InputSpec, Pixel
 from service.chips import RGB, decode_chip
 from service.errors import ChipError
-from training.labels import Tags, read_tags
+from training.labels import Tags, read_tags, table_of
 from training.progress import in_threads
 from training.workspace import Source, allocated_array, whole_file
 
@@ -46,7 +46,8 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     """Decode everything into `chips.npy` of a folder, listing what was left out in `excluded.csv`.
 
     Raises:
-        ValueError: no tags file, no chip folder, or bad rows (unless they are to be skipped).
+        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad rows
+            (unless they are to be skipped).
     """
     tags = read_tags(find_tags(source))
     excluded = find_excluded(source, tags.names)
@@ -95,9 +96,29 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
         files = {name: file for file in chip_files(folder) for name in (file.name, file.stem)}
         paths = {name: files[name] for name in names if name in files}
         if paths:
+            _refuse_shared(folder, paths)
             return paths, {name: f"no chip in {folder}" for name in names if name not in files}
     tried = ", ".join(str(folder) for folder in folders)
     raise ValueError(f"no chip of the tags file is in {tried}; name the chips' folder with --chips")
+
+
+def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
+    """Refuse rows of one chip, and chips of one name: which of them is meant, nobody knows."""
+    rows_of: dict[Path, list[str]] = {}
+    for name, file in paths.items():
+        rows_of.setdefault(file, []).append(name)
+    for file, names in rows_of.items():
+        if len(names) > 1:
+            raise ValueError(f"{' and '.join(names)} are rows of one chip, {file}; keep one row")
+    files_of: dict[str, list[str]] = {}
+    for file in chip_files(folder):
+        files_of.setdefault(file.stem, []).append(file.name)
+    for name in paths:
+        if len(files_of.get(name, ())) > 1:
+            raise ValueError(
+                f"{folder}: {name} may be {' or '.join(files_of[name])}; remove one, or write its extension "
+                "into the tags file"
+            )
 
 
 def chip_files(folder: Path) -> list[Path]:
@@ -195,11 +216,7 @@ def _column(path: Path, column: str, default: str | None = None) -> dict[str, st
     Raises:
         ValueError: a column without default is missing.
     """
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        needed = ["image_name", *([column] if default is None else [])]
-        if not set(needed) <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: columns are {reader.fieldnames}, need {','.join(needed)}")
+    with table_of(path, "image_name", *([column] if default is None else [])) as reader:
         return {row["image_name"]: row.get(column) or default or "" for row in reader}
 
 

@@ -5,11 +5,12 @@ of your own that `--recipe file.py:function` names.
 """
 
 import importlib.util
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.config import About, MemberConfig, RunConfig
+from training.config import About, MemberConfig, RunConfig, checked
 from training.variants import VARIANTS, single
 
 _SIZES_PX = {"resnet50": 256, "densenet121": 256, "inception_v3": 299}
@@ -144,8 +145,22 @@ def _from_file(path: Path, function: str) -> RunConfig:
     if not path.exists() or not spec or not spec.loader:
         raise ValueError(f"{path}: no such file; --recipe takes file.py:function")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = getattr(module, function, lambda: None)()
+    try:
+        spec.loader.exec_module(module)
+        config = getattr(module, function, lambda: None)()
+    except Exception as error:  # it is the user's code, in which anything can be wrong
+        raise ValueError(f"{path}, line {_line(error, path)}: {type(error).__name__}: {error}") from error
     if not isinstance(config, RunConfig):
         raise ValueError(f"{path}: {function}() must be there and return a RunConfig, not {config!r:.40}")
-    return config
+    try:
+        return checked(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {function}() returns what cannot be run:\n{error}") from None
+
+
+def _line(error: Exception, path: Path) -> int | None:
+    """Return the last line of a file that an exception passed."""
+    if isinstance(error, SyntaxError) and error.filename == str(path.absolute()):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename) == path.absolute()), None)

@@ -15,7 +15,7 @@ from service.bundle import Fitting, Scores
 from service.decision import Decision
 from service.rules import Rule
 from training.voting import OutOfFold, Voting
-from training.workspace import Run, whole_file, write_json
+from training.workspace import Run, undamaged, whole_file, write_json
 
 OUT_OF_FOLD, DECISION, DECISIONS = "out_of_fold.npz", "decision.json", "decisions.npz"
 EVALUATION = "evaluation.json"
@@ -31,7 +31,7 @@ def write_predictions(run: Run, found: OutOfFold) -> None:
 
 def read_predictions(run: Run) -> OutOfFold:
     """Return the result of `predict`."""
-    with np.load(run.need(OUT_OF_FOLD, "predict"), allow_pickle=False) as arrays:
+    with undamaged(run.need(OUT_OF_FOLD, "predict")) as path, np.load(path, allow_pickle=False) as arrays:
         return OutOfFold(**arrays)
 
 
@@ -42,7 +42,8 @@ def write_voting(run: Run, voting: Voting) -> None:
 
 def read_voting(run: Run) -> Voting:
     """Return the result of `tune`."""
-    return Voting(_RULE.validate_json(run.need(DECISION, "tune").read_bytes()))
+    with undamaged(run.need(DECISION, "tune")) as path:
+        return Voting(_RULE.validate_json(path.read_bytes()))
 
 
 def write_decisions(run: Run, decision: Decision) -> None:
@@ -53,7 +54,7 @@ def write_decisions(run: Run, decision: Decision) -> None:
 
 def read_decisions(run: Run) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """Return the cross-fitted label sets (N,L) and probabilities (N,L) that `evaluate` kept."""
-    with np.load(run.need(DECISIONS, "evaluate"), allow_pickle=False) as arrays:
+    with undamaged(run.need(DECISIONS, "evaluate")) as path, np.load(path, allow_pickle=False) as arrays:
         return arrays["labels_NL"], arrays["probs_NL"]
 
 
@@ -64,5 +65,6 @@ def write_scores(run: Run, scores: Mapping[Fitting, Scores]) -> None:
 
 def read_scores(run: Run) -> dict[str, Scores]:
     """Return the result of `evaluate`."""
-    facts = json.loads(run.need(EVALUATION, "evaluate").read_text(encoding="utf-8"))
-    return {fitting: Scores.model_validate(value) for fitting, value in facts.items()}
+    with undamaged(run.need(EVALUATION, "evaluate")) as path:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {fitting: Scores.model_validate(value) for fitting, value in facts.items()}

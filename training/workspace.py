@@ -11,11 +11,13 @@
       evaluation.json        scores, cross-fitted and in-sample
       decisions.npz          every chip's cross-fitted label set and probabilities
       bundle/                the finished bundle
+      lock                   held by the command that works here
 
 A file appears under its final name only when it is whole, so a killed run resumes by
 looking at what is there.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -25,17 +27,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
-from training.config import RunConfig
+from training.config import RunConfig, faults
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, renamed to `path` when the block ends without error."""
+    """Give a temporary path to write to, renamed to `path` when the block ends without error.
+
+    Raises:
+        OSError: the path is a folder, which is said before the work is done.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last because numpy and safetensors look at it.
     partial = path.with_name(f"partial-{path.name}")
@@ -46,6 +56,22 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[Path]:
+    """Give the path to read from; say which file it is that cannot be read, and the fix.
+
+    Raises:
+        ValueError: the block cannot make sense of the file.
+    """
+    try:
+        yield path
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise ValueError(
+            f"{path}: is damaged ({reason}); remove it and give the run's command again"
+        ) from None
 
 
 def allocated_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.memmap[Any, Any]:
@@ -119,7 +145,7 @@ class Run:
         path = folder / "run.json"
         wanted = _RUN_FILE.dump_python(_RunFile(config=config, source=source), mode="json")
         if (folder / "dataset.json").exists():
-            found = _RUN_FILE.dump_python(_RUN_FILE.validate_json(path.read_bytes()), mode="json")
+            found = _RUN_FILE.dump_python(_read(path), mode="json")
             other = [key for part in wanted for key in wanted[part] if found[part][key] != wanted[part][key]]
             if other:
                 raise ValueError(f"{path}: holds a run with another {', '.join(other)}; use another --out")
@@ -137,8 +163,28 @@ class Run:
         path = folder / "run.json"
         if not path.exists():
             raise ValueError(f"{path}: not there; start with `chipvote-train run --out {folder} …`")
-        file = _RUN_FILE.validate_json(path.read_bytes())
+        file = _read(path)
         return cls(folder=folder, config=file.config, source=file.source)
+
+    @contextmanager
+    def alone(self) -> Iterator["Run"]:
+        """Keep every other command out of the folder: two would write the same files.
+
+        The lock goes with the process, however it ends.
+
+        Raises:
+            ValueError: another command works in it.
+        """
+        with (self.folder / "lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"{self.folder}: another chipvote-train works in this folder; wait for it, or stop it"
+                ) from None
+            except OSError:
+                pass  # some network file systems have no locks
+            yield self
 
     def need(self, name: str, stage: str) -> Path:
         """Return the path of an earlier stage's result.
@@ -179,6 +225,16 @@ class Run:
         if not path.exists():
             raise ValueError(f"{path}: not there; add it, or leave --weights away to download")
         return path
+
+
+def _read(path: Path) -> _RunFile:
+    try:
+        return _RUN_FILE.validate_json(path.read_bytes())
+    except ValidationError as error:
+        lines = "\n".join(f"  {line}" for line in faults(error))
+        raise ValueError(
+            f"{path}: was changed, or written by another version; restore it, or use another --out\n{lines}"
+        ) from None
 
 
 def _fit_name(member: str, fold: int) -> str:

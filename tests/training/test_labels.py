@@ -27,8 +27,8 @@ def test_a_byte_order_mark_other_columns_and_quotes_are_fine(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "columns are None, need image_name,tags"),
-        ("name,tags\na,b\n", r"columns are \['name', 'tags'\], need image_name,tags"),
+        ("", "its first line is 'nothing'; it must have image_name,tags"),
+        ("name,tags\na,b\n", "its first line is 'name,tags'; it must have image_name,tags"),
         ("image_name,tags\na,b\n,c\n", "line 3: need both image_name and tags"),
         ("image_name,tags\na,b\nc\n", "line 3: need both image_name and tags"),
         ("image_name,tags\na,b\nc,b\na,c\n", "line 4: 'a' is there twice; keep one row"),
@@ -42,6 +42,13 @@ def test_a_broken_tags_file_is_refused_with_its_line(tmp_path: Path, text: str, 
     with pytest.raises(ValueError, match=message) as error:
         read_tags(write(tmp_path, text))
     assert str(tmp_path / "tags.csv") in str(error.value)
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tags.csv"
+    path.write_bytes("image_name,tags\na,forêt\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"tags.csv: is not UTF-8 text .*; save it as CSV in UTF-8"):
+        read_tags(path)
 
 
 def test_rows_and_multi_hot_are_inverse() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.training import tiny
 from training.config import DecisionConfig, MemberConfig
 from training.dataset import Dataset, prepare
-from training.preflight import check_data, check_options, lacking
+from training.preflight import check_data, check_name, check_options, lacking
 from training.recipes import RECIPES
 from training.workspace import Run, Source
 
@@ -38,6 +38,14 @@ def test_recipes_pass(recipe: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"architecture": "resnet_50"}, r"architecture='resnet_50': timm has none .*did you mean .*resnet50"),
+        ({"size_px": 0}, "size_px=0; use at least 32"),
+        ({"bands": ()}, "bands are empty"),
+        ({"bands": ("red", "red")}, ".*name each once"),
+        ({"backbone_rate": -1.0}, "backbone_rate=-1.0"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0"),
+        ({"warmup_epochs": -1}, "warmup_epochs=-1 of 6"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"epochs": 0}, "epochs=0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": 0.0}, "learning_rate=0"),
@@ -66,18 +74,11 @@ def test_options_that_cannot_be_meant_are_refused(changes: dict[str, Any], messa
         ({"rule": "expected-f", "members": "greedy"}, "rule='expected-f' hears all"),
         ({"rule": "expected-f", "objective": "macro"}, "tune thresholds"),
         ({"rule": "expected-f", "bags": 5}, "tune thresholds"),
-        ({"beta": 0.0}, "beta=0.0"),
-        ({"prior": 1.0}, "prior=1.0"),
     ],
 )
 def test_rules_that_would_ignore_an_option_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_options(replace(tiny.ONE_WHOLE, decision=DecisionConfig(**changes)))
-
-
-def test_a_run_that_could_not_check_its_graphs_is_refused() -> None:
-    with pytest.raises(ValueError, match="check_chips is 0"):
-        check_options(replace(tiny.ONE_WHOLE, check_chips=0))
 
 
 def test_late_fusion_wants_the_colours_first() -> None:
@@ -86,6 +87,35 @@ def test_late_fusion_wants_the_colours_first() -> None:
     check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(late,)))
     with pytest.raises(ValueError, match="bands begin with near infrared"):
         check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precisions": ()}, "the run has no precisions"),
+        ({"precisions": ("int8", "int8")}, "name each once"),
+        ({"check_chips": 0}, "check_chips=0"),
+        ({"calibration_chips": 0}, "calibration_chips=0"),
+        ({"max_steps": 0}, "max_steps=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"decision": DecisionConfig(beta=0.0)}, "decision.beta=0.0"),
+        ({"decision": DecisionConfig(prior=3.0)}, "decision.prior=3.0"),
+        ({"decision": DecisionConfig(shrinkage=-4.0)}, "decision.shrinkage=-4.0"),
+        ({"decision": DecisionConfig(bags=-1)}, "decision.bags=-1"),
+        ({"members": (replace(tiny.WHOLE, name="../net"),)}, "name='../net' names files"),
+    ],
+)
+def test_a_run_that_cannot_be_meant_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_options(replace(tiny.ONE_WHOLE, **changes))
+
+
+def test_a_bundle_name_is_checked_before_the_work() -> None:
+    check_name("uc-merced", "1.0.0")
+    with pytest.raises(ValueError, match="bundle name 'Bad Name': use small letters"):
+        check_name("Bad Name", "1.0.0")
+    with pytest.raises(ValueError, match="--version is empty"):
+        check_name("good", "")
 
 
 def test_views_of_chips_that_are_not_square_are_refused() -> None:

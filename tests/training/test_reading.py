@@ -193,7 +193,7 @@ def test_listed_rows_are_left_out_with_their_reason(tmp_path: Path, caplog: pyte
 def test_a_list_needs_names_and_must_leave_some(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", 2)
     without = write_list(tmp_path / "without.csv", ("name",), ("chip_1",))
-    with pytest.raises(ValueError, match=r"without.csv: columns are \['name'\], need image_name"):
+    with pytest.raises(ValueError, match=r"without.csv: its first line is 'name'; it must have image_name"):
         read_chips(Source(data=data, exclude=without), SPEC, tmp_path)
     every = write_list(tmp_path / "every.csv", ("image_name",), ("chip_0",), ("chip_1",))
     with pytest.raises(ValueError, match="lists every row"):
@@ -243,3 +243,14 @@ def test_uint16_chips_are_kept_whole(shared_data: Path, tmp_path: Path) -> None:
     chips = read_chips(Source(data=tmp_path, chips=shared_data / "planet" / "tif"), spec, tmp_path)
     assert chips.chips_NHWC.dtype == np.uint16
     np.testing.assert_array_equal(chips.chips_NHWC, np.stack([tifffile.imread(file) for file in files]))
+
+
+def test_rows_and_chips_are_one_to_one(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", 2)
+    twice = tmp_path / "twice.csv"
+    tiny.write_tags(twice, {"chip_0": ["red"], "chip_0.png": ["blue"]})
+    with pytest.raises(ValueError, match=r"chip_0 and chip_0.png are rows of one chip, .*; keep one row"):
+        read_chips(Source(data=data, tags=twice), SPEC, tmp_path)
+    tiny.draw(["red"], 0).save(data / "chips" / "chip_1.jpg")
+    with pytest.raises(ValueError, match=r"chip_1 may be chip_1.jpg or chip_1.png; remove one"):
+        read_chips(Source(data=data), SPEC, tmp_path)

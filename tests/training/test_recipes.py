@@ -71,6 +71,36 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         find_recipe(f"{tmp_path / 'absent.py'}:quick")
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("def f(:", r"mine.py, line 3: SyntaxError"),
+        ("import nothing_here", r"mine.py, line 3: ModuleNotFoundError: No module named 'nothing_here'"),
+        ("def f():\n    return replace(heads(), fold=3)", r"mine.py, line 4: TypeError: .*'fold'"),
+        ("def f(): return replace(heads(), folds='3')", "folds='3': input should be a valid integer"),
+        (
+            "def f(): return replace(heads(), members=(replace(heads().members[0], optimizer='adma'),))",
+            "members.0.optimizer='adma': input should be 'adam', 'adamw' or 'sgd'",
+        ),
+        ("def f(): return replace(heads(), decision=None)", "decision=None: "),
+    ],
+)
+def test_a_mistake_in_an_own_recipe_is_said_with_its_place(tmp_path: Path, lines: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"from dataclasses import replace\nfrom training.recipes import heads\n{lines}\n")
+    with pytest.raises(ValueError, match=message):
+        find_recipe(f"{path}:f")
+
+
+def test_lists_become_tuples(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import replace\nfrom training.recipes import heads\n"
+        "def f(): return replace(heads(), members=list(heads().members))\n"
+    )
+    assert find_recipe(f"{path}:f") == heads()
+
+
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no recipe 'amazon'; there are planet, planet-single"):
         find_recipe("amazon")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training import tiny
-from training.workspace import Run, Source, allocated_array, whole_file, write_json
+from training.workspace import Run, Source, allocated_array, undamaged, whole_file, write_json
 
 SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
 
@@ -76,8 +76,34 @@ def test_a_folder_without_a_run_says_how_to_start_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "{}", '{"config": {}, "source": {}}'])
 def test_a_run_file_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="was changed, or written by another version") as error:
         Run.open(tmp_path)
+    assert "pydantic" not in str(error.value)
+
+
+def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    with (
+        run.alone(),
+        pytest.raises(ValueError, match="another chipvote-train works in this folder"),
+        run.alone(),
+    ):
+        pass
+    with run.alone() as again:
+        assert again is run
+
+
+def test_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="is a folder; name a file"), whole_file(tmp_path):
+        pytest.fail("the work began")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    for content in (b"", b"half"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"arrays.npz: is damaged \(.+\)"), undamaged(path):
+            np.load(path, allow_pickle=False)
 
 
 def test_need_names_the_stage_to_run(tmp_path: Path) -> None:
