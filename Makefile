@@ -7,6 +7,7 @@ SERVICE_VENV = .venv-service
 HOST = 127.0.0.1
 PORT = 8000
 RECIPE = uc-merced
+VERSION = 2.0.0
 DATA = ../shared/data/ucmerced
 WEIGHTS = ../shared/weights
 
@@ -45,7 +46,7 @@ format: $(DEVELOPING) ## rewrite the sources in the project's format
 	$(VENV)/bin/ruff format
 
 train-default: $(DEVELOPING) ## train the default bundle and put it in place (DATA= WEIGHTS=); resumes
-	$(VENV)/bin/chipvote-train run --recipe $(RECIPE) --data $(DATA) --weights $(WEIGHTS) --out runs/$(RECIPE)
+	$(VENV)/bin/chipvote-train run --recipe $(RECIPE) --data $(DATA) --weights $(WEIGHTS) --out runs/$(RECIPE) --version $(VERSION)
 	$(VENV)/bin/chipvote-train install runs/$(RECIPE) models/$(RECIPE)
 
 bench: $(DEVELOPING) ## print the table of every benchmark

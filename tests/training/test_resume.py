@@ -86,7 +86,7 @@ def test_a_run_killed_in_three_stages_ends_as_if_nothing_had_happened(
     kill_when(killed, f"fits/{tiny.WHOLE.name}/fold0/last.ckpt")  # in the middle of a fit
     assert not killed.fit_path(tiny.WHOLE.name, 0).exists()
     kill_when(killed, f"fits/{tiny.WHOLE.name}/fold1.safetensors")  # all fitted, nothing predicted
-    assert not (killed.folder / "thresholds.json").exists()
+    assert not (killed.folder / "decision.json").exists()
     kill_when(killed, "members/partial-*")  # a graph half written
     assert not (killed.folder / "bundle").exists()
     assert stages(killed).wait() == 0
