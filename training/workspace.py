@@ -68,7 +68,8 @@ def undamaged(path: Path) -> Iterator[Path]:
     try:
         yield path
     except (ValueError, KeyError, TypeError, EOFError, BadZipFile, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        lines = faults(error) if isinstance(error, ValidationError) else str(error).splitlines()
+        reason = lines[0] if lines else "it is empty"
         raise ValueError(
             f"{path}: is damaged ({reason}); remove it and give the run's command again"
         ) from None
