@@ -252,7 +252,7 @@ def _predicted(name: str, data: Path | None, weights: Path | None, out: Path) ->
     if data is None:
         raise ValueError(f"{name}: no run is there; to train a recipe of that name, give --data")
     recipe, *variants = name.split("+")
-    folder = out / name
+    folder = out / find_recipe(recipe, variants).recipe
     prepare(data, folder, recipe, variants, weights=weights)
     fit(folder)
     predict(folder)

@@ -112,7 +112,8 @@ def served_network(run: Run, planned: PlannedMember, dataset: Dataset) -> Export
     if frozen:
         check_backbone(net, run.folder / "features" / config.name / BACKBONE)
     mean = {key: torch.stack([state[key].float() for state in states]).mean(dim=0) for key in states[0]}
-    net.load_state_dict(mean, strict=not frozen)  # what is frozen is not in the saved state
+    unknown = net.load_state_dict(mean, strict=not frozen).unexpected_keys
+    assert not unknown, unknown  # what is frozen is lacking, and that is all
     return ExportNet(net, dataset.labels, config.exclusive, run.config.graph_views).eval()
 
 
