@@ -129,6 +129,7 @@ def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Pa
     written: dict[Precision, Graph] = {}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         float32 = Path(scratch) / "float32.onnx"
+        log.info("%s: export, about a minute", planned.name)
         graphs.write_float32(net, input_spec(run), float32)
         for precision in run.config.precisions:
             path = folder / f"{planned.name}.{precision}.onnx"

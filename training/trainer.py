@@ -21,6 +21,8 @@ from training.device import best_device, fast_bfloat16
 from training.model import ChipNet
 from training.task import FitTask
 
+log = logging.getLogger(__name__)
+
 
 class Averaging(EMAWeightAveraging):
     """Gives the network its average also where all epochs had been done before an interruption."""
@@ -85,3 +87,6 @@ def train(trainer: lightning.Trainer, task: FitTask, batches: Batches, checkpoin
             trainer.fit(task, batches, ckpt_path=last if last and last.exists() else None, weights_only=False)
         except SIGTERMException:
             raise SystemExit(128 + signal.SIGTERM) from None  # Lightning would exit as if all were done
+        except SystemExit:  # how Lightning passes on Ctrl-C
+            log.warning("stopped; the same command goes on from the last whole epoch")
+            raise

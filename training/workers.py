@@ -164,5 +164,5 @@ def _ray() -> Any:  # noqa: ANN401 — a module that may be missing
     try:
         import ray
     except ImportError:
-        raise ValueError("--workers needs Ray; run `pip install chipvote[ray]`") from None
+        raise ValueError("--workers needs Ray; run `make install`, or install the extra `ray`") from None
     return ray

@@ -83,7 +83,7 @@ def test_a_machine_that_does_not_see_the_folder_says_so(run: Run, tmp_path: Path
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A Ray cluster on this machine alone, with room for two jobs."""
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("needs Ray: pip install chipvote[ray]")
+        pytest.skip("needs Ray, the extra `ray`")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the new way; the old one warns
