@@ -41,13 +41,14 @@ from training.results import (
     OUT_OF_FOLD,
     REPORT,
     SHIPPED_REPORT,
+    read_decisions,
     read_predictions,
     read_scores,
     read_voting,
 )
 from training.thresholds import sample_fbeta
 from training.thumbnails import data_uri
-from training.voting import OutOfFold, cross_fitted
+from training.voting import OutOfFold
 from training.workspace import Run, whole_file
 
 log = logging.getLogger(__name__)
@@ -106,13 +107,13 @@ def report(run: Run) -> Path:
 def _findings(run: Run) -> _Findings:
     found = read_predictions(run)
     thresholds_AL, quorum = _plain_vote(run)
-    decision = cross_fitted(found, run.config)
+    predicted_NL, probs_NL = read_decisions(run)
     return _Findings(
         run=run,
         dataset=open_dataset(run),
         found=found,
-        probs_NL=decision.probabilities_BL.astype(np.float32),
-        predicted_NL=decision.labels_BL,
+        probs_NL=probs_NL.astype(np.float32),
+        predicted_NL=predicted_NL,
         thresholds_AL=thresholds_AL,
         quorum=quorum,
     )
