@@ -42,11 +42,13 @@ def tune_thresholds(
     Raises:
         ValueError: the shrinkage is to be chosen, and there is only one fold.
     """
-    scores_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
-    if decision.thresholds == "member":
-        known_ANL = probs_ANL if speaks_AL is None else np.where(speaks_AL[:, None], probs_ANL, scores_NL)
-        return np.stack([tune_row(known_NL, targets_NL, folds_N, decision) for known_NL in known_ANL])
-    return np.tile(tune_row(scores_NL, targets_NL, folds_N, decision), (len(probs_ANL), 1))
+    if decision.thresholds == "shared":
+        scores_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
+        return np.tile(tune_row(scores_NL, targets_NL, folds_N, decision), (len(probs_ANL), 1))
+    if speaks_AL is not None and not speaks_AL.all():
+        others_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
+        probs_ANL = np.where(speaks_AL[:, None], probs_ANL, others_NL)
+    return np.stack([tune_row(probs_NL, targets_NL, folds_N, decision) for probs_NL in probs_ANL])
 
 
 def ensemble_scores(probs_ANL: Probs, decision: DecisionConfig, speaks_AL: Truth | None = None) -> Probs:
