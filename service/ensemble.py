@@ -7,12 +7,14 @@ Shape suffixes: M members, B chips, G golden chips, H height, W width, C bands, 
 """
 
 import logging
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from service.bundle import Bundle, Pixel, Precision
+from service.cpu import CpuRunner
+from service.cuda import CudaRunner
 from service.errors import BundleError, DeviceError, SettingsError
 from service.sessions import Device, check_graph, open_session, require_cuda
 
@@ -35,6 +37,19 @@ class Vote(NamedTuple):
     probabilities: list[float]  # what the rule believes, six decimals: in a vote, the members' mean
     votes: list[int]  # weight of the members in favour; 0 where the rule is no vote
     predicted: list[bool]
+
+
+class Runner(Protocol):
+    """Where the members run: a batch is loaded once and then given to one member after the other."""
+
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
+        """Take the chips that the next runs are about; the array must stay as it is until the next load."""
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member on the loaded chips: float32 (B,L), each in 0..1."""
+
+    def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
+        """Run whatever is slow the first time, for batches of up to `max_batch`."""
 
 
 class Ensemble:
@@ -77,11 +92,8 @@ class Ensemble:
 
     def probabilities(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
         """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1."""
-        count = len(chips_BHWC)
-        if self.device == "cuda":
-            chips_BHWC = pad(chips_BHWC)
-        runs = [session.run(["probabilities"], {"chips": chips_BHWC})[0] for session in self._sessions]
-        return np.stack(runs)[:, :count]
+        self._runner.load(chips_BHWC)
+        return np.stack([self._runner.run(member) for member in range(len(self._bundle.manifest.members))])
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
         """Answer a batch: (B,H,W,C) → one `Vote` per chip."""
@@ -109,12 +121,9 @@ class Ensemble:
             )
 
     def warm_up(self, max_batch: int) -> None:
-        """Run every batch size that `pad` makes, so that no request pays for a first run."""
-        if self.device == "cuda":
-            spec = self._bundle.manifest.input
-            shape = (spec.height, spec.width, len(spec.bands))
-            for size in sorted({padded(count) for count in range(1, max_batch + 1)}):
-                self.probabilities(np.zeros((size, *shape), spec.dtype))
+        """Run whatever is slow the first time, so that no request pays for it."""
+        spec = self._bundle.manifest.input
+        self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
 
     def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
         if device == "cuda":
@@ -127,24 +136,11 @@ class Ensemble:
                 f"CHIPVOTE_PRECISION={chosen}: {self._bundle.folder} has {', '.join(available)}; "
                 "set one of these or auto"
             )
-        self._sessions = []
+        sessions = []
         for member in manifest.members:
             path = self._bundle.graph_path(member, chosen)
             session = open_session(path, device, threads)
             check_graph(session, path, manifest.input, len(manifest.labels))
-            self._sessions.append(session)
+            sessions.append(session)
         self.device, self.precision = device, chosen
-
-
-def padded(count: int) -> int:
-    """Return the next power of two."""
-    return 1 << (count - 1).bit_length()
-
-
-def pad(chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-    """Fill a batch up with black chips to the next power of two.
-
-    cuDNN searches its convolutions anew for every batch size it meets: let it meet few.
-    """
-    extra = padded(len(chips_BHWC)) - len(chips_BHWC)
-    return np.pad(chips_BHWC, ((0, extra), (0, 0), (0, 0), (0, 0)))
+        self._runner: Runner = CudaRunner(sessions) if device == "cuda" else CpuRunner(sessions, threads)

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from service.bundle import Bundle, Precision
-from service.ensemble import PREFERENCE, TOLERANCE, Ensemble, pad, padded
+from service.ensemble import PREFERENCE, TOLERANCE, Ensemble
 from service.errors import BundleError, DeviceError, SettingsError
 from service.rules import Blend, Cooccurrence, ExpectedF, Rule
 from service.sessions import Device
@@ -168,10 +168,3 @@ def test_cuda_reproduces_golden(colours: Bundle) -> None:
     ensemble = Ensemble(colours, "cuda")
     ensemble.self_test()
     assert ensemble.device == "cuda"
-
-
-def test_pad_keeps_the_chips_and_adds_black() -> None:
-    assert [padded(count) for count in (1, 2, 3, 4, 5, 32)] == [1, 2, 4, 4, 8, 32]
-    chips_BHWC = np.ones((3, 2, 2, 3), np.uint8)
-    assert pad(chips_BHWC).sum(axis=(1, 2, 3)).tolist() == [12, 12, 12, 0]
-    assert pad(chips_BHWC.astype(np.uint16)).dtype == np.uint16

@@ -1,0 +1,53 @@
+"""The members on the CPU: chips side by side, each on one core.
+
+A convolution shared by the cores waits for the slowest at every layer, and a batch of chips
+leaves the caches between two layers: one chip per core at a time answers more chips per second
+than either, in less memory. A lone chip gets all cores.
+
+Shape suffixes: B chips, H height, W width, C bands, L labels.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from service.bundle import Pixel
+
+
+class CpuRunner:
+    """Sessions, and the threads that call them."""
+
+    def __init__(self, sessions: Sequence[ort.InferenceSession], side_by_side: int) -> None:
+        """Take the members' sessions.
+
+        Args:
+            sessions: one per member.
+            side_by_side: chips answered at a time, each alone; 1 gives a session its whole batch.
+        """
+        self._sessions = sessions
+        self._callers = ThreadPoolExecutor(side_by_side, "member") if side_by_side > 1 else None
+
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
+        """Take the chips that the next runs are about."""
+        self._chips_BHWC = chips_BHWC
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member on the loaded chips: float32 (B,L)."""
+        session, chips_BHWC = self._sessions[member], self._chips_BHWC
+        if self._callers is None or len(chips_BHWC) == 1:
+            return probabilities(session, chips_BHWC)
+        alone = np.split(chips_BHWC, len(chips_BHWC))
+        return np.concatenate(list(self._callers.map(lambda chip: probabilities(session, chip), alone)))
+
+    def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
+        """Do nothing: a first run costs no more than any other."""
+
+
+def probabilities(session: ort.InferenceSession, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
+    """Run a graph: (B,H,W,C) → float32 (B,L)."""
+    found: list[Any] = session.run(["probabilities"], {"chips": chips_BHWC})
+    return np.asarray(found[0])
