@@ -109,7 +109,7 @@ def prediction(filename: str | None, vote: Vote, bundle: Bundle) -> Prediction:
         filename=filename,
         labels=[label for label, _, _, predicted in rows if predicted],
         scores=[
-            Score(label=label, probability=probability, votes=votes, predicted=predicted)
+            {"label": label, "probability": probability, "votes": votes, "predicted": predicted}
             for label, probability, votes, predicted in rows
         ],
         members=len(bundle.manifest.members),

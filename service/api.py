@@ -1,24 +1,25 @@
 """The routes. Each reads as its answer is made; the parts do the work.
 
-A chip's way: `uploads` (bytes) → `chips` (pixels, in the decoder threads) → `batching`
-(queue and engine) → `answers` (JSON). Knows HTTP and the running service, nothing of
+A chip's way: `uploads` (bytes) → `decoding` (pixels, by `chips`) → `batching` (queue and
+engine) → `answers` (JSON). Knows HTTP and the running service, nothing of
 start-up or of error bodies.
 """
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from prometheus_client import Counter
 from pydantic_core import to_json
 
 from service import answers
 from service.answers import Answer, Failure, Health, Labels, ModelCard, Prediction
 from service.batching import Engine
 from service.bundle import Bundle
-from service.chips import decode_chip
+from service.decoding import Decoders
 from service.ensemble import Ensemble
 from service.errors import (
     BodyTooLarge,
@@ -49,8 +50,9 @@ class Running:
     bundle: Bundle
     ensemble: Ensemble  # to be asked where it runs; only the engine may run it
     engine: Engine[Ensemble]
-    decoders: ThreadPoolExecutor
+    decoders: Decoders
     metrics: Metrics
+    predicted: Sequence[Counter]  # of each label, in the bundle's order
 
 
 def running(request: Request) -> Running:
@@ -120,13 +122,16 @@ async def predict(request: Request) -> Response:
     limits = service.settings
     uploads = await read_uploads(request, max_body_bytes=limits.max_body_bytes, max_chips=limits.max_chips)
     with service.engine.reserve(len(uploads)) as places:
-        # Exceptions are collected, so that the places stay held until the last chip has ended.
-        outcomes = await asyncio.gather(
-            *(_predict_one(service, places, upload) for upload in uploads), return_exceptions=True
-        )
+        if len(uploads) == 1:
+            outcomes: list[Prediction | BaseException] = [await _predict_one(service, places, uploads[0])]
+        else:
+            # Exceptions are collected, so that the places stay held until the last chip has ended.
+            outcomes = await asyncio.gather(
+                *(_predict_one(service, places, upload) for upload in uploads), return_exceptions=True
+            )
     predictions: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
-        if isinstance(outcome, ChipError) and len(uploads) > 1:
+        if isinstance(outcome, ChipError):
             predictions.append(answers.failure(upload.filename, outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
@@ -138,13 +143,10 @@ async def predict(request: Request) -> Response:
 
 
 async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Upload) -> Prediction:
-    spec = service.bundle.manifest.input
     outcomes = service.metrics.chips
     async with places:
         try:
-            loop = asyncio.get_running_loop()
-            chip_HWC = await loop.run_in_executor(service.decoders, decode_chip, upload.data, spec)
-            vote = await service.engine.vote(chip_HWC)
+            vote = await service.decoders.vote(upload.data)
         except ChipError:
             outcomes.labels("refused").inc()
             raise
@@ -152,10 +154,10 @@ async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Uplo
             outcomes.labels("failed").inc()
             raise
     outcomes.labels("answered").inc()
-    prediction = answers.prediction(upload.filename, vote, service.bundle)
-    for label in prediction["labels"]:
-        service.metrics.predicted.labels(label).inc()
-    return prediction
+    for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
+        if predicted:
+            counter.inc()
+    return answers.prediction(upload.filename, vote, service.bundle)
 
 
 @router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))

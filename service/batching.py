@@ -7,8 +7,8 @@ A request first reserves places; a place is the right to have one chip on its wa
 places together bound the queue. A request with more chips than places sends the next chip
 when an earlier one is answered: a long request slows itself down and nobody else.
 
-Knows chips, not requests' bodies or HTTP. Everything except the engine's own thread runs
-on one event loop.
+Knows chips, not requests' bodies or HTTP. Everything except the engine's own thread, `put` and
+`refuse` runs on one event loop.
 
 Shape suffixes: B chips, H height, W width, C bands.
 """
@@ -44,11 +44,14 @@ T = TypeVar("T")
 V = TypeVar("V", bound=Voter)
 
 
+Answer = asyncio.Future[Vote]
+
+
 class Job(NamedTuple):
     """One chip on its way, and where its answer goes."""
 
     chip_HWC: npt.NDArray[Pixel]
-    answer: asyncio.Future[Vote]
+    answer: Answer
 
 
 class Engine(Generic[V]):
@@ -131,15 +134,17 @@ class Engine(Generic[V]):
             if self._free == self._places:
                 self._idle.set()
 
-    async def vote(self, chip_HWC: npt.NDArray[Pixel]) -> Vote:
-        """Queue one chip, under a reserved place, and wait for its answer.
+    def expect(self) -> Answer:
+        """Return where the answer of one chip will come, under a reserved place."""
+        return self._loop.create_future()
 
-        Raises:
-            ServiceError: the voter failed on this chip's batch.
-        """
-        answer: asyncio.Future[Vote] = self._loop.create_future()
+    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer) -> None:
+        """Queue one chip; from any thread."""
         self._waiting.put(Job(chip_HWC, answer))
-        return await answer
+
+    def refuse(self, answer: Answer, error: Exception) -> None:
+        """Answer an expected chip that never came by an error; from any thread."""
+        self._loop.call_soon_threadsafe(_refuse, [answer], error)
 
     def _run(self, opened: asyncio.Future[V]) -> None:
         try:

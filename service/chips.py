@@ -25,6 +25,7 @@ from service.errors import (
     WrongBands,
     WrongSize,
 )
+from service.jpeg import decode_rgb
 
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
@@ -141,7 +142,10 @@ def _read_picture(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tup
             # and its conversion gives the right picture; their first three bands are inverted.
             if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
                 raise WrongBands(f"the image has mode {image.mode}; {accepted(spec)}")
-            return np.asarray(image.convert("RGB")), RGB
+            quickly_HWC = None
+            if image.format == "JPEG" and image.mode in ("RGB", "CMYK"):
+                quickly_HWC = decode_rgb(data, image.height, image.width, len(image.mode))
+            return np.asarray(image.convert("RGB")) if quickly_HWC is None else quickly_HWC, RGB
     except UnidentifiedImageError as error:
         raise CorruptChip("the image's header is broken; send the whole file") from error
     except (OSError, SyntaxError, ValueError) as error:

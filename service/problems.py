@@ -57,14 +57,23 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(ClientDisconnect, _on_service_error)
     app.add_exception_handler(Exception, _on_unknown_error)
 
 
-async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+def response(error: ServiceError | ClientDisconnect) -> Response:
+    """Answer a request by the error that ended it."""
+    if isinstance(error, ClientDisconnect):
+        # Nobody reads this; it keeps a client's broken connection out of the log of our failures.
+        detail = "the connection ended before the body did"
+        return _respond(Problem(type="about:blank", title="Incomplete request", status=400, detail=detail))
     retry = {"Retry-After": "1"} if isinstance(error, Overloaded | NotReady) else None
     return _respond(problem(error), retry)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError | ClientDisconnect)
+    return response(error)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -81,12 +90,6 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     return _respond(Problem(type="about:blank", title="Invalid request", status=422, detail=detail))
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    # Nobody reads this; it keeps a client's broken connection out of the log of our failures.
-    detail = "the connection ended before the body did"
-    return _respond(Problem(type="about:blank", title="Incomplete request", status=400, detail=detail))
 
 
 async def _on_unknown_error(request: Request, error: Exception) -> Response:

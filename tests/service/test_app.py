@@ -123,7 +123,7 @@ def test_an_unforeseen_error_is_a_generic_500(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("service.api.decode_chip", broken)
+    monkeypatch.setattr("service.decoding.decode_chip", broken)
 
     async def scenario() -> None:
         async with started(settings) as client:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from service.batching import Engine
+from service.ensemble import Vote
 from service.errors import BundleError, NotReady, Overloaded, ServiceError
 from service.metrics import Metrics
 from tests.fakes import Chips, FakeEnsemble
@@ -29,12 +30,18 @@ def chip(value: int) -> Chips:
     return np.full((2, 2, 3), value, np.uint8)
 
 
+async def vote(engine: Engine[FakeEnsemble], chip_HWC: Chips) -> Vote:
+    answer = engine.expect()
+    engine.put(chip_HWC, answer)
+    return await answer
+
+
 async def ask(engine: Engine[FakeEnsemble], values: list[int]) -> list[float]:
     """Send one request and return what its chips were answered."""
 
     async def one(value: int) -> float:
         async with places:
-            return (await engine.vote(chip(value))).probabilities[0]
+            return (await vote(engine, chip(value))).probabilities[0]
 
     with engine.reserve(len(values)) as places:
         return list(await asyncio.gather(*map(one, values)))

@@ -1,0 +1,63 @@
+"""Bytes → chips on the engine's queue, in threads beside the event loop.
+
+A decoded chip goes straight to the engine: the event loop hears of it when it is answered,
+not once more in between. Knows no requests and no limits.
+"""
+
+import threading
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from service.batching import Answer, Engine
+from service.bundle import InputSpec
+from service.chips import decode_chip
+from service.ensemble import Vote
+
+
+class _Job(NamedTuple):
+    data: bytes
+    answer: Answer
+
+
+class Decoders:
+    """The threads, and the queue of what they have not begun."""
+
+    def __init__(self, engine: Engine[Any], spec: InputSpec, threads: int) -> None:
+        """Start the threads."""
+        self._engine, self._spec = engine, spec
+        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()  # None: one thread stops
+        self._threads = [
+            threading.Thread(target=self._run, name=f"decoder-{index}", daemon=True)
+            for index in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def vote(self, data: bytes) -> Vote:
+        """Decode one chip, under a reserved place of the engine, and wait for its answer.
+
+        Raises:
+            ChipError: the bytes are no chip that the bundle takes.
+            ServiceError: the engine failed on this chip's batch.
+        """
+        answer = self._engine.expect()
+        self._waiting.put(_Job(data, answer))
+        return await answer
+
+    def close(self) -> None:
+        """End the threads once they have done what waits."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            if job.answer.cancelled():
+                continue
+            try:
+                chip_HWC = decode_chip(job.data, self._spec)
+            except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
+                self._engine.refuse(job.answer, error)
+            else:
+                self._engine.put(chip_HWC, job.answer)
