@@ -152,6 +152,7 @@ async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Uplo
             outcomes.labels("failed").inc()
             raise
     outcomes.labels("answered").inc()
+    service.metrics.members.observe(vote.members)
     prediction = answers.prediction(upload.filename, vote, service.bundle)
     for label in prediction["labels"]:
         service.metrics.predicted.labels(label).inc()
