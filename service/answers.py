@@ -24,9 +24,9 @@ class Model(TypedDict):
 class Score(TypedDict):
     """What the ensemble thinks of one label.
 
-    `probability` is the members' weighted mean in a vote, the clipped score of a blend, the
-    calibrated probability with expected F. `votes` is the weight of the members in favour, to
-    be compared with the label's quorum; 0 where the rule is no vote.
+    `probability` is the weighted mean of the members that ran in a vote, the clipped score of a
+    blend, the calibrated probability with expected F. `votes` is the weight of the members in
+    favour among those that ran, to be compared with the label's quorum; 0 where the rule is no vote.
     """
 
     label: str
@@ -37,7 +37,10 @@ class Score(TypedDict):
 
 @final  # so that a type checker can tell a Prediction from a Failure by its keys
 class Prediction(TypedDict):
-    """One chip's label set, every label's score in the bundle's order, and how many members ran."""
+    """One chip's label set, every label's score in the bundle's order, and how many members ran.
+
+    With early exit, `members` is how many it took until none could change the label set.
+    """
 
     filename: str | None
     labels: list[str]
@@ -104,7 +107,7 @@ def model(bundle: Bundle) -> Model:
 
 def prediction(filename: str | None, vote: Vote, bundle: Bundle) -> Prediction:
     """Put a vote into words."""
-    rows = list(zip(bundle.label_names, *vote, strict=True))
+    rows = list(zip(bundle.label_names, vote.probabilities, vote.votes, vote.predicted, strict=True))
     return Prediction(
         filename=filename,
         labels=[label for label, _, _, predicted in rows if predicted],
@@ -112,7 +115,7 @@ def prediction(filename: str | None, vote: Vote, bundle: Bundle) -> Prediction:
             {"label": label, "probability": probability, "votes": votes, "predicted": predicted}
             for label, probability, votes, predicted in rows
         ],
-        members=len(bundle.manifest.members),
+        members=vote.members,
     )
 
 

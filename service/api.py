@@ -154,6 +154,7 @@ async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Uplo
             outcomes.labels("failed").inc()
             raise
     outcomes.labels("answered").inc()
+    service.metrics.members.observe(vote.members)
     for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
         if predicted:
             counter.inc()

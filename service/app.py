@@ -78,7 +78,9 @@ def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
     Raises:
         StartupError: see `Ensemble` and `Ensemble.self_test`.
     """
-    ensemble = Ensemble(loaded, settings.device, settings.precision, settings.threads)
+    ensemble = Ensemble(
+        loaded, settings.device, settings.precision, settings.threads, early_exit=settings.early_exit
+    )
     ensemble.self_test()
     ensemble.warm_up(settings.max_batch)
     return ensemble

@@ -26,9 +26,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from service.decision import Decider
+from service.decision import Decider, Voter
+from service.early_exit import EarlyVoter
 from service.errors import BundleError
 from service.manifest import (
+    EarlyExit,
     ExportCheck,
     FileRef,
     Fitting,
@@ -47,6 +49,7 @@ from service.manifest import (
 __all__ = [
     "MANIFEST",
     "Bundle",
+    "EarlyExit",
     "ExportCheck",
     "FileRef",
     "Fitting",
@@ -99,6 +102,16 @@ class Bundle:
     def decider(self) -> Decider:
         """The tuned rule, ready to decide."""
         return self.manifest.decision.decider()
+
+    @cached_property
+    def early_voter(self) -> EarlyVoter | None:
+        """The same rule, asking members one after the other; None where it is no plain vote.
+
+        A blend, expected F and co-occurrence look at all members' probabilities.
+        """
+        planned, members = self.manifest.early_exit, range(len(self.manifest.members))
+        order = planned.order if planned else members
+        return EarlyVoter(self.decider, order) if isinstance(self.decider, Voter) else None
 
     @property
     def label_names(self) -> list[str]:

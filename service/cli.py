@@ -60,9 +60,19 @@ def serve(
     precision: Annotated[
         str | None, typer.Option(help="auto, int8, float16 or float32", show_default="auto")
     ] = None,
+    early_exit: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave a chip alone once no member can change its labels; a plain vote only",
+            show_default="no-early-exit",
+        ),
+    ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
-    server.serve(read_settings(bundle=bundle, host=host, port=port, device=device, precision=precision))
+    settings = read_settings(
+        bundle=bundle, host=host, port=port, device=device, precision=precision, early_exit=early_exit
+    )
+    server.serve(settings)
 
 
 @app.command()
@@ -70,6 +80,14 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Images, or folders to search for images")],
     bundle: BundleOption = None,
     as_json: JsonOption = False,
+    all_members: Annotated[
+        bool,
+        typer.Option(
+            "--all-members",
+            help="Run all members on every file. By default, where the rule is a plain vote, a file is done "
+            "when no member can change its labels; probabilities are then the mean of those that ran",
+        ),
+    ] = False,
 ) -> None:
     """Label files without a server; exits with 1 if any file cannot be used."""
     settings = read_settings(bundle=bundle)
@@ -78,7 +96,8 @@ def predict(
         print(f"chipvote: no image ({', '.join(offline.SUFFIXES)}) in these folders", file=sys.stderr)
         raise typer.Exit(1)
     loaded = load_bundle(settings.bundle)
-    ensemble = open_ensemble(loaded, settings)
+    early_exit = not all_members and loaded.early_voter is not None
+    ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
     results = list(_watch(offline.predict_files(ensemble, loaded, images, settings), len(images)))
     answer = Answer(model=answers.model(loaded), predictions=results)
     if as_json:

@@ -62,13 +62,14 @@ class Voter:
             weights_ML: 0 where a member has no say; each label's total is at least 1.
             quorum_L: weight that sets a label.
         """
-        self._thresholds_M1L, self._weights_M1L = thresholds_ML[:, None], weights_ML[:, None]
-        self._shares_M1L, self._quorum_L = _shares(weights_ML)[:, None], quorum_L
+        self.thresholds_ML, self.weights_ML, self.quorum_L = thresholds_ML, weights_ML, quorum_L
+        self._shares_M1L = _shares(weights_ML)[:, None]
 
     def decide(self, probs_MBL: Probs) -> Decision:
         """Decide a batch; the probability of a label is its voters' weighted mean."""
-        votes_BL = ((probs_MBL >= self._thresholds_M1L) * self._weights_M1L).sum(axis=0)
-        return Decision(votes_BL >= self._quorum_L, votes_BL, _mean(probs_MBL, self._shares_M1L))
+        in_favour_MBL = probs_MBL >= self.thresholds_ML[:, None]
+        votes_BL = (in_favour_MBL * self.weights_ML[:, None]).sum(axis=0)
+        return Decision(votes_BL >= self.quorum_L, votes_BL, _mean(probs_MBL, self._shares_M1L))
 
 
 class Blender:

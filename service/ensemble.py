@@ -3,7 +3,8 @@
 Chooses device and precision. Knows no HTTP, no queue and no image formats; one thread at
 a time uses it.
 
-Shape suffixes: M members, B chips, G golden chips, H height, W width, C bands, L labels.
+Shape suffixes: M members, B chips, O open chips, G golden chips, H height, W width, C bands,
+L labels.
 """
 
 import logging
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from service.bundle import Bundle, Pixel, Precision
 from service.cpu import CpuRunner
 from service.cuda import CudaRunner
+from service.early_exit import EarlyDecision
 from service.errors import BundleError, DeviceError, SettingsError
 from service.sessions import Device, check_graph, open_session, require_cuda
 
@@ -34,9 +36,10 @@ TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0
 class Vote(NamedTuple):
     """What the ensemble says about one chip; each list is in the bundle's label order."""
 
-    probabilities: list[float]  # what the rule believes, six decimals: in a vote, the members' mean
-    votes: list[int]  # weight of the members in favour; 0 where the rule is no vote
+    probabilities: list[float]  # what the rule believes, six decimals: in a vote, the mean of those that ran
+    votes: list[int]  # weight of the members in favour that ran; 0 where the rule is no vote
     predicted: list[bool]
+    members: int  # how many ran
 
 
 class Runner(Protocol):
@@ -64,6 +67,8 @@ class Ensemble:
         device: Literal["auto"] | Device = "auto",
         precision: Literal["auto"] | Precision = "auto",
         threads: int = 0,
+        *,
+        early_exit: bool = False,
     ) -> None:
         """Load every graph and check it against the manifest.
 
@@ -72,13 +77,20 @@ class Ensemble:
             device: `cuda` never falls back to the CPU; `auto` logs what it chose.
             precision: `auto` takes the fastest for the device that the bundle has.
             threads: threads of one member on the CPU; 0 is ONNX Runtime's choice.
+            early_exit: leave a chip alone once no member can change its label set.
 
         Raises:
             DeviceError: the device does not come up, or cannot run the graphs.
-            SettingsError: the bundle lacks the precision.
+            SettingsError: the bundle lacks the precision, or its rule has no early exit.
             BundleError: names a graph that does not fit the manifest.
         """
         self._bundle = bundle
+        self._early_voter = bundle.early_voter if early_exit else None
+        if early_exit and not self._early_voter:
+            raise SettingsError(
+                f"CHIPVOTE_EARLY_EXIT=true: the rule of {bundle.folder} looks at all members' probabilities "
+                "(only a vote without co-occurrence does not); set it to false"
+            )
         if device != "auto":
             self._open(device, precision, threads)
             return
@@ -97,8 +109,9 @@ class Ensemble:
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
         """Answer a batch: (B,H,W,C) → one `Vote` per chip."""
-        labels_BL, votes_BL, probs_BL = self._bundle.decider.decide(self.probabilities(chips_BHWC))
-        return list(map(Vote, probs_BL.round(6).tolist(), votes_BL.tolist(), labels_BL.tolist()))
+        labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
+        rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
+        return list(map(Vote, *(array.tolist() for array in rows)))
 
     def self_test(self) -> None:
         """Reproduce the bundle's golden answers.
@@ -108,14 +121,16 @@ class Ensemble:
         """
         golden = self._bundle.golden
         probs_MGL = self.probabilities(golden.chips_GHWC)
-        labels_GL = self._bundle.decider.decide(probs_MGL).labels_BL
+        wrong_GL = self._bundle.decider.decide(probs_MGL).labels_BL != golden.labels_GL
+        if self._early_voter:
+            wrong_GL |= self._decide(golden.chips_GHWC).labels_BL != golden.labels_GL
         off_MGL = np.abs(probs_MGL - golden.probs_MGL(self.precision))
-        wrong = int((labels_GL != golden.labels_GL).sum())
+        wrong = int(wrong_GL.sum())
         # `<=` and not `>`: a NaN must fail.
         if wrong or not (off_MGL <= TOLERANCE[self.precision]).all():
             path = self._bundle.folder / self._bundle.manifest.golden.path
             raise BundleError(
-                f"{path}: on {self.device} at {self.precision}, {wrong} of {labels_GL.size} golden decisions "
+                f"{path}: on {self.device} at {self.precision}, {wrong} of {wrong_GL.size} golden decisions "
                 f"differ and probabilities are off by up to {off_MGL.max():.2g} (allowed: 0 and "
                 f"{TOLERANCE[self.precision]}); export the bundle again or set another CHIPVOTE_PRECISION"
             )
@@ -124,6 +139,21 @@ class Ensemble:
         """Run whatever is slow the first time, so that no request pays for it."""
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
+
+    def _decide(self, chips_BHWC: npt.NDArray[Pixel]) -> EarlyDecision:
+        if not self._early_voter:
+            members_B = np.full(len(chips_BHWC), len(self._bundle.manifest.members))
+            return EarlyDecision(*self._bundle.decider.decide(self.probabilities(chips_BHWC)), members_B)
+        loaded_O = np.empty(0, np.intp)
+
+        def ask(member: int, rows_O: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+            nonlocal loaded_O
+            if not np.array_equal(rows_O, loaded_O):
+                self._runner.load(chips_BHWC if len(rows_O) == len(chips_BHWC) else chips_BHWC[rows_O])
+                loaded_O = rows_O
+            return self._runner.run(member)
+
+        return self._early_voter.decide(len(chips_BHWC), ask)
 
     def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
         if device == "cuda":

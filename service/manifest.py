@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from service.rules import Part, Rule, Unit
+from service.rules import CountRow, Part, Rule, Unit
 
 Precision = Literal["float32", "float16", "int8"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
@@ -72,6 +72,19 @@ class InputSpec(Part):
     width: int = Field(gt=0)
 
 
+class EarlyExit(Part):
+    """In which order the members of a vote are asked, so that label sets are settled cheaply.
+
+    Measured on chips of the training data, which the networks may know: on others it takes more.
+    """
+
+    order: CountRow  # members by index, each once
+    costs: tuple[Annotated[float, Field(ge=1)], ...]  # time per chip in the members' own order, cheapest 1
+    chips: int = Field(gt=0)
+    mean_members: float = Field(ge=1)  # how many members run for a chip
+    cost_share: Unit  # their time, of the time of all
+
+
 class LabelScore(Part):
     """How well one label is found; None where no chip has it."""
 
@@ -118,6 +131,7 @@ class Manifest(Part):
     labels: tuple[Label, ...] = Field(min_length=1)
     members: tuple[Member, ...] = Field(min_length=1)
     decision: Rule
+    early_exit: EarlyExit | None = None
     golden: FileRef
     scores: Scores
     provenance: Provenance
@@ -133,6 +147,11 @@ class Manifest(Part):
             self.decision.check_shape(len(self.members), len(names))
         except ValueError as error:
             raise ValueError(f"decision: {error}") from error
+        members = list(range(len(self.members)))
+        if self.early_exit and sorted(self.early_exit.order) != members:
+            raise ValueError(f"early_exit.order must name each of {members} once")
+        if self.early_exit and len(self.early_exit.costs) != len(members):
+            raise ValueError(f"early_exit.costs must be {len(members)} members")
         if not self.precisions:
             raise ValueError("no precision is there for every member")
         return self

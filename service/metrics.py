@@ -11,6 +11,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # One chip on a GPU takes milliseconds, a full request on a small CPU a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_MEMBERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 _CHIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -53,9 +54,15 @@ class Metrics:
             buckets=_CHIPS,
             registry=self.registry,
         )
+        self.members = Histogram(
+            "chipvote_chip_members",
+            "Members that ran for one chip.",
+            buckets=_MEMBERS,
+            registry=self.registry,
+        )
         self.engine_seconds = Histogram(
             "chipvote_engine_seconds",
-            "Seconds the engine spent on one batch, all members.",
+            "Seconds the engine spent on one batch, all members that ran.",
             buckets=_SECONDS,
             registry=self.registry,
         )

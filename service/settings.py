@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, le=1024, description="threads of one member on the CPU, to 1024; 0 leaves it to ONNX Runtime"
     )
+    early_exit: bool = Field(
+        False,
+        description="true or false: leave a chip alone once no member can change its labels; votes only",
+    )
     max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
     queue_size: int = Field(
         256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"

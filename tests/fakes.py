@@ -83,7 +83,7 @@ class FakeEnsemble:
             raise error
         count = self.labels
         return [
-            Vote([float(chip_HWC[..., 0].mean())] * count, [1] * count, [True] * count)
+            Vote([float(chip_HWC[..., 0].mean())] * count, [1] * count, [True] * count, MEMBERS)
             for chip_HWC in chips_BHWC
         ]
 

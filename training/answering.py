@@ -25,6 +25,7 @@ class Answerer:
     """A bundle's graphs, loaded once for any number of chips."""
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
+        """Load the graphs of one precision."""
         self._bundle = bundle
         options = onnxruntime.SessionOptions()
         # The idle threads of one member would spin on the cores that the next one needs.
@@ -38,11 +39,22 @@ class Answerer:
 
     def __call__(self, chips_BHWC: npt.NDArray[Pixel]) -> Decision:
         """Answer chips as the bundle's input wants them; at least one."""
-        parts = [
-            np.stack([session.run([PROBABILITIES], {INPUT: part})[0] for session in self._sessions])
-            for part in batches(chips_BHWC)
-        ]
-        return self._bundle.decider.decide(np.concatenate(parts, axis=1))
+        members = range(len(self._sessions))
+        return self._bundle.decider.decide(np.stack([self._run(member, chips_BHWC) for member in members]))
+
+    def label_sets(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.bool_]:
+        """Return the label sets (B,L) alone: in a vote, members stop once no label can change."""
+        voter = self._bundle.early_voter
+        if voter is None:
+            return self(chips_BHWC).labels_BL
+        return voter.decide(
+            len(chips_BHWC), lambda member, rows: self._run(member, chips_BHWC[rows])
+        ).labels_BL
+
+    def _run(self, member: int, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
+        session = self._sessions[member]
+        parts = [session.run([PROBABILITIES], {INPUT: part})[0] for part in batches(chips_BHWC)]
+        return np.concatenate(parts)
 
 
 def choose_precision(bundle: Bundle, asked: str | None) -> Precision:

@@ -47,6 +47,7 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
                 *members,
             ]
         ),
+        _early_exit(manifest),
         "## Data and terms",
         f"Trained on `{provenance.dataset}`, {provenance.chips} chips "
         f"(sha256 `{provenance.dataset_sha256}`). Licence of this bundle: {provenance.licence}.",
@@ -56,6 +57,19 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         f"again. {_PROBABILITIES[manifest.decision.rule]}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _early_exit(manifest: Manifest) -> str:
+    """Say what stopping early saves; nothing where the rule cannot."""
+    planned = manifest.early_exit
+    if planned is None:
+        return ""
+    names = ", ".join(manifest.members[member].name for member in planned.order)
+    return (
+        f"With early exit, members are asked in the order {names} until no label can change: simulated on "
+        f"{planned.chips} training chips, {planned.mean_members:.2f} of {len(planned.order)} run for a chip "
+        f"and take {planned.cost_share:.0%} of the time of all."
+    )
 
 
 def _rule(manifest: Manifest) -> str:

@@ -218,7 +218,7 @@ def submission(
     skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
     precision: GraphPrecision = None,
 ) -> None:
-    """Label chips that have no labels yet, and write or check the file for Kaggle."""
+    """Label chips without labels (a plain vote stops early), and write or check the file for Kaggle."""
     from training import submission as stage
     from training.answering import choose_precision
 

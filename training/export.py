@@ -15,13 +15,26 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from service.bundle import MANIFEST, Bundle, Label, Manifest, Member, Provenance, load, reference, seal
+from service.bundle import (
+    MANIFEST,
+    Bundle,
+    EarlyExit,
+    Label,
+    Manifest,
+    Member,
+    Provenance,
+    load,
+    reference,
+    seal,
+)
+from service.decision import Voter
 from service.rules import Rule
 from training.card import render
 from training.dataset import Dataset, input_spec, open_dataset
 from training.golden import candidates, most_decided
 from training.graph_check import graph_answers
-from training.members import finished_member, plan_members
+from training.member_order import CHIPS, plan_early_exit
+from training.members import finished_member, plan_members, spread
 from training.progress import track
 from training.results import EVALUATION, REPORT, SHIPPED_REPORT, read_scores, read_voting
 from training.workspace import Run
@@ -57,6 +70,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         labels=_labels(dataset),
         members=members,
         decision=rule,
+        early_exit=_early_exit(run, folder, members, rule, dataset),
         golden=reference(folder, "golden.npz"),
         scores=scores["cross-fitted"],
         provenance=_provenance(run, dataset),
@@ -108,6 +122,17 @@ def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rul
     labels_GL = decider.decide(probs_PMKL[0][:, chosen_G]).labels_BL
     probs = {f"probabilities_{p}": probs_PMKL[i][:, chosen_G] for i, p in enumerate(precisions)}
     np.savez_compressed(folder / "golden.npz", chips=chips_KHWC[chosen_G], labels=labels_GL, **probs)
+
+
+def _early_exit(
+    run: Run, folder: Path, members: tuple[Member, ...], rule: Rule, dataset: Dataset
+) -> EarlyExit | None:
+    voter = rule.decider()
+    if not isinstance(voter, Voter):
+        return None  # no other rule can stop early
+    precision = max(run.config.precisions)  # what the service takes on a CPU: int8, if there
+    graphs = [folder / member.graphs[precision].file.path for member in members]
+    return plan_early_exit(voter, graphs, dataset.chips_NHWC[spread(len(dataset), CHIPS)])
 
 
 def _labels(dataset: Dataset) -> tuple[Label, ...]:

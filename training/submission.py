@@ -117,7 +117,7 @@ def _rows(
         if bad and not skip_bad:
             continue  # all is lost: only look for more of them
         chips = [chip for _, chip in part if not isinstance(chip, str)]
-        tags = iter(tags_of(answerer(np.stack(chips)).labels_BL, bundle.label_names) if chips else ())
+        tags = iter(tags_of(answerer.label_sets(np.stack(chips)), bundle.label_names) if chips else ())
         yield from ((name, [] if name in bad else next(tags)) for name, _ in part)
     if bad and not skip_bad:
         reasons = {"chips that cannot be read": [f"{name}: {why}" for name, why in bad.items()]}

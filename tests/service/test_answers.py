@@ -7,7 +7,7 @@ from service.ensemble import Vote
 from service.errors import NotAnImage
 from tests.fakes import LABELS, MEMBERS
 
-VOTE = Vote([0.9, 0.1, 0.6, 0.2], [3, 0, 2, 1], [True, False, True, False])
+VOTE = Vote([0.9, 0.1, 0.6, 0.2], [3, 0, 2, 1], [True, False, True, False], 2)
 
 
 def test_a_prediction_keeps_the_bundles_label_order(colours: Bundle) -> None:
@@ -20,7 +20,7 @@ def test_a_prediction_keeps_the_bundles_label_order(colours: Bundle) -> None:
         "votes": 2,
         "predicted": True,
     }
-    assert prediction["members"] == MEMBERS
+    assert prediction["members"] == 2
 
 
 def test_answers_have_the_documented_shape(colours: Bundle) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle import MANIFEST, Bundle, load, reference, seal
+from service.bundle import MANIFEST, Bundle, EarlyExit, load, reference, seal
 from service.errors import BundleError
-from tests.fakes import LABELS, MAJORITY, MEMBERS, make_bundle
+from service.rules import Cooccurrence
+from tests.fakes import LABELS, MAJORITY, MEMBERS, Array, Float, make_bundle
 
 
 @pytest.fixture
@@ -40,6 +41,27 @@ def test_thresholds_survive_the_manifest_bit_for_bit(tmp_path: Path) -> None:
     probs_MBL = np.full((MEMBERS, 1, len(LABELS)), threshold, np.float32)
     assert sealed.decider.decide(probs_MBL).labels_BL.all()
     assert not sealed.decider.decide(np.nextafter(probs_MBL, np.float32(0))).labels_BL.any()
+
+
+@pytest.mark.parametrize("order", [None, (2, 0, 1)])
+def test_an_early_exit_asks_members_in_the_manifests_order(
+    tmp_path: Path, order: tuple[int, ...] | None
+) -> None:
+    bundle = make_bundle(tmp_path)
+    if order:
+        planned = EarlyExit(order=order, costs=(1, 1, 1), chips=1, mean_members=2, cost_share=0.67)
+        bundle = seal(tmp_path, bundle.manifest.model_copy(update={"early_exit": planned}))
+    asked = []
+
+    def ask(member: int, rows_O: Array) -> Float:
+        asked.append(member)
+        return np.full((len(rows_O), len(LABELS)), member != 0, np.float32)
+
+    assert bundle.early_voter
+    bundle.early_voter.decide(1, ask)
+    assert asked == list(order or (0, 1, 2))
+    together = MAJORITY.model_copy(update={"cooccurrence": Cooccurrence(exclusive=((0, 1),))})
+    assert make_bundle(tmp_path / "together", rule=together).early_voter is None
 
 
 @pytest.mark.parametrize("name", ["member0.float32.onnx", "golden.npz"])

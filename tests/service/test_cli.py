@@ -6,7 +6,8 @@ import pytest
 
 from service import cli
 from service.bundle import Bundle
-from tests.fakes import BLUE, MAJORITY, RED, make_bundle, picture
+from service.rules import Cooccurrence
+from tests.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
 
 
 @pytest.fixture
@@ -42,12 +43,40 @@ def test_predict_prints_the_json_of_the_http_service(
     chips: Path, client: httpx.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = sorted(chips.iterdir())
-    assert chipvote("predict", "--json", *files) == 0
+    assert chipvote("predict", "--json", "--all-members", *files) == 0
     printed = json.loads(capsys.readouterr().out)
     served = client.post("/predict", files=[("chip", (str(file), file.read_bytes())) for file in files])
     for prediction in served.json()["predictions"]:
         assert prediction["filename"].endswith(".png")
     assert printed == served.json()
+
+
+def test_predict_stops_early_where_the_rule_allows_it(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def members(*options: str | Path) -> tuple[list[list[str]], set[int]]:
+        assert chipvote("predict", "--json", chips, *options) == 0
+        predictions = json.loads(capsys.readouterr().out)["predictions"]
+        return [p["labels"] for p in predictions], {p["members"] for p in predictions}
+
+    labels = [["reddish"], ["bluish"]]
+    assert members() == (labels, {2})
+    assert members("--all-members") == (labels, {MEMBERS})
+    together = MAJORITY.model_copy(update={"cooccurrence": Cooccurrence(exclusive=((0, 1, 2, 3),))})
+    assert members("--bundle", make_bundle(tmp_path / "together", rule=together).folder) == (
+        labels,
+        {MEMBERS},
+    )
+
+
+def test_serve_refuses_an_early_exit_that_the_rule_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    together = MAJORITY.model_copy(update={"cooccurrence": Cooccurrence(alone=(3,))})
+    folder = make_bundle(tmp_path, rule=together).folder
+    assert chipvote("serve", "--early-exit", "--port", "0", "--bundle", folder) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("chipvote: CHIPVOTE_EARLY_EXIT=true: ") and "set it to false" in error
 
 
 def test_a_file_that_cannot_be_used_makes_status_1(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,23 @@ import onnxruntime
 import pytest
 
 from service.bundle import Bundle, Precision
+from service.cpu import CpuRunner
 from service.ensemble import PREFERENCE, TOLERANCE, Ensemble
 from service.errors import BundleError, DeviceError, SettingsError
 from service.rules import Blend, Cooccurrence, ExpectedF, Rule
 from service.sessions import Device
-from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, make_raw_bundle, picture
+from tests.fakes import (
+    BLUE,
+    LABELS,
+    MAJORITY,
+    MEMBERS,
+    RED,
+    Chips,
+    linear_members,
+    make_bundle,
+    make_raw_bundle,
+    picture,
+)
 
 IDENTITY = tuple(tuple(float(row == column) / MEMBERS for column in range(4)) for row in range(4))
 OTHERS: tuple[Rule, ...] = (
@@ -64,6 +76,7 @@ def test_other_rules_are_served_as_they_decide(tmp_path: Path, rule: Rule) -> No
     for row, vote in enumerate(ensemble.vote(chips_BHWC)):
         assert vote.predicted == decision.labels_BL[row].tolist()
         assert vote.votes == [0] * len(LABELS)
+        assert vote.members == MEMBERS
         assert vote.probabilities == decision.probabilities_BL[row].round(6).tolist()
 
 
@@ -91,6 +104,44 @@ def test_self_test_holds_probabilities_to_the_precision(
 def test_self_test_holds_decisions_exactly(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"16 of 16 golden decisions differ"):
         Ensemble(make_bundle(tmp_path, golden_flip=True), "cpu").self_test()
+
+
+def test_self_test_proves_the_early_exit_too(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = Ensemble(colours, "cpu", early_exit=True)
+    ensemble.self_test()
+    monkeypatch.setattr(colours.early_voter, "_order", [0])  # stops before the quorum can be there
+    with pytest.raises(BundleError, match="4 of 16 golden decisions differ"):
+        ensemble.self_test()
+
+
+def test_early_exit_loads_the_open_chips_alone_and_only_when_they_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second member is against everything, so what the first is against too is settled."""
+    thresholds = ((0.5,) * len(LABELS), (1.0,) * len(LABELS), (0.5,) * len(LABELS))
+    bundle = make_bundle(tmp_path, rule=MAJORITY.model_copy(update={"thresholds": thresholds}))
+    chips_BHWC = np.stack([np.asarray(picture(colour)) for colour in (RED, (90, 80, 70), BLUE)])
+    whole = Ensemble(bundle, "cpu").vote(chips_BHWC)
+    loaded: list[Chips] = []
+    load = CpuRunner.load
+
+    def recorded(runner: CpuRunner, chips_OHWC: Chips) -> None:
+        loaded.append(chips_OHWC)
+        load(runner, chips_OHWC)
+
+    monkeypatch.setattr(CpuRunner, "load", recorded)
+    early = Ensemble(bundle, "cpu", early_exit=True).vote(chips_BHWC)
+    assert [vote.members for vote in early] == [3, 2, 3]
+    assert [vote.predicted for vote in early] == [vote.predicted for vote in whole]
+    assert len(loaded) == 2
+    np.testing.assert_array_equal(loaded[0], chips_BHWC)
+    np.testing.assert_array_equal(loaded[1], chips_BHWC[[0, 2]])
+
+
+@pytest.mark.parametrize("rule", OTHERS, ids=lambda rule: rule.rule)
+def test_a_rule_that_looks_at_all_members_has_no_early_exit(tmp_path: Path, rule: Rule) -> None:
+    with pytest.raises(SettingsError, match=r"CHIPVOTE_EARLY_EXIT=true: .*all members.*set it to false"):
+        Ensemble(make_bundle(tmp_path, rule=rule), "cpu", early_exit=True)
 
 
 def test_self_test_fails_on_nan(tmp_path: Path) -> None:

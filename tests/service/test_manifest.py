@@ -28,3 +28,20 @@ def test_precisions_are_those_of_every_member(colours: Bundle) -> None:
         *others,
     )
     assert colours.manifest.model_copy(update={"members": members}).precisions == {"float32"}
+
+
+def test_the_order_of_an_early_exit_names_every_member_once(colours: Bundle) -> None:
+    facts = colours.manifest.model_dump()
+    assert facts["early_exit"] is None
+    early_exit = {
+        "order": (2, 0, 1),
+        "costs": (1, 1.5, 2),
+        "chips": 9,
+        "mean_members": 2.1,
+        "cost_share": 0.7,
+    }
+    found = Manifest.model_validate({**facts, "early_exit": early_exit}).early_exit
+    assert found and found.order == (2, 0, 1)
+    for wrong in ({"order": (0, 1)}, {"order": (0, 1, 1)}, {"order": (1, 2, 3)}, {"costs": (1.0, 1.0)}):
+        with pytest.raises(ValidationError, match="early_exit"):
+            Manifest.model_validate({**facts, "early_exit": early_exit | wrong})

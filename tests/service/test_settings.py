@@ -35,6 +35,7 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("THREADS", "5000000000"),
         ("DECODE_THREADS", "257"),
         ("HOST", ""),
+        ("EARLY_EXIT", "sometimes"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_it_accepts(

@@ -7,7 +7,8 @@ import pytest
 
 from service.bundle import Bundle
 from service.ensemble import Ensemble
-from tests.fakes import make_bundle
+from service.rules import ExpectedF, Rule
+from tests.fakes import MAJORITY, MEMBERS, RED, Chips, Float, make_bundle, picture
 from tests.training import tiny
 from training.answering import Answerer, choose_precision, tags_of, write_tags
 from training.dataset import Dataset
@@ -23,6 +24,32 @@ def test_answers_are_those_of_the_service(tiny_bundle: Bundle, tiny_dataset: Dat
     np.testing.assert_array_equal(answers.labels_BL, [vote.predicted for vote in votes])
     expected = np.array([vote.probabilities for vote in votes])
     np.testing.assert_allclose(answers.probabilities_BL, expected, atol=1e-3)
+
+
+def test_label_sets_alone_are_the_same_from_fewer_runs(
+    tiny_bundle: Bundle, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chips_BHWC = np.array(tiny_dataset.chips_NHWC[:37])
+    answerer = Answerer(tiny_bundle, "float32")
+    np.testing.assert_array_equal(answerer.label_sets(chips_BHWC), answerer(chips_BHWC).labels_BL)
+
+    def runs(rule: Rule) -> list[int]:
+        """Return how many chips of one colour each member was given."""
+        answerer = Answerer(make_bundle(tmp_path / rule.rule, rule=rule), "float32")
+        given, run = [0] * MEMBERS, answerer._run
+
+        def counted(member: int, chips_BHWC: Chips) -> Float:
+            given[member] += len(chips_BHWC)
+            return run(member, chips_BHWC)
+
+        monkeypatch.setattr(answerer, "_run", counted)
+        reds_BHWC = np.stack([np.asarray(picture(RED))] * 20)
+        np.testing.assert_array_equal(answerer.label_sets(reds_BHWC), answerer(reds_BHWC).labels_BL)
+        return [count - 20 for count in given]  # without those of the whole answer
+
+    assert runs(MAJORITY) == [20, 20, 0]
+    knots = (((0.0, 0.0), (1.0, 1.0)),) * 4
+    assert runs(ExpectedF(beta=2.0, weights=((1,) * 4,) * MEMBERS, knots=knots)) == [20, 20, 20]
 
 
 def test_the_precision_is_the_asked_one_or_that_of_a_cpu(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundl
             size = f"{graph.file.size_bytes / 1e6:.1f} MB"
             assert f"| {member.name} | {precision} | {size} |" in card
     assert f"Trained on `colours`, {tiny.CHIPS} chips (sha256 `{manifest.provenance.dataset_sha256}`)" in card
+    planned = manifest.early_exit
+    assert planned
+    order = ", ".join(manifest.members[member].name for member in planned.order)
+    assert f"in the order {order} until" in card
+    assert f"{planned.mean_members:.2f} of 2 run for a chip and take {planned.cost_share:.0%} of" in card
+    assert "early exit" not in render(manifest.model_copy(update={"early_exit": None}), in_sample)
     assert "Licence of this bundle: CC0-1.0" in card
     assert "\n- Chips: drawn for the test.\n" in card
 

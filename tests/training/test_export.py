@@ -124,6 +124,14 @@ def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
     assert not list(run.folder.glob("bundle*"))
 
 
+def test_a_vote_is_exported_with_its_members_order(exported: tuple[Run, Bundle]) -> None:
+    planned = exported[1].manifest.early_exit
+    assert planned and sorted(planned.order) == [0, 1]
+    assert (planned.chips, min(planned.costs)) == (tiny.CHIPS, 1)
+    # Two members have a majority only together, and one alone can keep it away from every label.
+    assert 1 <= planned.mean_members <= 2 and 0 < planned.cost_share <= 1
+
+
 @pytest.mark.parametrize("rule", ["blend", "expected-f"])
 def test_every_rule_is_exported_and_served_as_it_was_tuned(
     exported: tuple[Run, Bundle],
@@ -139,6 +147,7 @@ def test_every_rule_is_exported_and_served_as_it_was_tuned(
     bundle = export(run, name="other", version="1")
     assert bundle.manifest.decision == read_voting(run).rule
     assert bundle.manifest.decision.rule == rule
+    assert bundle.manifest.early_exit is None
     for precision in get_args(Precision):
         Ensemble(bundle, device="cpu", precision=precision).self_test()
 
