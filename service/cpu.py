@@ -43,6 +43,11 @@ class CpuRunner:
         alone = np.split(chips_BHWC, len(chips_BHWC))
         return np.concatenate(list(self._callers.map(lambda chip: probabilities(session, chip), alone)))
 
+    def close(self) -> None:
+        """End the threads."""
+        if self._callers:
+            self._callers.shutdown()
+
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Do nothing: a first run costs no more than any other."""
 
