@@ -22,12 +22,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from PIL import Image
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from service import bundle
 

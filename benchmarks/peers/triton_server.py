@@ -18,8 +18,8 @@ CONFIG = """
 name: "chips"
 backend: "python"
 max_batch_size: {batch}
-input [{{ name: "chip", data_type: TYPE_STRING, dims: [1] }}]
-output [{{ name: "answer", data_type: TYPE_STRING, dims: [1] }}]
+input [{{ name: "chip", data_type: TYPE_UINT8, dims: [-1], allow_ragged_batch: true }}]
+output [{{ name: "answer", data_type: TYPE_UINT8, dims: [-1] }}]
 instance_group [{{ kind: KIND_CPU, count: {workers} }}]
 dynamic_batching {{ max_queue_delay_microseconds: {wait_us} }}
 """
@@ -42,9 +42,9 @@ def main() -> None:
         (backend / "python" / file.name).symlink_to(file)
     environment = {
         **os.environ,
-        # The backend's stub embeds this interpreter: its library, its modules.
+        # The backend's stub embeds the interpreter that PATH leads to, and needs its library.
         "LD_LIBRARY_PATH": sysconfig.get_config_var("LIBDIR"),
-        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), sysconfig.get_path("purelib")]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     server = home / "bin" / "tritonserver"
     options = {
