@@ -7,6 +7,7 @@ Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 """
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from benchmarks._servers import Chip
 from service import bundle
-from service.bundle import Bundle
+from service.bundle import Bundle, Precision
+from service.chips import decode_chip
+from service.ensemble import Ensemble
 from service.rules import Vote
 
 SIZE_PX = 256
@@ -63,6 +67,19 @@ def free_bundle(folder: Path) -> Bundle:
     labels_GL = rule.decider().decide(probs_GL[None]).labels_BL
     np.savez(folder / "golden.npz", chips=chips_GHWC, labels=labels_GL, probabilities_float32=probs_GL[None])
     return bundle.seal(folder, _manifest(folder, rule))
+
+
+def labelled(sealed: Bundle, precision: Precision, jpegs: Sequence[bytes], folder: Path) -> list[Chip]:
+    """Write chips to files, each with the labels that the bundle gives it."""
+    ensemble, names = Ensemble(sealed, "cpu", precision), sealed.label_names
+    folder.mkdir(parents=True, exist_ok=True)
+    chips = []
+    for index, jpeg in enumerate(jpegs):
+        file = folder / f"chip{index}.jpg"
+        file.write_bytes(jpeg)
+        vote = ensemble.vote(decode_chip(jpeg, sealed.manifest.input)[None])[0]
+        chips.append(Chip(file, {name for name, there in zip(names, vote.predicted, strict=True) if there}))
+    return chips
 
 
 def mean_graph(weights_CL: Float, bias_L: Float) -> bytes:

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -26,11 +26,12 @@ class Server:
     """How to start a server and how to talk to it."""
 
     name: str
-    command: Callable[[int], Sequence[str]]  # takes the port
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    port: str  # the environment variable that takes the port
     path: str
+    headers: Mapping[str, str]
     labels: Callable[[bytes], set[str]]  # reads an answer's body
-    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/jpeg"})
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class Running:
                     f"{self.server.name} answers {sorted(found)} for {chip.file.name}, must be {sorted(chip.labels)}"
                 )
 
+    def cpu_s(self) -> float:
+        """Return the processor time that all its processes have used, which neighbours hardly change."""
+        return sum(map(_cpu_ticks, family(self._process.pid))) / os.sysconf("SC_CLK_TCK")
+
     def memory_mb(self) -> float:
         """Return the memory of all its processes; what several share counts once (PSS)."""
         return sum(map(_pss_kb, family(self._process.pid))) / 1024
@@ -77,12 +82,12 @@ def running(server: Server, chips: Sequence[Chip]) -> Iterator[Running]:
         RuntimeError: it ends by itself, answers wrongly, or not in time; with its last lines.
     """
     port = _free_port()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **server.environment}
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, tempfile.TemporaryFile() as log:
+        fixed = {"PYTHONPATH": str(ROOT), "TMPDIR": folder, server.port: str(port)}
         process = subprocess.Popen(
-            server.command(port),
+            server.command,
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, **server.environment, **fixed},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -138,6 +143,12 @@ def _alive(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
+
+
+def _cpu_ticks(pid: int) -> int:
+    with suppress(OSError):
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return 0
 
 
 def _pss_kb(pid: int) -> int:

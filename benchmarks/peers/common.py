@@ -73,7 +73,9 @@ class Model:
         chips_BHWC = np.stack(chips_HWC)
         runs = [session.run(["probabilities"], {"chips": chips_BHWC})[0] for session in self._sessions]
         labels_BL, _, probs_BL = self._decider.decide(np.stack(runs))
-        return [self._answer(*rows) for rows in zip(labels_BL.tolist(), probs_BL.round(6).tolist(), strict=True)]
+        return [
+            self._answer(*rows) for rows in zip(labels_BL.tolist(), probs_BL.round(6).tolist(), strict=True)
+        ]
 
     def _answer(self, labels: list[bool], probabilities: list[float]) -> Answer:
         return Answer(

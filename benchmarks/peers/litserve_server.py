@@ -46,4 +46,6 @@ if __name__ == "__main__":
     server = litserve.LitServer(
         api, accelerator="cpu", workers_per_device=settings.workers, fast_queue=True, timeout=False
     )
-    server.run(host=HOST, port=settings.port, generate_client_file=False, log_level="warning", access_log=False)
+    server.run(
+        host=HOST, port=settings.port, generate_client_file=False, log_level="warning", access_log=False
+    )

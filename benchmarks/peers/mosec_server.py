@@ -31,7 +31,16 @@ class Chips(Worker):  # type: ignore[misc]
 if __name__ == "__main__":
     settings = Settings()
     # mosec reads its own settings from the command line.
-    sys.argv += ["--address", HOST, "--port", str(settings.port), "--log-level", "warning", "--timeout", "120000"]
+    sys.argv += [
+        "--address",
+        HOST,
+        "--port",
+        str(settings.port),
+        "--log-level",
+        "warning",
+        "--timeout",
+        "120000",
+    ]
     server = Server()
     server.append_worker(
         Chips, num=settings.workers, max_batch_size=settings.batch, max_wait_time=settings.wait_ms

@@ -1,8 +1,15 @@
 """Ray Serve: replicas that take raw bodies and batch decoded chips."""
 
 import asyncio
+import os
+import tempfile
 import time
 
+# Serve's own switch for throughput, read at its import. It would also open a port of every replica on
+# all interfaces, which is left off.
+os.environ |= {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
+
+import ray
 from pydantic_core import to_json
 from ray import serve
 from starlette.requests import Request
@@ -31,8 +38,18 @@ class Chips:
         return Response(to_json(await self.answers(chip_HWC)), media_type="application/json")
 
 
-if __name__ == "__main__":
-    serve.start(http_options={"host": HOST, "port": SETTINGS.port})
+def main() -> None:
+    """Start one node with what a server needs, and serve until it is killed."""
+    ray.init(
+        _temp_dir=tempfile.gettempdir(), _node_ip_address=HOST, include_dashboard=False, log_to_driver=False
+    )
+    serve.start(
+        http_options={"host": HOST, "port": SETTINGS.port}, logging_config={"enable_access_log": False}
+    )
     serve.run(Chips.bind(), route_prefix="/predict")
     while True:
         time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()
