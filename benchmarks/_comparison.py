@@ -133,7 +133,8 @@ def machine(python: Path) -> dict[str, Any]:
 
 def _versions(python: Path) -> Mapping[str, str]:
     names = [*(peer.package for peer in PEERS.values()), "onnxruntime", "pillow", "numpy", "uvicorn"]
-    script = "import sys, json, importlib.metadata as m; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    found = "print(json.dumps({name: metadata.version(name) for name in sys.argv[1:]}))"
+    script = f"import json, sys; from importlib import metadata; {found}"
     done = subprocess.run([python, "-c", script, *names], capture_output=True, text=True, check=True)
     versions: Mapping[str, str] = json.loads(done.stdout)
     return versions

@@ -46,7 +46,7 @@ class Running:
     """A server that answers."""
 
     def __init__(self, server: Server, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.server, self._process = server, process
+        self.server, self.process = server, process
         self.url = f"http://127.0.0.1:{port}{server.path}"
 
     def check(self, chips: Sequence[Chip]) -> None:
@@ -61,17 +61,16 @@ class Running:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 found = self.server.labels(answer.read())
             if found != chip.labels:
-                raise RuntimeError(
-                    f"{self.server.name} answers {sorted(found)} for {chip.file.name}, must be {sorted(chip.labels)}"
-                )
+                wanted = sorted(chip.labels)
+                raise RuntimeError(f"answers {sorted(found)} for {chip.file.name}, must be {wanted}")
 
     def cpu_s(self) -> float:
         """Return the processor time that all its processes have used, which neighbours hardly change."""
-        return sum(map(_cpu_ticks, family(self._process.pid))) / os.sysconf("SC_CLK_TCK")
+        return sum(map(_cpu_ticks, family(self.process.pid))) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
         """Return the memory of all its processes; what several share counts once (PSS)."""
-        return sum(map(_pss_kb, family(self._process.pid))) / 1024
+        return sum(map(_pss_kb, family(self.process.pid))) / 1024
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Chips:
     def __init__(self) -> None:
         self.model = Model(Settings())
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, image: Image, /) -> Answer:
         """Answer one chip."""
         answer = self.model.answers([np.asarray(fit(image))])[0]

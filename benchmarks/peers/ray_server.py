@@ -46,7 +46,7 @@ def main() -> None:
     serve.start(
         http_options={"host": HOST, "port": SETTINGS.port}, logging_config={"enable_access_log": False}
     )
-    serve.run(Chips.bind(), route_prefix="/predict")
+    serve.run(Chips.bind(), route_prefix="/predict")  # type: ignore[attr-defined]
     while True:
         time.sleep(3600)
 
