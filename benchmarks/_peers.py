@@ -6,7 +6,7 @@ Peers run in an environment of their own (`make peers`), since their requirement
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks._servers import ROOT, Server
@@ -20,32 +20,45 @@ OURS = "chipvote"
 class Peer:
     """A server under `benchmarks/peers/`.
 
-    Its settings (see `peers/common.py`) are the fastest of those tried, once for a graph that costs
+    Its settings (see `peers/common.py`) are the fastest of those tried on two cores, once for a graph that costs
     nothing and once for real networks, which want the cores for themselves.
     """
 
     package: str  # whose version is reported
+    module: str
     path: str = "/predict"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/jpeg"})
     overhead: Mapping[str, int] = field(default_factory=dict)
     ensemble: Mapping[str, int] = field(default_factory=dict)
 
 
-TRITON_HEADERS = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"}
-
+TRITON = Peer(
+    "nvidia-pytriton",
+    "triton_server",
+    path="/v2/models/chips/infer",
+    headers={"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"},
+    overhead={"batch": 16},
+    ensemble={"batch": 8, "threads": 0},
+)
+MOSEC = Peer(
+    "mosec",
+    "mosec_server",
+    path="/inference",
+    overhead={"workers": 2},
+    ensemble={"workers": 2},
+)
+# Two ways of one server stand beside each other where neither is the faster one throughout.
 PEERS = {
-    "triton": Peer(
-        "nvidia-pytriton",
-        "/v2/models/chips/infer",
-        TRITON_HEADERS,
-        overhead={"workers": 1, "batch": 16},
-        ensemble={"workers": 1, "batch": 8, "threads": 0},
+    "triton": TRITON,
+    "triton-2": replace(TRITON, overhead={"workers": 2, "batch": 16}, ensemble={"workers": 2, "batch": 8}),
+    "mosec": MOSEC,
+    "mosec-batch": replace(
+        MOSEC, overhead={"batch": 16, "wait_ms": 1}, ensemble={"batch": 8, "wait_ms": 1, "threads": 0}
     ),
-    "litserve": Peer("litserve", overhead={"workers": 1}, ensemble={"threads": 0, "batch": 8}),
-    "bentoml": Peer("bentoml", overhead={"workers": 2}, ensemble={"threads": 0}),
-    "ray": Peer("ray", overhead={}, ensemble={"threads": 0, "batch": 8}),
-    "mosec": Peer("mosec", "/inference", overhead={"workers": 1}, ensemble={"threads": 0, "batch": 8}),
-    "fastapi": Peer("fastapi", overhead={"workers": 1}, ensemble={"threads": 0}),
+    "fastapi": Peer("fastapi", "fastapi_server", overhead={"workers": 2}),
+    "litserve": Peer("litserve", "litserve_server", overhead={"workers": 2}, ensemble={"workers": 2}),
+    "bentoml": Peer("bentoml", "bentoml_server", overhead={"workers": 2}),
+    "ray": Peer("ray", "ray_server"),
 }
 
 
@@ -55,7 +68,7 @@ def peer(name: str, python: Path, bundle: Path, precision: Precision, settings: 
     values = {"bundle": bundle.resolve(), "precision": precision, **settings}
     return Server(
         name=name,
-        command=(str(python), "-m", f"benchmarks.peers.{name}_server"),
+        command=(str(python), "-m", f"benchmarks.peers.{known.module}"),
         path=known.path,
         headers=known.headers,
         labels=_labels,
