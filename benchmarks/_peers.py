@@ -20,8 +20,8 @@ OURS = "chipvote"
 class Peer:
     """A server under `benchmarks/peers/`.
 
-    Its settings (see `peers/common.py`) are the fastest of those tried on two cores, once for a graph that costs
-    nothing and once for real networks, which want the cores for themselves.
+    Its settings (see `peers/common.py`) are the fastest of those tried on two cores, once for
+    a graph that costs nothing and once for real networks, which want the cores for themselves.
     """
 
     package: str  # whose version is reported
