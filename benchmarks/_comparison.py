@@ -5,6 +5,7 @@ So a slow minute of the machine hits all alike, and medians over rounds say who 
 
 import json
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ def measure(
         seconds: how long one load lasts; longer where fewer requests than `least` would be answered.
         least: requests that one load answers about.
     """
+    # Or being stopped from outside would leave the server of the moment behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     runs: Runs = []
     for number in range(rounds):
         for server, chips in servers:
