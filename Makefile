@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV = .venv
 SERVICE_VENV = .venv-service
+PEERS_VENV = .venv-peers
 
 HOST = 127.0.0.1
 PORT = 8000
@@ -15,10 +16,11 @@ WEIGHTS = ../shared/weights
 SERVING = $(VENV)/.serving
 DEVELOPING = $(VENV)/.developing
 SERVICE_ONLY = $(SERVICE_VENV)/.testing
+COMPARING = $(PEERS_VENV)/.comparing
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench lock prove-image clean distclean
+.PHONY: help serve install test test-service lint format train-default bench peers lock prove-image clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +55,8 @@ bench: $(DEVELOPING) ## print the table of every benchmark
 	@set -e; for script in benchmarks/[!_]*.py; do name=$$(basename $$script .py); \
 		echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
 
+peers: $(COMPARING) ## make the virtual environment of the servers that benchmarks compare with
+
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_FLAGS)
 
@@ -63,6 +67,7 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 	$(COMPILE) pyproject.toml --extra gpu -c requirements/training.txt -o requirements/service-gpu.txt
 	$(COMPILE) pyproject.toml --extra dev -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
+	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh
@@ -71,8 +76,8 @@ clean: ## remove caches and the service's test environment
 	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove the virtual environment too; runs/ and models/ stay
-	rm -rf $(VENV)
+distclean: clean ## remove the virtual environments too; runs/ and models/ stay
+	rm -rf $(VENV) $(PEERS_VENV)
 
 # bin/pip, not bin/python: Debian without python3-venv leaves a folder with a Python and no pip.
 %/bin/pip:
@@ -99,3 +104,6 @@ $(DEVELOPING): pyproject.toml $(call LOCKS,training dev) | $(VENV)/bin/pip
 
 $(SERVICE_ONLY): pyproject.toml $(call LOCKS,service-cpu dev) | $(SERVICE_VENV)/bin/pip
 	$(call install,$(SERVICE_VENV),service-cpu dev)
+
+$(COMPARING): pyproject.toml $(call LOCKS,peers) | $(PEERS_VENV)/bin/pip
+	$(call install,$(PEERS_VENV),peers)

@@ -1,0 +1,144 @@
+"""A bundle whose graph costs next to nothing, and chips that look like photographs.
+
+What a server adds to a model shows when the model is free: the graph averages every sixteenth
+pixel of every sixteenth row and puts the mean colour through one linear layer.
+
+Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from benchmarks._servers import Chip
+from service import bundle
+from service.bundle import Bundle, Precision
+from service.chips import decode_chip
+from service.ensemble import Ensemble
+from service.rules import Vote
+
+SIZE_PX = 256
+LABELS = 17
+STEP_PX = 16
+OCTAVES = 7
+STEEPNESS = 0.8  # amplitude of an octave, in those of the next coarser one
+
+Float = npt.NDArray[np.float32]
+
+
+def photo(seed: int) -> bytes:
+    """Return a 256×256 RGB JPEG of 15 to 20 KB whose frequencies fall off as a photograph's do."""
+    random = np.random.default_rng(seed)
+    colours = np.full((SIZE_PX, SIZE_PX, 3), random.uniform(80, 170, 3))
+    for octave in range(OCTAVES):
+        cells = 2 ** (octave + 1)
+        # Brightness varies together, colour less: so do real surfaces.
+        noise = random.normal(size=(cells, cells, 1)) + 0.3 * random.normal(size=(cells, cells, 3))
+        layers = [Image.fromarray(band.astype(np.float32)) for band in np.moveaxis(noise, -1, 0)]
+        smooth = [layer.resize((SIZE_PX, SIZE_PX), Image.Resampling.BICUBIC) for layer in layers]
+        colours += 40 * STEEPNESS**octave * np.stack([np.asarray(layer) for layer in smooth], axis=-1)
+    stream = io.BytesIO()
+    Image.fromarray(colours.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def free_bundle(folder: Path) -> Bundle:
+    """Write and seal a bundle of one member that costs next to nothing.
+
+    Every label's threshold is the median of its golden probabilities, so that answers differ
+    from chip to chip.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    weights_CL = random.normal(0, 0.02, (3, LABELS)).astype(np.float32)
+    bias_L = -128 * weights_CL.sum(axis=0)
+    (folder / "mean.float32.onnx").write_bytes(mean_graph(weights_CL, bias_L))
+    chips_GHWC = np.stack([np.asarray(Image.open(io.BytesIO(photo(seed)))) for seed in range(8)])
+    means_GC = chips_GHWC[:, ::STEP_PX, ::STEP_PX].mean(axis=(1, 2), dtype=np.float32)
+    probs_GL = 1 / (1 + np.exp(-(means_GC @ weights_CL + bias_L)))
+    thresholds_L = np.median(probs_GL, axis=0).astype(np.float32).tolist()
+    rule = Vote(thresholds=(thresholds_L,), weights=((1,) * LABELS,), quorum=(1,) * LABELS)
+    labels_GL = rule.decider().decide(probs_GL[None]).labels_BL
+    np.savez(folder / "golden.npz", chips=chips_GHWC, labels=labels_GL, probabilities_float32=probs_GL[None])
+    return bundle.seal(folder, _manifest(folder, rule))
+
+
+def labelled(sealed: Bundle, precision: Precision, jpegs: Sequence[bytes], folder: Path) -> list[Chip]:
+    """Write chips to files, each with the labels that the bundle gives it."""
+    ensemble, names = Ensemble(sealed, "cpu", precision), sealed.label_names
+    folder.mkdir(parents=True, exist_ok=True)
+    chips = []
+    for index, jpeg in enumerate(jpegs):
+        file = folder / f"chip{index}.jpg"
+        file.write_bytes(jpeg)
+        vote = ensemble.vote(decode_chip(jpeg, sealed.manifest.input)[None])[0]
+        chips.append(Chip(file, {name for name, there in zip(names, vote.predicted, strict=True) if there}))
+    return chips
+
+
+def mean_graph(weights_CL: Float, bias_L: Float) -> bytes:
+    """Encode probabilities = sigmoid(mean colour · weights + bias), and the evidence before it."""
+    bands, labels = weights_CL.shape
+    constants = {
+        "start": np.array([0, 0]),
+        "end": np.array([SIZE_PX, SIZE_PX]),
+        "axes": np.array([1, 2]),
+        "step": np.array([STEP_PX, STEP_PX]),
+        "weights": weights_CL,
+        "bias": bias_L.astype(np.float32),
+        "last": np.array([2, 3]),
+    }
+    nodes = [
+        helper.make_node("Slice", ["chips", "start", "end", "axes", "step"], ["few"]),
+        helper.make_node("Cast", ["few"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Gemm", ["means", "weights", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+        helper.make_node("Unsqueeze", ["logits", "last"], ["evidence"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("chips", TensorProto.UINT8, ["B", SIZE_PX, SIZE_PX, bands])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", labels]),
+            helper.make_tensor_value_info("evidence", TensorProto.FLOAT, ["B", labels, 1, 1]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+
+
+def _manifest(folder: Path, rule: Vote) -> bundle.Manifest:
+    names = [f"label-{index}" for index in range(LABELS)]
+    check = {"chips": 8, "max_probability_difference": 0, "sample_f2_change": 0}
+    graph: dict[str, Any] = {"file": bundle.reference(folder, "mean.float32.onnx"), "check": check}
+    scores = {"sample_f2": 1, "macro_f2": 1, "mean_average_precision": 1, "group_f2": {}, "labels": []}
+    return bundle.Manifest.model_validate(
+        {
+            "name": "free",
+            "version": "1.0.0",
+            "description": "One linear layer on the mean colour: what remains is the server.",
+            "input": {"bands": ("red", "green", "blue"), "height": SIZE_PX, "width": SIZE_PX},
+            "labels": [{"name": name, "group": "generated", "prevalence": 0.5} for name in names],
+            "members": [{"name": "mean", "architecture": "linear", "graphs": {"float32": graph}}],
+            "decision": rule,
+            "golden": bundle.reference(folder, "golden.npz"),
+            "scores": {"fitting": "in-sample", "chips": 8, **scores},
+            "provenance": {
+                "dataset": "generated",
+                "dataset_sha256": "0" * 64,
+                "chips": 8,
+                "recipe": {},
+                "versions": {},
+                "licence": "CC0-1.0",
+            },
+        }
+    )

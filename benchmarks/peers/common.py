@@ -1,0 +1,111 @@
+"""What every peer does alike: decode a chip, run the graphs, decide, put the answer into words.
+
+A peer is an ordinary server around a bundle's graphs, written as somebody who knows that
+server would. Only the server differs: decoding is Pillow's, the graphs run in ONNX Runtime on
+the CPU and the decision is the bundle's own.
+
+Settings come as environment variables, so that every server's processes see them:
+
+    PEER_BUNDLE     folder of the bundle
+    PEER_PRECISION  which of the bundle's graphs (float32)
+    PEER_THREADS    threads of one session; 0 leaves it to ONNX Runtime (1)
+    PEER_PORT       port on 127.0.0.1
+    PEER_WORKERS    processes or replicas that answer (1)
+    PEER_BATCH      most chips in one batch; 1 switches batching off (1)
+    PEER_WAIT_MS    longest wait for a batch to fill (0)
+
+Shape suffixes: M members, B chips, H height, W width, C bands, L labels.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from PIL import Image
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
+
+from service import bundle
+
+HOST = "127.0.0.1"
+
+Chip = npt.NDArray[np.uint8]
+
+
+class Answer(TypedDict):
+    """One chip's labels, and every label's probability."""
+
+    labels: list[str]
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one peer runs; read where it is needed, since servers start processes of their own."""
+
+    bundle: Path = field(default_factory=lambda: Path(os.environ["PEER_BUNDLE"]))
+    precision: str = field(default_factory=lambda: os.environ.get("PEER_PRECISION", "float32"))
+    threads: int = field(default_factory=lambda: _number("THREADS", 1))
+    port: int = field(default_factory=lambda: _number("PORT", 8000))
+    workers: int = field(default_factory=lambda: _number("WORKERS", 1))
+    batch: int = field(default_factory=lambda: _number("BATCH", 1))
+    wait_ms: int = field(default_factory=lambda: _number("WAIT_MS", 0))
+
+
+class Model:
+    """A bundle's graphs and its rule."""
+
+    def __init__(self, settings: Settings) -> None:
+        loaded = bundle.load(settings.bundle)
+        self._names, self._decider = loaded.label_names, loaded.decider
+        self._sessions = [
+            _session(loaded.folder / member.graphs[settings.precision].file.path, settings.threads)  # type: ignore[index]
+            for member in loaded.manifest.members
+        ]
+
+    def answers(self, chips_HWC: Sequence[Chip]) -> list[Answer]:
+        """Answer chips, uint8 (256, 256, 3) each, as one batch."""
+        chips_BHWC = np.stack(chips_HWC)
+        runs = [session.run(["probabilities"], {"chips": chips_BHWC})[0] for session in self._sessions]
+        labels_BL, _, probs_BL = self._decider.decide(np.stack(runs))
+        return [
+            self._answer(*rows) for rows in zip(labels_BL.tolist(), probs_BL.round(6).tolist(), strict=True)
+        ]
+
+    def _answer(self, labels: list[bool], probabilities: list[float]) -> Answer:
+        return Answer(
+            labels=[name for name, there in zip(self._names, labels, strict=True) if there],
+            probabilities=dict(zip(self._names, probabilities, strict=True)),
+        )
+
+
+def decode(data: bytes) -> Chip:
+    """Decode a JPEG to uint8 (256, 256, 3)."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(fit(image))
+
+
+def fit(image: Image.Image) -> Image.Image:
+    """Bring a picture into the graphs' shape; chips of data sets are a few pixels off at times."""
+    picture = image.convert("RGB")
+    return picture if picture.size == SIZE else picture.resize(SIZE, Image.Resampling.BILINEAR)
+
+
+SIZE = (256, 256)
+
+
+def _session(path: Path, threads: int) -> Any:  # noqa: ANN401
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # As in the service: idle threads that spin would take the cores from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(f"PEER_{name}", default))
