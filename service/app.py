@@ -21,6 +21,7 @@ from service.chips import check_bands
 from service.ensemble import Ensemble
 from service.errors import BundleError
 from service.metrics import Metrics
+from service.sessions import Gpu
 from service.settings import Settings
 
 _DESCRIPTION = """Satellite chips in, land-use label sets out: an ensemble votes on every label.
@@ -69,13 +70,25 @@ def load_bundle(folder: Path) -> Bundle:
     return loaded
 
 
+def gpu_of(settings: Settings) -> Gpu:
+    """Return how the settings have a GPU used."""
+    return Gpu(settings.gpu_memory_bytes, settings.cuda_graphs, settings.tensorrt)
+
+
 def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
     """Open a bundle's ensemble and prove that it answers as it should.
 
     Raises:
         StartupError: see `Ensemble` and `Ensemble.self_test`.
     """
-    ensemble = Ensemble(loaded, settings.device, settings.precision, settings.threads)
+    ensemble = Ensemble(
+        loaded,
+        settings.device,
+        settings.precision,
+        settings.threads,
+        gpu_of(settings),
+        settings.max_batch,
+    )
     ensemble.self_test()
     ensemble.warm_up(settings.max_batch)
     return ensemble

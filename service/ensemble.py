@@ -7,16 +7,18 @@ Shape suffixes: M members, B chips, G golden chips, H height, W width, C bands, 
 """
 
 import logging
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 from service.bundle import Bundle, Pixel, Precision
 from service.cpu import CpuRunner
-from service.cuda import CudaRunner
+from service.cuda import CudaRunner, padded
 from service.errors import BundleError, DeviceError, SettingsError
-from service.sessions import Device, check_graph, open_session, require_cuda
+from service.sessions import Device, Gpu, check_graph, open_session, require_cuda
 
 logger = logging.getLogger("chipvote")
 
@@ -64,6 +66,8 @@ class Ensemble:
         device: Literal["auto"] | Device = "auto",
         precision: Literal["auto"] | Precision = "auto",
         threads: int = 0,
+        gpu: Gpu = Gpu(),  # noqa: B008
+        max_batch: int = 1,
     ) -> None:
         """Load every graph and check it against the manifest.
 
@@ -72,6 +76,8 @@ class Ensemble:
             device: `cuda` never falls back to the CPU; `auto` logs what it chose.
             precision: `auto` takes the fastest for the device that the bundle has.
             threads: threads of one member on the CPU; 0 is ONNX Runtime's choice.
+            gpu: how sessions use a GPU.
+            max_batch: most chips at a time; TensorRT's engines are built for no more.
 
         Raises:
             DeviceError: the device does not come up, or cannot run the graphs.
@@ -79,14 +85,16 @@ class Ensemble:
             BundleError: names a graph that does not fit the manifest.
         """
         self._bundle = bundle
+        spec, largest = bundle.manifest.input, padded(max(max_batch, len(bundle.golden.chips_GHWC)))
+        gpu = gpu._replace(largest=(largest, spec.height, spec.width, len(spec.bands)))
         if device != "auto":
-            self._open(device, precision, threads)
+            self._open(device, precision, threads, gpu)
             return
         try:
-            self._open("cuda", precision, threads)
+            self._open("cuda", precision, threads, gpu)
         except DeviceError as error:
             logger.info("device auto: cpu, because %s", error)
-            self._open("cpu", precision, threads)
+            self._open("cpu", precision, threads, gpu)
         else:
             logger.info("device auto: cuda")
 
@@ -125,9 +133,9 @@ class Ensemble:
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
 
-    def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
+    def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int, gpu: Gpu) -> None:
         if device == "cuda":
-            require_cuda()
+            require_cuda(gpu)
         manifest = self._bundle.manifest
         available = [choice for choice in PREFERENCE[device] if choice in manifest.precisions]
         chosen = available[0] if precision == "auto" else precision
@@ -136,11 +144,21 @@ class Ensemble:
                 f"CHIPVOTE_PRECISION={chosen}: {self._bundle.folder} has {', '.join(available)}; "
                 "set one of these or auto"
             )
-        sessions = []
+        self.device, self.precision = device, chosen
+        gpu = gpu._replace(half=chosen == "float16")
+        self._runner: Runner
+        if device == "cuda":
+            open_sessions = partial(self._sessions, threads=threads, gpu=gpu)
+            self._runner = CudaRunner(open_sessions, graphs=gpu.records)
+        else:
+            self._runner = CpuRunner(self._sessions(False, threads, gpu), threads)
+
+    def _sessions(self, graphs: bool, threads: int, gpu: Gpu) -> list[ort.InferenceSession]:
+        """Open and check every member's graph, able to record CUDA graphs or not."""
+        manifest, sessions = self._bundle.manifest, []
         for member in manifest.members:
-            path = self._bundle.graph_path(member, chosen)
-            session = open_session(path, device, threads)
+            path = self._bundle.graph_path(member, self.precision)
+            session = open_session(path, self.device, threads, gpu._replace(graphs=graphs))
             check_graph(session, path, manifest.input, len(manifest.labels))
             sessions.append(session)
-        self.device, self.precision = device, chosen
-        self._runner: Runner = CudaRunner(sessions) if device == "cuda" else CpuRunner(sessions, threads)
+        return sessions

@@ -7,9 +7,9 @@ what they are used for.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     )
     threads: int = Field(
         0, ge=0, le=1024, description="threads of one member on the CPU, to 1024; 0 leaves it to ONNX Runtime"
+    )
+    gpu_memory_bytes: int = Field(
+        0, ge=0, description="bytes of GPU memory for all members together; 0 for as much as there is"
+    )
+    cuda_graphs: bool = Field(
+        True, description="true or false: record the launches of small batches, where memory is not capped"
+    )
+    tensorrt: Annotated[Path | None, BeforeValidator(lambda folder: folder or None)] = Field(
+        None, description="folder for the engines that TensorRT builds; empty for no TensorRT"
     )
     max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
     queue_size: int = Field(

@@ -1,18 +1,18 @@
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from service.bundle import Bundle, Precision
+from service.cuda import CudaRunner
 from service.ensemble import PREFERENCE, TOLERANCE, Ensemble
 from service.errors import BundleError, DeviceError, SettingsError
 from service.rules import Blend, Cooccurrence, ExpectedF, Rule
-from service.sessions import Device
+from service.sessions import Device, Gpu, open_session
 from tests.fakes import BLUE, LABELS, MEMBERS, RED, linear_members, make_bundle, make_raw_bundle, picture
 
 IDENTITY = tuple(tuple(float(row == column) / MEMBERS for column in range(4)) for row in range(4))
@@ -132,33 +132,31 @@ def test_cuda_is_not_replaced_by_the_cpu(colours: Bundle, monkeypatch: pytest.Mo
         Ensemble(colours, "cuda")
 
 
-def test_on_cuda_batches_are_padded_and_answers_are_not(
-    colours: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("uint16", [False, True])
+def test_on_cuda_members_run_in_fixed_buffers(
+    colours: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uint16: bool
 ) -> None:
-    """The padding, seen with sessions that only look like CUDA."""
-    ran: list[int] = []
-    dtypes: set[str] = set()
+    """The wiring, with sessions and buffers that lie on the CPU."""
+    asked: list[tuple[Device, Gpu]] = []
 
-    def run(names: list[str], feeds: dict[str, Any]) -> list[Any]:
-        dtypes.add(str(feeds["chips"].dtype))
-        ran.append(len(feeds["chips"]))
-        return [np.zeros((ran[-1], len(LABELS)), np.float32)]
+    def open_on_cpu(path: Path, device: Device, threads: int, gpu: Gpu) -> onnxruntime.InferenceSession:
+        asked.append((device, gpu))
+        return open_session(path, "cpu", 1)
 
-    def open_session(path: Path, device: Device, threads: int) -> SimpleNamespace:
-        return SimpleNamespace(run=run)
-
-    monkeypatch.setattr("service.ensemble.require_cuda", lambda: None)
-    monkeypatch.setattr("service.ensemble.open_session", open_session)
-    monkeypatch.setattr("service.ensemble.check_graph", lambda *_: None)
-    ensemble = Ensemble(colours, "cuda")
+    monkeypatch.setattr("service.ensemble.require_cuda", lambda _: None)
+    monkeypatch.setattr("service.ensemble.open_session", open_on_cpu)
+    monkeypatch.setattr("service.ensemble.CudaRunner", partial(CudaRunner, place="cpu"))
+    bundle = make_raw_bundle(tmp_path) if uint16 else colours
+    bands = len(bundle.manifest.input.bands)
+    ensemble = Ensemble(bundle, "cuda", gpu=Gpu(tensorrt=tmp_path), max_batch=20)
+    gpu = Gpu(tensorrt=tmp_path, graphs=False, largest=(24, 64, 64, bands))
+    assert asked == [("cuda", gpu)] * MEMBERS
+    ensemble.self_test()
     ensemble.warm_up(6)
-    assert sorted(set(ran)) == [1, 2, 4, 8]
-    ran.clear()
-    assert ensemble.probabilities(np.zeros((5, 64, 64, 3), np.uint8)).shape == (MEMBERS, 5, len(LABELS))
-    assert ran == [8] * MEMBERS
-    assert dtypes == {"uint8"}
-    Ensemble(make_raw_bundle(tmp_path), "cuda").warm_up(1)
-    assert dtypes == {"uint8", "uint16"}
+    chips_BHWC = np.tile(bundle.golden.chips_GHWC, (2, 1, 1, 1))[:5]
+    on_cpu = Ensemble(bundle, "cpu").probabilities(chips_BHWC)
+    np.testing.assert_allclose(ensemble.probabilities(chips_BHWC), on_cpu, atol=1e-6)
+    assert ensemble.vote(chips_BHWC) == Ensemble(bundle, "cpu").vote(chips_BHWC)
 
 
 @pytest.mark.gpu
