@@ -98,12 +98,11 @@ class CudaRunner:
             logger.info("CUDA graphs: on, for batches of up to %d chips", GRAPH_BATCH)
 
     def _run_all(self, sizes: Sequence[int], shape_HWC: tuple[int, int, int], dtype: str) -> None:
-        for size in sizes:
+        # Twice: ONNX Runtime lays memory out anew after a size's first run, and the largest must
+        # still find room when smaller ones have been there.
+        for size in (*sizes, *sizes):
             try:
-                self.load(np.zeros((size, *shape_HWC), dtype))
-                for member in range(len(self._sessions)):
-                    for _ in range(2):  # ONNX Runtime lays its memory out anew after the first
-                        self.run(member)
+                self._run_members(np.zeros((size, *shape_HWC), dtype))
             except Exception as error:
                 reason = " ".join(str(error).split())
                 raise DeviceError(

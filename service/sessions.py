@@ -130,7 +130,8 @@ def _gpu_providers(path: Path, gpu: Gpu) -> list[tuple[str, dict[str, str]]]:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return text[max(text.find("CUDA failure"), 0) :]  # before it, C++ says where it was
 
 
 def check_graph(session: ort.InferenceSession, path: Path, spec: InputSpec, labels: int) -> None:

@@ -132,7 +132,7 @@ def test_warm_up_runs_every_size_before_the_first_recording(
     for session in opened[0]:
         graphs = [graph for _, graph in session.runs]
         first = next(index for index, graph in enumerate(graphs) if graph != "-1")
-        assert [size for size, _ in session.runs[:first]][:12:2] == [24, 16, 8, 4, 2, 1]
+        assert [size for size, _ in session.runs[:first]][:12] == [24, 16, 8, 4, 2, 1] * 2
         assert session.recorded == {"1", "2", "4", "8", "16"}
         assert max(size for size, graph in session.runs if graph != "-1") == GRAPH_BATCH
     assert_answers(runner, noise(3))

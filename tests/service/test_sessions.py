@@ -78,6 +78,15 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
         open_session(write_graph(tmp_path), "cuda", 1)
 
 
+def test_the_reason_of_a_cuda_failure_is_not_buried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise RuntimeError("file.cc:154 std::conditional_t<THRW>\nCUDA failure 35: driver is insufficient")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(DeviceError, match=r"on cuda \(CUDA failure 35: driver is insufficient\); check"):
+        open_session(write_graph(tmp_path), "cuda", 1)
+
+
 class Opened:
     """What ONNX Runtime was asked for; came up on the given provider."""
 
