@@ -28,6 +28,7 @@ class Gpu(NamedTuple):
     memory_bytes: int = 0  # that all sessions together may take; 0: as much as there is
     graphs: bool = True  # able to record CUDA graphs
     tensorrt: Path | None = None  # folder for the engines that TensorRT builds; None: no TensorRT
+    nhwc: bool = False  # convolutions on channels-last data
     half: bool = False  # TensorRT may compute in half precision
     largest: tuple[int, ...] = ()  # (B,H,W,C) of the largest batch that TensorRT is for
 
@@ -107,6 +108,7 @@ def _gpu_providers(path: Path, gpu: Gpu) -> list[tuple[str, dict[str, str]]]:
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles
         "use_tf32": "0",  # 10 bits of mantissa are too few for float32's golden answers
         "enable_cuda_graph": str(int(gpu.records)),
+        "prefer_nhwc": str(int(gpu.nhwc)),
     }
     if gpu.tensorrt is None:
         return [(_CUDA, cuda)]

@@ -117,8 +117,9 @@ def test_on_cuda_nothing_falls_back_and_graphs_can_be_recorded(
     cuda = opened.providers["CUDAExecutionProvider"]
     assert (cuda["enable_cuda_graph"], cuda["use_tf32"]) == ("1", "0")
     assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
-    open_session(write_graph(tmp_path), "cuda", 1, Gpu(graphs=False))
-    assert opened.providers["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
+    open_session(write_graph(tmp_path), "cuda", 1, Gpu(graphs=False, nhwc=True))
+    plain = opened.providers["CUDAExecutionProvider"]
+    assert (plain["enable_cuda_graph"], plain["prefer_nhwc"], cuda["prefer_nhwc"]) == ("0", "1", "0")
 
 
 def test_capped_memory_is_shared_and_records_no_graphs(
