@@ -6,7 +6,8 @@ Shape suffixes: M members, B chips, L labels, H height, W width, C bands.
 import copy
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -18,7 +19,7 @@ import torch
 from benchmarks._random_bundle import chips_of, jpegs_of, random_net
 from benchmarks._served import form, send, server
 from service import bundle
-from service.cuda import padded
+from service.cuda import GRAPH_BATCH, padded
 from service.ensemble import Ensemble
 from service.sessions import Device, Gpu
 from training.model import ExportNet
@@ -37,13 +38,16 @@ class Task(NamedTuple):
     max_batch: int
     seconds: float  # to measure one figure
 
-    def ensemble(self, precision: bundle.Precision = "float16", gpu: Gpu = Gpu()) -> Ensemble:  # noqa: B008
-        """Open the bundle, proven and warm."""
-        ensemble = Ensemble(
-            bundle.load(self.folder), self.device, precision, gpu=gpu, max_batch=self.max_batch
-        )
+    def ensemble(
+        self,
+        precision: bundle.Precision = "float16",
+        gpu: Gpu = Gpu(),  # noqa: B008
+        warm: int = 0,
+    ) -> Ensemble:
+        """Open the bundle, proven, and warm for batches of so many chips."""
+        ensemble = Ensemble(bundle.load(self.folder), self.device, precision, gpu=gpu)
         ensemble.self_test()
-        ensemble.warm_up(self.max_batch)
+        ensemble.warm_up(warm)
         return ensemble
 
     def chips(self, count: int) -> Any:  # noqa: ANN401
@@ -95,25 +99,28 @@ def parity(task: Task) -> Iterator[Row]:
 def offline(task: Task) -> Iterator[Row]:
     """Chips per second of all members, no early exit, no HTTP."""
     sizes = sorted({padded(count) for count in range(1, task.max_batch + 1)})
-    choices = {"graphs": Gpu(), "no graphs": Gpu(graphs=False), "channels last": Gpu(nhwc=True)}
-    rates: dict[str, dict[int, float]] = {}
-    for name, gpu in choices.items() if task.device == "cuda" else [("cpu", Gpu())]:
-        ensemble = task.ensemble(task.precision, gpu)
-        rates[name] = {}
-        for size in sizes:
-            chips_BHWC = task.chips(size)
-            step = lambda: len(ensemble.probabilities(chips_BHWC)[0])  # noqa: B023, E731
-            rates[name][size] = rate(step, task.seconds)
-        del ensemble
+    if task.device == "cpu":
+        yield from rates(task, "cpu", Gpu(), sizes)
+        return
+    yield from rates(task, "no graphs", Gpu(graphs=False), sizes[::-1])
+    yield from rates(task, "graphs", Gpu(), [size for size in sizes if size <= GRAPH_BATCH])
+    yield from rates(task, "channels last", Gpu(graphs=False, nhwc=True), [sizes[-1], sizes[0]])
+
+
+def rates(task: Task, name: str, gpu: Gpu, sizes: Sequence[int]) -> Iterator[Row]:
+    """Open an ensemble and measure it at some batch sizes."""
+    ensemble = task.ensemble(task.precision, gpu, warm=sizes[-1] if gpu.graphs else 0)
     for size in sizes:
-        yield {"batch": size} | {f"{name}, chips/s": by_size[size] for name, by_size in rates.items()}
+        answer = partial(ensemble.probabilities, task.chips(size))
+        chips_per_s = rate(lambda: answer().shape[1], task.seconds)  # noqa: B023
+        yield {"run": name, "batch": size, "chips/s": chips_per_s}
 
 
 def latency(task: Task) -> Iterator[Row]:
     """Milliseconds for the vote on one chip."""
     choices = {"graphs": Gpu(), "no graphs": Gpu(graphs=False)}
     for name, gpu in choices.items() if task.device == "cuda" else [("cpu", Gpu())]:
-        ensemble = task.ensemble(task.precision, gpu)
+        ensemble = task.ensemble(task.precision, gpu, warm=1)
         chip_BHWC, times = task.chips(1), []
         until = monotonic() + 5 * task.seconds
         while monotonic() < until or len(times) < 20:
@@ -128,16 +135,16 @@ def memory(task: Task) -> Iterator[Row]:
     """Memory over many batches of changing sizes."""
     random = np.random.default_rng(0)
     for name, gpu in {"own": Gpu(), "capped at 24 GiB": Gpu(memory_bytes=24 << 30)}.items():
-        ensemble = task.ensemble(task.precision, gpu)
-        chips_BHWC, used, batches = task.chips(task.max_batch), [], 0
+        largest = min(16, task.max_batch)
+        ensemble = task.ensemble(task.precision, gpu, warm=largest)
+        chips_BHWC, used, batches = task.chips(largest), [], 0
         for _ in range(10):
             until = monotonic() + task.seconds / 2
             while monotonic() < until:
-                ensemble.probabilities(chips_BHWC[: random.integers(1, task.max_batch + 1)])
+                ensemble.probabilities(chips_BHWC[: random.integers(1, largest + 1)])
                 batches += 1
             used.append(used_mib(task.device))
         yield {"memory": name, "batches": batches, "first, MiB": used[0], "last, MiB": used[-1]}
-        del ensemble
 
 
 def used_mib(device: Device) -> float:
@@ -151,10 +158,7 @@ def used_mib(device: Device) -> float:
 
 def served(task: Task) -> Iterator[Row]:
     """Chips per second over HTTP, and as a share of the same members' rate without it."""
-    ensemble = task.ensemble(task.precision)
-    chips_BHWC = task.chips(task.max_batch)
-    alone = rate(lambda: len(ensemble.vote(chips_BHWC)), 2 * task.seconds)
-    del ensemble
+    alone = offline_rate(task)
     cores = os.cpu_count() or 1
     clients = max(1, min(4, cores // 4))
     body = form(jpegs_of(task.chips(64)))
@@ -167,7 +171,9 @@ def served(task: Task) -> Iterator[Row]:
         "DECODE_THREADS": max(2, cores // 2),
         "ACCESS_LOG": "false",
     }
+    began = perf_counter()
     with server(settings) as port, get_context("spawn").Pool(clients) as pool:
+        start_s = perf_counter() - began
         for connections in (1, 4):
             load = (port, body, connections, 4 * task.seconds)
             answered = sum(pool.starmap(send, [load] * clients))
@@ -176,7 +182,14 @@ def served(task: Task) -> Iterator[Row]:
                 "served, chips/s": answered,
                 "offline, chips/s": alone,
                 "share": answered / alone,
+                "start, s": start_s,
             }
+
+
+def offline_rate(task: Task) -> float:
+    """Return the chips per second of full batches; ends with all memory given back."""
+    ensemble, chips_BHWC = task.ensemble(task.precision), task.chips(task.max_batch)
+    return rate(lambda: len(ensemble.vote(chips_BHWC)), 2 * task.seconds)
 
 
 def pytorch(task: Task) -> Iterator[Row]:
