@@ -15,6 +15,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 
 import ctypes
 import logging
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,7 @@ class CudaRunner:
         self._sessions = open_sessions(graphs)
         self._batches: dict[int, _Batch] = {}
         self._recorded: set[int] = set()  # batch sizes
+        self._recorder = 0  # thread
 
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         """Take the chips that the next runs are about."""
@@ -62,8 +64,10 @@ class CudaRunner:
             self._batches[size] = _Batch(self._sessions, shape_BHWC, chips_BHWC.dtype, self._place)
         self._batch = self._batches[size]
         self._batch.fill(chips_BHWC)
+        # ONNX Runtime keeps recordings by thread: another one would record anew, and nobody would check it.
+        replay = size in self._recorded and threading.get_ident() == self._recorder
         self._options = ort.RunOptions()
-        self._options.add_run_config_entry("gpu_graph_id", str(size) if size in self._recorded else _PLAIN)
+        self._options.add_run_config_entry("gpu_graph_id", str(size) if replay else _PLAIN)
 
     def run(self, member: int) -> npt.NDArray[np.float32]:
         """Run one member on the loaded chips: float32 (B,L)."""
@@ -89,6 +93,7 @@ class CudaRunner:
             logger.info("CUDA graphs: off, because %s", " ".join(str(error).split()))
             # A recording that broke off leaves its session's stream in an unknown state.
             self._graphs = False
+            del self._batch  # or its bindings would keep the sessions and their memory
             self._batches.clear()
             self._recorded.clear()
             self._sessions = ()
@@ -118,6 +123,7 @@ class CudaRunner:
         )
         plain = [self._run_members(chips_BHWC) for chips_BHWC in batches]
         self._recorded.add(size)
+        self._recorder = threading.get_ident()
         replayed = [self._run_members(chips_BHWC) for chips_BHWC in batches]
         off = float(np.abs(np.subtract(replayed, plain)).max())
         if not off <= REPLAY_TOLERANCE:  # also false for a NaN

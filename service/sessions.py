@@ -20,6 +20,10 @@ from service.errors import BundleError, DeviceError
 Device = Literal["cpu", "cuda"]
 
 _CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_ADVICE = (
+    "check the driver, free the GPU's memory, raise CHIPVOTE_GPU_MEMORY_BYTES if it is set, and where "
+    "CHIPVOTE_TENSORRT is set, install TensorRT's libraries or unset it"
+)
 
 
 class Gpu(NamedTuple):
@@ -39,7 +43,11 @@ class Gpu(NamedTuple):
 
 
 def require_cuda(gpu: Gpu = Gpu()) -> None:  # noqa: B008
-    """Make the CUDA libraries findable, and one arena for all sessions if their memory is capped.
+    """Make the CUDA libraries findable, and cap the GPU memory of this process's sessions if asked to.
+
+    A cap of each session's own would have to leave room in every one for the activations of the
+    largest batch. Under a common one they take turns in the same memory; only the weights add up. What
+    the driver and cuDNN take for themselves, some hundred MB, comes on top.
 
     Raises:
         DeviceError: this build of ONNX Runtime cannot use CUDA at all.
@@ -70,7 +78,7 @@ def open_session(path: Path, device: Device, threads: int, gpu: Gpu = Gpu()) -> 
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only; everything that matters raises
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads if device == "cpu" else 1
     # Every member has its own thread pool, and the idle threads of one would spin on the
     # cores that the next one needs: off, three ResNet-18 on two cores answer twice as fast.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -93,12 +101,6 @@ def open_session(path: Path, device: Device, threads: int, gpu: Gpu = Gpu()) -> 
     if found != wanted:
         raise DeviceError(f"{path}: {wanted} did not come up, {found} would run it; {_ADVICE}")
     return session
-
-
-_ADVICE = (
-    "check the driver, free the GPU's memory, raise CHIPVOTE_GPU_MEMORY_BYTES if it is set, and where "
-    "CHIPVOTE_TENSORRT is set, install TensorRT's libraries or unset it"
-)
 
 
 def _gpu_providers(path: Path, gpu: Gpu) -> list[tuple[str, dict[str, str]]]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ def test_a_size_met_after_the_recording_ends_replays(
     assert_answers(runner, noise(3))
     assert_answers(runner, noise(2))
     assert [graph for _, graph in opened[0][0].runs[-2:]] == ["-1", "-1"]
+
+
+def test_another_thread_does_not_replay(open_sessions: Open, opened: list[list[Session]]) -> None:
+    runner = CudaRunner(open_sessions, graphs=True, place="cpu")
+    runner.warm_up(SHAPE, "uint8", 2)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(assert_answers, runner, noise(2)).result()
+    assert opened[0][0].runs[-1] == (2, "-1")
+    assert_answers(runner, noise(2))
+    assert opened[0][0].runs[-1] == (2, "2")
 
 
 def test_without_graphs_nothing_is_recorded(open_sessions: Open, opened: list[list[Session]]) -> None:
