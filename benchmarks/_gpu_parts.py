@@ -121,7 +121,8 @@ def latency(task: Task) -> Iterator[Row]:
     choices = {"graphs": Gpu(), "no graphs": Gpu(graphs=False)}
     for name, gpu in choices.items() if task.device == "cuda" else [("cpu", Gpu())]:
         ensemble = task.ensemble(task.precision, gpu, warm=1)
-        chip_BHWC, times = task.chips(1), []
+        chip_BHWC = task.chips(1)
+        times: list[float] = []
         until = monotonic() + 5 * task.seconds
         while monotonic() < until or len(times) < 20:
             began = perf_counter()

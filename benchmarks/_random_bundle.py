@@ -70,7 +70,7 @@ def random_net(architecture: str, side_px: int) -> ExportNet:
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # type: ignore[assignment]  # the mean over what it has seen
+            module.momentum = None  # the mean over what it has seen
     net.head.weight.data *= 0.25
     with torch.inference_mode():
         net.train()(torch.from_numpy(chips_of(side_px)[:8]))

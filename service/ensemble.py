@@ -22,10 +22,10 @@ from service.sessions import Device, Gpu, check_graph, open_session, require_cud
 
 logger = logging.getLogger("chipvote")
 
-# Fastest first: CPUs have kernels for int8, GPUs for half precision.
+# Fastest first: CPUs have kernels for int8, GPUs for half precision and none for quantised convolutions.
 PREFERENCE: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "float32", "float16"),
-    "cuda": ("float16", "float32", "int8"),
+    "cuda": ("float16", "float32"),
 }
 # How far a probability may be from the golden one on another machine. Kernels sum in another
 # order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
@@ -137,12 +137,17 @@ class Ensemble:
         if device == "cuda":
             require_cuda(gpu)
         manifest = self._bundle.manifest
-        available = [choice for choice in PREFERENCE[device] if choice in manifest.precisions]
-        chosen = available[0] if precision == "auto" else precision
-        if chosen not in available:
+        there = ", ".join(sorted(manifest.precisions))
+        if precision != "auto" and precision not in manifest.precisions:
             raise SettingsError(
-                f"CHIPVOTE_PRECISION={chosen}: {self._bundle.folder} has {', '.join(available)}; "
-                "set one of these or auto"
+                f"CHIPVOTE_PRECISION={precision}: {self._bundle.folder} has {there}; set one of these or auto"
+            )
+        available = [choice for choice in PREFERENCE[device] if choice in manifest.precisions]
+        chosen = next((choice for choice in available if precision in ("auto", choice)), None)
+        if chosen is None:
+            raise DeviceError(
+                f"{self._bundle.folder} has {there}, and a GPU runs {' and '.join(PREFERENCE[device])} only; "
+                "set another CHIPVOTE_PRECISION, export the bundle with float16, or set CHIPVOTE_DEVICE=cpu"
             )
         self.device, self.precision = device, chosen
         gpu = gpu._replace(half=chosen == "float16")

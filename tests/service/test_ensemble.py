@@ -112,12 +112,26 @@ def test_auto_takes_the_fastest_precision_of_the_bundle(tmp_path: Path) -> None:
     assert Ensemble(both, "cpu").precision == "int8"
     half = make_bundle(tmp_path / "half", precisions=("float32", "float16"))
     assert Ensemble(half, "cpu").precision == "float32"
-    assert all(sorted(order) == sorted(TOLERANCE) for order in PREFERENCE.values())
+    assert sorted(PREFERENCE["cpu"]) == sorted(TOLERANCE)
 
 
 def test_a_precision_that_the_bundle_lacks_is_refused(colours: Bundle) -> None:
     with pytest.raises(SettingsError, match=r"CHIPVOTE_PRECISION=int8: .* has float32"):
         Ensemble(colours, "cpu", "int8")
+
+
+def test_a_gpu_is_not_asked_for_int8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.ensemble.require_cuda", lambda _: None)
+    bundle = make_bundle(tmp_path, precisions=["int8"])
+    with pytest.raises(DeviceError, match="has int8, and a GPU runs float16 and float32 only.*export"):
+        Ensemble(bundle, "cuda")
+    with pytest.raises(DeviceError, match="set another CHIPVOTE_PRECISION"):
+        Ensemble(make_bundle(tmp_path / "both", precisions=["int8", "float32"]), "cuda", "int8")
+    with caplog.at_level(logging.INFO, "chipvote"):
+        assert Ensemble(bundle).device == "cpu"
+    assert "device auto: cpu, because" in caplog.text
 
 
 def test_auto_device_says_what_it_chose(colours: Bundle, caplog: pytest.LogCaptureFixture) -> None:
