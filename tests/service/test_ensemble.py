@@ -125,7 +125,7 @@ def test_a_gpu_is_not_asked_for_int8(
 ) -> None:
     monkeypatch.setattr("service.ensemble.require_cuda", lambda _: None)
     bundle = make_bundle(tmp_path, precisions=["int8"])
-    with pytest.raises(DeviceError, match="has int8, and a GPU runs float16 and float32 only.*export"):
+    with pytest.raises(DeviceError, match=r"has int8, and a GPU runs float16 and float32 only.*export"):
         Ensemble(bundle, "cuda")
     with pytest.raises(DeviceError, match="set another CHIPVOTE_PRECISION"):
         Ensemble(make_bundle(tmp_path / "both", precisions=["int8", "float32"]), "cuda", "int8")
