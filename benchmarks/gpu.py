@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def main() -> None:
     if arguments.part:
         run_part(arguments.part, arguments, arguments.scratch)
         return
-    if arguments.device == "cuda" and not Path("/dev/nvidiactl").exists():
+    if arguments.device == "cuda" and shutil.which("nvidia-smi") is None:
         print("skipped: no NVIDIA GPU here; --device cpu --members 3 --quick tries the script out")
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -22,9 +22,9 @@ from training.graphs import OPSET, write_float16, write_float32
 ON_CUDA_IN_OPSET = 20
 ON_CUDA = frozenset(
     [
-        *("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "Div", "GatherND"),
-        *("MaxPool", "Mul", "ReduceMean", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax"),
-        *("Squeeze", "Sub", "Transpose", "Unsqueeze"),
+        *("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "GatherND"),
+        *("GreaterOrEqual", "MaxPool", "Mul", "Neg", "ReduceMean", "ReduceMin", "Relu", "Reshape", "Resize"),
+        *("Sigmoid", "Slice", "Softmax", "Squeeze", "Sub", "TopK", "Transpose", "Unsqueeze"),
     ]
 )
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
