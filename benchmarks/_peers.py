@@ -28,8 +28,8 @@ class Peer:
     module: str
     path: str = "/predict"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/jpeg"})
-    overhead: Mapping[str, int] = field(default_factory=dict)
-    ensemble: Mapping[str, int] = field(default_factory=dict)
+    overhead: Mapping[str, int | str] = field(default_factory=dict)
+    ensemble: Mapping[str, int | str] = field(default_factory=dict)
 
 
 TRITON = Peer(
@@ -62,7 +62,9 @@ PEERS = {
 }
 
 
-def peer(name: str, python: Path, bundle: Path, precision: Precision, settings: Mapping[str, int]) -> Server:
+def peer(
+    name: str, python: Path, bundle: Path, precision: Precision, settings: Mapping[str, int | str]
+) -> Server:
     """Return a peer that serves a bundle's graphs of one precision."""
     known = PEERS[name]
     values = {"bundle": bundle.resolve(), "precision": precision, **settings}

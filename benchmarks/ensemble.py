@@ -24,7 +24,7 @@ from benchmarks._peers import OURS, PEERS, PYTHON, ours, peer
 from benchmarks._servers import ROOT, Chip, Server
 from service import bundle
 from service.bundle import Bundle, Precision
-from service.ensemble import PREFERENCE
+from service.placement import PRECISIONS
 
 SHIPPED = str(ROOT / "models" / "uc-merced")
 MOST_CHIPS = 16
@@ -34,7 +34,7 @@ def opened(choice: str) -> tuple[Bundle, Precision]:
     """Read FOLDER[:PRECISION]; without the latter, what the service would take on a CPU."""
     folder, _, wanted = choice.partition(":")
     found = bundle.load(Path(folder))
-    available = [name for name in PREFERENCE["cpu"] if name in found.manifest.precisions]
+    available = [name for name in PRECISIONS["cpu"] if name in found.manifest.precisions]
     if wanted and wanted not in available:
         sys.exit(f"{folder} has {', '.join(available)} for the CPU, not {wanted}")
     return found, next(name for name in available if name == wanted or not wanted)

@@ -1,11 +1,12 @@
 """What does a server add to a model? This service and its peers around a graph that costs nothing.
 
-    python -m benchmarks.overhead [--seconds S] [--rounds R] [--only NAME …]
+    python -m benchmarks.overhead [--seconds S] [--rounds R] [--only NAME …] [--lend-decoder]
 
-Every server decodes the same JPEG (Pillow), runs the same graph in ONNX Runtime, decides alike and
-answers JSON; the client is wrk with one thread on the same machine, one server runs at a time.
-Needs wrk, and `make peers` for the peers. Every run's figures go to `benchmarks/results/overhead.json`
-unless `--only` leaves some out.
+Every server decodes the same JPEG, the peers with Pillow as their users do or with this service's
+own decoder (`--lend-decoder`, which leaves nothing but the servers to differ), runs the same graph
+in ONNX Runtime, decides alike and answers JSON; the client is wrk with one thread on the same
+machine, one server runs at a time. Needs wrk, and `make peers` for the peers. Every run's figures
+go to `benchmarks/results/overhead.json` (or `overhead-lent.json`) unless `--only` leaves some out.
 """
 
 import argparse
@@ -28,12 +29,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[OURS, *PEERS], metavar="NAME")
+    parser.add_argument("--lend-decoder", action="store_true", help="the peers decode as this service does")
     parser.add_argument("--peers-python", type=Path, default=PYTHON, help="interpreter of the peers")
     arguments = parser.parse_args()
     require_wrk()
     names = arguments.only or [OURS, *PEERS]
     if not require_peers(arguments.peers_python):
         names = [OURS]
+    decoder = "chipvote" if arguments.lend_decoder else "pillow"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = free_bundle(folder / "bundle")
@@ -43,7 +46,7 @@ def main() -> None:
             if name == OURS:
                 servers.append(ours(bundle.folder, "float32", {}))
             else:
-                settings = PEERS[name].overhead
+                settings = {**PEERS[name].overhead, "decoder": decoder}
                 servers.append(peer(name, arguments.peers_python, bundle.folder, "float32", settings))
         runs = measure(
             [(server, chips) for server in servers],
@@ -59,7 +62,7 @@ def main() -> None:
             "seconds": arguments.seconds,
             "settings": settings_of,
         }
-        write("overhead", facts, runs)
+        write("overhead-lent" if arguments.lend_decoder else "overhead", facts, runs)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from service import answers, offline, server
 from service.answers import Answer, Failure, LabelCard, Labels, Prediction
-from service.app import load_bundle, open_ensemble
+from service.app import gpu_of, load_bundle, open_ensemble
 from service.ensemble import Ensemble
 from service.errors import StartupError
 from service.settings import read_settings
@@ -126,7 +126,7 @@ def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None
     print(f"{manifest.name} {manifest.version}: every file is as sealed")
     precisions = manifest.precisions if settings.precision == "auto" else {settings.precision}
     for precision in sorted(precisions):
-        ensemble = Ensemble(loaded, settings.device, precision, settings.threads)
+        ensemble = Ensemble(loaded, settings.device, precision, settings.threads, gpu_of(settings))
         ensemble.self_test()
         print(f"{precision} on {ensemble.device}: {len(manifest.members)} member(s) agree with golden")
 

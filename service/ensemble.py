@@ -1,32 +1,24 @@
 """The members of a bundle, loaded: chips (B,H,W,C) → probabilities (M,B,L) → votes.
 
-Chooses device and precision. Knows no HTTP, no queue and no image formats; one thread at
+Knows no HTTP, no queue and no image formats; one thread at
 a time uses it.
 
 Shape suffixes: M members, B chips, O open chips, G golden chips, H height, W width, C bands,
 L labels.
 """
 
-import logging
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from service.bundle import Bundle, Pixel, Precision
-from service.cpu import CpuRunner
-from service.cuda import CudaRunner
+from service.cuda import padded
 from service.early_exit import EarlyDecision
-from service.errors import BundleError, DeviceError, SettingsError
-from service.sessions import Device, check_graph, open_session, require_cuda
+from service.errors import BundleError, SettingsError
+from service.placement import place
+from service.sessions import Device, Gpu
 
-logger = logging.getLogger("chipvote")
-
-# Fastest first: CPUs have kernels for int8, GPUs for half precision.
-PREFERENCE: dict[Device, tuple[Precision, ...]] = {
-    "cpu": ("int8", "float32", "float16"),
-    "cuda": ("float16", "float32", "int8"),
-}
 # How far a probability may be from the golden one on another machine. Kernels sum in another
 # order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
 # the depth of a network, and int8 by whole quantisation steps where a value sat on an edge.
@@ -42,24 +34,8 @@ class Vote(NamedTuple):
     members: int  # how many ran
 
 
-class Runner(Protocol):
-    """Where the members run: a batch is loaded once and then given to one member after the other."""
-
-    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
-        """Take the chips that the next runs are about; the array must stay as it is until the next load."""
-
-    def run(self, member: int) -> npt.NDArray[np.float32]:
-        """Run one member on the loaded chips: float32 (B,L), each in 0..1."""
-
-    def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
-        """Run whatever is slow the first time, for batches of up to `max_batch`."""
-
-
 class Ensemble:
     """The members of a bundle on one device at one precision."""
-
-    device: Device
-    precision: Precision
 
     def __init__(
         self,
@@ -67,6 +43,8 @@ class Ensemble:
         device: Literal["auto"] | Device = "auto",
         precision: Literal["auto"] | Precision = "auto",
         threads: int = 0,
+        gpu: Gpu = Gpu(),  # noqa: B008
+        max_batch: int = 1,
         *,
         early_exit: bool = False,
     ) -> None:
@@ -74,9 +52,11 @@ class Ensemble:
 
         Args:
             bundle: a verified bundle.
-            device: `cuda` never falls back to the CPU; `auto` logs what it chose.
-            precision: `auto` takes the fastest for the device that the bundle has.
-            threads: threads of one member on the CPU; 0 is ONNX Runtime's choice.
+            device: see `place`; so for precision and threads.
+            precision: of the graphs.
+            threads: on the CPU.
+            gpu: how sessions use a GPU.
+            max_batch: most chips at a time; TensorRT's engines are built for no more.
             early_exit: leave a chip alone once no member can change its label set.
 
         Raises:
@@ -91,16 +71,9 @@ class Ensemble:
                 f"CHIPVOTE_EARLY_EXIT=true: the rule of {bundle.folder} looks at all members' probabilities "
                 "(only a vote without co-occurrence does not); set it to false"
             )
-        if device != "auto":
-            self._open(device, precision, threads)
-            return
-        try:
-            self._open("cuda", precision, threads)
-        except DeviceError as error:
-            logger.info("device auto: cpu, because %s", error)
-            self._open("cpu", precision, threads)
-        else:
-            logger.info("device auto: cuda")
+        spec, largest = bundle.manifest.input, padded(max(max_batch, len(bundle.golden.chips_GHWC)))
+        gpu = gpu._replace(largest=(largest, spec.height, spec.width, len(spec.bands)))
+        self.device, self.precision, self._runner = place(bundle, device, precision, threads, gpu)
 
     def probabilities(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
         """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1."""
@@ -154,23 +127,3 @@ class Ensemble:
             return self._runner.run(member)
 
         return self._early_voter.decide(len(chips_BHWC), ask)
-
-    def _open(self, device: Device, precision: Literal["auto"] | Precision, threads: int) -> None:
-        if device == "cuda":
-            require_cuda()
-        manifest = self._bundle.manifest
-        available = [choice for choice in PREFERENCE[device] if choice in manifest.precisions]
-        chosen = available[0] if precision == "auto" else precision
-        if chosen not in available:
-            raise SettingsError(
-                f"CHIPVOTE_PRECISION={chosen}: {self._bundle.folder} has {', '.join(available)}; "
-                "set one of these or auto"
-            )
-        sessions = []
-        for member in manifest.members:
-            path = self._bundle.graph_path(member, chosen)
-            session = open_session(path, device, threads)
-            check_graph(session, path, manifest.input, len(manifest.labels))
-            sessions.append(session)
-        self.device, self.precision = device, chosen
-        self._runner: Runner = CudaRunner(sessions) if device == "cuda" else CpuRunner(sessions, threads)

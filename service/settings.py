@@ -5,14 +5,14 @@ services in one process may differ. Knows names, ranges and defaults, and nothin
 what they are used for.
 """
 
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
+from service.processors import processors
 
 PREFIX = "CHIPVOTE_"
 
@@ -32,18 +32,27 @@ class Settings(BaseSettings):
         "auto", description="auto, int8, float16 or float32, as far as the bundle has it"
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="threads of one member on the CPU, to 1024; 0 leaves it to ONNX Runtime"
+        0, ge=0, le=1024, description="processors of the CPU to use, to 1024; 0 for all that there are"
     )
     early_exit: bool = Field(
         False,
         description="true or false: leave a chip alone once no member can change its labels; votes only",
+    )
+    gpu_memory_bytes: int = Field(
+        0, ge=0, description="bytes of GPU memory for all members together; 0 for as much as there is"
+    )
+    cuda_graphs: bool = Field(
+        True, description="true or false: record the launches of small batches, where memory is not capped"
+    )
+    tensorrt: Annotated[Path | None, BeforeValidator(lambda folder: folder or None)] = Field(
+        None, description="folder for the engines that TensorRT builds; empty for no TensorRT"
     )
     max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
     queue_size: int = Field(
         256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"
     )
     decode_threads: int = Field(
-        default_factory=lambda: min(8, os.cpu_count() or 1),
+        default_factory=lambda: min(8, processors()),
         ge=1,
         le=256,
         description="threads that decode images, 1 to 256",

@@ -136,7 +136,7 @@ def without_haze(colours_BCHW: torch.Tensor, full_scale: float) -> torch.Tensor:
     haze_BC = (mean_BC / hazy_BKHW.mean(dim=(2, 3), keepdim=True)).clamp(min=full_scale / 255)
     lost_BKHW = (1 - KEPT_HAZE) * _dark_channel(colours_BCHW / haze_BC)
     transmission_BKHW = (1 - _over_windows(_mean, lost_BKHW)).clamp(min=LEAST_TRANSMISSION)
-    return ((colours_BCHW - haze_BC) / transmission_BKHW + haze_BC).clamp(0, full_scale)
+    return ((colours_BCHW - haze_BC) / transmission_BKHW + haze_BC).clamp(0.0, full_scale)
 
 
 def _dark_channel(colours_BCHW: torch.Tensor) -> torch.Tensor:

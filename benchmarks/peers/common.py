@@ -1,8 +1,8 @@
 """What every peer does alike: decode a chip, run the graphs, decide, put the answer into words.
 
 A peer is an ordinary server around a bundle's graphs, written as somebody who knows that
-server would. Only the server differs: decoding is Pillow's, the graphs run in ONNX Runtime on
-the CPU and the decision is the bundle's own.
+server would. Only the server differs: decoding is Pillow's (or this project's own, lent to it), the
+graphs run in ONNX Runtime on the CPU and the decision is the bundle's own.
 
 Settings come as environment variables, so that every server's processes see them:
 
@@ -13,6 +13,7 @@ Settings come as environment variables, so that every server's processes see the
     PEER_WORKERS    processes or replicas that answer (1)
     PEER_BATCH      most chips in one batch; 1 switches batching off (1)
     PEER_WAIT_MS    longest wait for a batch to fill (0)
+    PEER_DECODER    pillow, or chipvote for the service's own (pillow)
 
 Shape suffixes: M members, B chips, H height, W width, C bands, L labels.
 """
@@ -31,6 +32,8 @@ from PIL import Image
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from service import bundle
+from service.bundle import InputSpec
+from service.chips import RGB, decode_chip
 
 HOST = "127.0.0.1"
 
@@ -86,6 +89,8 @@ class Model:
 
 def decode(data: bytes) -> Chip:
     """Decode a JPEG to uint8 (256, 256, 3)."""
+    if DECODER == "chipvote":
+        return np.asarray(decode_chip(data, SPEC), np.uint8)
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(fit(image))
 
@@ -97,6 +102,8 @@ def fit(image: Image.Image) -> Image.Image:
 
 
 SIZE = (256, 256)
+SPEC = InputSpec(bands=RGB, height=SIZE[1], width=SIZE[0])
+DECODER = os.environ.get("PEER_DECODER", "pillow")
 
 
 def _session(path: Path, threads: int) -> Any:  # noqa: ANN401

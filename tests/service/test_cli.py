@@ -1,4 +1,6 @@
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -8,6 +10,15 @@ from service import cli
 from service.bundle import Bundle
 from service.rules import Cooccurrence
 from tests.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Serving writes its log to the stderr of the moment, which the next test replaces."""
+    yield
+    logger = logging.getLogger("chipvote")
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

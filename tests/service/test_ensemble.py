@@ -1,8 +1,5 @@
-import logging
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,10 +7,9 @@ import pytest
 
 from service.bundle import Bundle, Precision
 from service.cpu import CpuRunner
-from service.ensemble import PREFERENCE, TOLERANCE, Ensemble
-from service.errors import BundleError, DeviceError, SettingsError
+from service.ensemble import TOLERANCE, Ensemble
+from service.errors import BundleError, SettingsError
 from service.rules import Blend, Cooccurrence, ExpectedF, Rule
-from service.sessions import Device
 from tests.fakes import (
     BLUE,
     LABELS,
@@ -129,8 +125,9 @@ def test_early_exit_loads_the_open_chips_alone_and_only_when_they_are_others(
         loaded.append(chips_OHWC)
         load(runner, chips_OHWC)
 
+    ensemble = Ensemble(bundle, "cpu", early_exit=True)
     monkeypatch.setattr(CpuRunner, "load", recorded)
-    early = Ensemble(bundle, "cpu", early_exit=True).vote(chips_BHWC)
+    early = ensemble.vote(chips_BHWC)
     assert [vote.members for vote in early] == [3, 2, 3]
     assert [vote.predicted for vote in early] == [vote.predicted for vote in whole]
     assert len(loaded) == 2
@@ -156,60 +153,6 @@ def test_a_uint16_bundle_reproduces_its_golden_answers(tmp_path: Path) -> None:
     bundle = make_raw_bundle(tmp_path)
     assert bundle.golden.chips_GHWC.dtype == np.uint16
     Ensemble(bundle, "cpu").self_test()
-
-
-def test_auto_takes_the_fastest_precision_of_the_bundle(tmp_path: Path) -> None:
-    both = make_bundle(tmp_path / "both", precisions=("float32", "int8"))
-    assert Ensemble(both, "cpu").precision == "int8"
-    half = make_bundle(tmp_path / "half", precisions=("float32", "float16"))
-    assert Ensemble(half, "cpu").precision == "float32"
-    assert all(sorted(order) == sorted(TOLERANCE) for order in PREFERENCE.values())
-
-
-def test_a_precision_that_the_bundle_lacks_is_refused(colours: Bundle) -> None:
-    with pytest.raises(SettingsError, match=r"CHIPVOTE_PRECISION=int8: .* has float32"):
-        Ensemble(colours, "cpu", "int8")
-
-
-def test_auto_device_says_what_it_chose(colours: Bundle, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "chipvote"):
-        ensemble = Ensemble(colours)
-    assert f"device auto: {ensemble.device}" in caplog.text
-
-
-def test_cuda_is_not_replaced_by_the_cpu(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(DeviceError, match="without CUDA"):
-        Ensemble(colours, "cuda")
-
-
-def test_on_cuda_batches_are_padded_and_answers_are_not(
-    colours: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The padding, seen with sessions that only look like CUDA."""
-    ran: list[int] = []
-    dtypes: set[str] = set()
-
-    def run(names: list[str], feeds: dict[str, Any]) -> list[Any]:
-        dtypes.add(str(feeds["chips"].dtype))
-        ran.append(len(feeds["chips"]))
-        return [np.zeros((ran[-1], len(LABELS)), np.float32)]
-
-    def open_session(path: Path, device: Device, threads: int) -> SimpleNamespace:
-        return SimpleNamespace(run=run)
-
-    monkeypatch.setattr("service.ensemble.require_cuda", lambda: None)
-    monkeypatch.setattr("service.ensemble.open_session", open_session)
-    monkeypatch.setattr("service.ensemble.check_graph", lambda *_: None)
-    ensemble = Ensemble(colours, "cuda")
-    ensemble.warm_up(6)
-    assert sorted(set(ran)) == [1, 2, 4, 8]
-    ran.clear()
-    assert ensemble.probabilities(np.zeros((5, 64, 64, 3), np.uint8)).shape == (MEMBERS, 5, len(LABELS))
-    assert ran == [8] * MEMBERS
-    assert dtypes == {"uint8"}
-    Ensemble(make_raw_bundle(tmp_path), "cuda").warm_up(1)
-    assert dtypes == {"uint8", "uint16"}
 
 
 @pytest.mark.gpu

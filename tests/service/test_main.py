@@ -31,7 +31,7 @@ def running(bundle: Bundle) -> Iterator[tuple[subprocess.Popen[str], int]]:
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
-            line = process.stderr.readline()
+            line = next(line for line in process.stderr if " serving " in line)
             found = re.fullmatch(
                 r"INFO: +serving colours 1\.2\.3: 3 member\(s\), float32 on cpu, "
                 r"at http://127\.0\.0\.1:(\d+) .*\n",

@@ -8,7 +8,13 @@ from service.processors import processors
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("max 100000", 4), ("200000 100000", 2), ("150000 100000", 2), ("10000 100000", 1), ("900000 100000", 4)],
+    [
+        ("max 100000", 4),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("900000 100000", 4),
+    ],
 )
 def test_a_containers_quota_bounds_the_processors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: int

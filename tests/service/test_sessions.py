@@ -6,7 +6,7 @@ import pytest
 
 from service.bundle import InputSpec
 from service.errors import BundleError, DeviceError
-from service.sessions import check_graph, open_session, require_cuda
+from service.sessions import Gpu, check_graph, open_session, require_cuda
 from tests.fakes import LABELS, SIZE_PX, linear_members
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=SIZE_PX, width=SIZE_PX)
@@ -76,3 +76,101 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
     # What ONNX Runtime does with an unknown provider is what it does with CUDA that fails to load.
     with pytest.raises(DeviceError, match=r"member\.onnx: .*CHIPVOTE_DEVICE=cpu"):
         open_session(write_graph(tmp_path), "cuda", 1)
+
+
+def test_the_reason_of_a_cuda_failure_is_not_buried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise RuntimeError("file.cc:154 std::conditional_t<THRW>\nCUDA failure 35: driver is insufficient")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(DeviceError, match=r"on cuda \(CUDA failure 35: driver is insufficient\); check"):
+        open_session(write_graph(tmp_path), "cuda", 1)
+
+
+class Opened:
+    """What ONNX Runtime was asked for; came up on the given provider."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, comes_up: str = "CUDAExecutionProvider") -> None:
+        self._comes_up = comes_up
+        monkeypatch.setattr(onnxruntime, "InferenceSession", self._open)
+
+    def _open(self, path: Path, options: Any, providers: Any, enable_fallback: bool) -> "Opened":  # noqa: ANN401
+        assert not enable_fallback
+        self.options, self.providers = options, dict(providers)
+        self.first = providers[0][0]
+        return self
+
+    def get_providers(self) -> list[str]:
+        return [self._comes_up, "CPUExecutionProvider"]
+
+    def entry(self, name: str) -> str:
+        return str(self.options.get_session_config_entry(name))
+
+
+def test_on_cuda_nothing_falls_back_and_graphs_can_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch)
+    open_session(write_graph(tmp_path), "cuda", 1)
+    assert opened.entry("session.disable_cpu_ep_fallback") == "1"
+    assert opened.entry("session.use_env_allocators") == "0"
+    cuda = opened.providers["CUDAExecutionProvider"]
+    assert (cuda["enable_cuda_graph"], cuda["use_tf32"]) == ("1", "0")
+    assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
+    open_session(write_graph(tmp_path), "cuda", 1, Gpu(graphs=False, nhwc=True))
+    plain = opened.providers["CUDAExecutionProvider"]
+    assert (plain["enable_cuda_graph"], plain["prefer_nhwc"], cuda["prefer_nhwc"]) == ("0", "1", "0")
+
+
+def test_capped_memory_is_shared_and_records_no_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch)
+    open_session(write_graph(tmp_path), "cuda", 1, Gpu(memory_bytes=1 << 30))
+    assert opened.entry("session.use_env_allocators") == "1"
+    assert opened.providers["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(
+        onnxruntime,
+        "create_and_register_allocator_v2",
+        lambda provider, place, options, arena: asked.append((provider, arena.max_mem)),
+    )
+    require_cuda(Gpu(memory_bytes=1 << 30))
+    require_cuda()
+    assert asked == [("CUDAExecutionProvider", 1 << 30)]
+
+
+def test_memory_that_cannot_be_shared_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    with pytest.raises(DeviceError, match="CUDA did not come up"):
+        require_cuda(Gpu(memory_bytes=1 << 30))  # no device, or a build without one
+
+
+def test_tensorrt_comes_first_with_an_engine_of_the_graphs_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(monkeypatch, "TensorrtExecutionProvider")
+    path, gpu = write_graph(tmp_path), Gpu(tensorrt=tmp_path / "engines", half=True, largest=(48, 64, 64, 3))
+    open_session(path, "cuda", 1, gpu)
+    assert opened.first == "TensorrtExecutionProvider"
+    first = opened.providers["TensorrtExecutionProvider"]
+    assert first["trt_fp16_enable"] == "1"
+    assert first["trt_profile_min_shapes"] == "chips:1x64x64x3"
+    assert first["trt_profile_opt_shapes"] == first["trt_profile_max_shapes"] == "chips:48x64x64x3"
+    assert opened.providers["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
+    assert not gpu.records
+    path.write_bytes(linear_members()[1].graph())
+    open_session(path, "cuda", 1, gpu)
+    second = opened.providers["TensorrtExecutionProvider"]
+    assert first["trt_engine_cache_path"] != second["trt_engine_cache_path"]
+
+
+def test_tensorrt_that_does_not_come_up_is_not_replaced_by_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Opened(monkeypatch, "CUDAExecutionProvider")
+    with pytest.raises(DeviceError, match=r"TensorrtExecutionProvider did not come up.*CHIPVOTE_TENSORRT"):
+        open_session(write_graph(tmp_path), "cuda", 1, Gpu(tensorrt=tmp_path, largest=(1, 64, 64, 3)))

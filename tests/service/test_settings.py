@@ -14,6 +14,13 @@ def test_defaults() -> None:
     assert settings.max_chips == 1024
 
 
+def test_no_tensorrt_without_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPVOTE_TENSORRT", "")
+    assert read_settings().tensorrt is None
+    monkeypatch.setenv("CHIPVOTE_TENSORRT", "engines")
+    assert read_settings().tensorrt == Path("engines")
+
+
 def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIPVOTE_PORT", "9000")
     monkeypatch.setenv("CHIPVOTE_DEVICE", "cuda")
@@ -36,6 +43,8 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("DECODE_THREADS", "257"),
         ("HOST", ""),
         ("EARLY_EXIT", "sometimes"),
+        ("GPU_MEMORY_BYTES", "-1"),
+        ("CUDA_GRAPHS", "maybe"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_it_accepts(

@@ -1,0 +1,150 @@
+"""Where a bundle's members run: device, precision and threads → sessions that are open and checked.
+
+Refuses a device that does not come up; only `auto` takes another, and says which. Knows nothing of
+votes.
+
+Shape suffixes: B chips, H height, W width, C bands, L labels.
+"""
+
+import logging
+from functools import partial
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from service.bundle import Bundle, Member, Pixel, Precision
+from service.cpu import CpuRunner
+from service.cuda import CudaRunner
+from service.errors import DeviceError, SettingsError
+from service.processors import processors
+from service.self_measurement import fastest, plans
+from service.sessions import Device, Gpu, check_graph, open_session, require_cuda
+
+logger = logging.getLogger("chipvote")
+
+# What is worth trying, the likeliest first: many CPUs have kernels for int8, GPUs for half precision and
+# none for quantised convolutions. A CPU has no kernels for halves; it takes them for want of others.
+PRECISIONS: dict[Device, tuple[Precision, ...]] = {
+    "cpu": ("int8", "float32"),
+    "cuda": ("float16", "float32"),
+}
+
+
+class Runner(Protocol):
+    """Where the members run: a batch is loaded once and then given to one member after the other."""
+
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
+        """Take the chips that the next runs are about; the array must stay as it is until the next load."""
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member on the loaded chips: float32 (B,L), each in 0..1."""
+
+    def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
+        """Run whatever is slow the first time, for batches of up to `max_batch`."""
+
+
+class Placement(NamedTuple):
+    """Where the members run."""
+
+    device: Device
+    precision: Precision
+    runner: Runner
+
+
+def place(
+    bundle: Bundle,
+    device: Literal["auto"] | Device,
+    precision: Literal["auto"] | Precision,
+    threads: int,
+    gpu: Gpu,
+) -> Placement:
+    """Open a bundle's members.
+
+    Args:
+        bundle: a verified bundle.
+        device: `cuda` never falls back to the CPU; `auto` logs what it chose.
+        precision: `auto` takes the fastest for the device that the bundle has.
+        threads: processors of the CPU to use; 0 is all that this process may use.
+        gpu: how sessions use a GPU.
+
+    Raises:
+        DeviceError: the device does not come up, or cannot run the graphs.
+        SettingsError: the bundle lacks the precision.
+        BundleError: names a graph that does not fit the manifest.
+    """
+    if precision != "auto" and precision not in bundle.manifest.precisions:
+        raise SettingsError(
+            f"CHIPVOTE_PRECISION={precision}: {bundle.folder} has {_precisions(bundle)}; "
+            "set one of these or auto"
+        )
+    if device == "cpu":
+        return _place_on_cpu(bundle, precision, threads)
+    try:
+        placed = _place_on_cuda(bundle, precision, gpu)
+    except DeviceError as error:
+        if device == "cuda":
+            raise
+        logger.info("device auto: cpu, because %s", error)
+        return _place_on_cpu(bundle, precision, threads)
+    if device == "auto":
+        logger.info("device auto: cuda")
+    return placed
+
+
+def _place_on_cpu(bundle: Bundle, precision: Literal["auto"] | Precision, threads: int) -> Placement:
+    there = bundle.manifest.precisions
+    tried = [choice for choice in PRECISIONS["cpu"] if choice in there] or sorted(there)
+    candidates = plans(tried if precision == "auto" else [precision], threads or processors())
+    first = partial(_open, bundle, bundle.manifest.members[0])
+    plan, chips_per_s = fastest(candidates, partial(first, device="cpu"), bundle.golden.chips_GHWC)
+    for tried_plan, rate in chips_per_s.items():
+        logger.info(
+            "first member, %s, %d thread(s), %d chip(s) side by side: %.3g chips/s%s",
+            *tried_plan,
+            rate,
+            ", taken" if tried_plan == plan else "",
+        )
+    sessions = [
+        _open(bundle, member, plan.precision, plan.threads, device="cpu")
+        for member in bundle.manifest.members
+    ]
+    return Placement("cpu", plan.precision, CpuRunner(sessions, plan.side_by_side))
+
+
+def _place_on_cuda(bundle: Bundle, precision: Literal["auto"] | Precision, gpu: Gpu) -> Placement:
+    require_cuda(gpu)
+    there = bundle.manifest.precisions
+    chosen = next((p for p in PRECISIONS["cuda"] if p in there and precision in ("auto", p)), None)
+    if chosen is None:
+        raise DeviceError(
+            f"{bundle.folder} has {_precisions(bundle)}, and a GPU runs {' and '.join(PRECISIONS['cuda'])} "
+            "only; set another CHIPVOTE_PRECISION, export the bundle with float16, or set CHIPVOTE_DEVICE=cpu"
+        )
+    gpu = gpu._replace(half=chosen == "float16")
+
+    def sessions(graphs: bool) -> list[ort.InferenceSession]:
+        """Open every member, able to record CUDA graphs or not."""
+        how = gpu._replace(graphs=graphs)
+        return [_open(bundle, member, chosen, 1, "cuda", how) for member in bundle.manifest.members]
+
+    return Placement("cuda", chosen, CudaRunner(sessions, graphs=gpu.records))
+
+
+def _open(
+    bundle: Bundle,
+    member: Member,
+    precision: Precision,
+    threads: int,
+    device: Device,
+    gpu: Gpu = Gpu(),  # noqa: B008
+) -> ort.InferenceSession:
+    path = bundle.graph_path(member, precision)
+    session = open_session(path, device, threads, gpu)
+    check_graph(session, path, bundle.manifest.input, len(bundle.manifest.labels))
+    return session
+
+
+def _precisions(bundle: Bundle) -> str:
+    return ", ".join(sorted(bundle.manifest.precisions))
