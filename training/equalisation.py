@@ -88,8 +88,9 @@ def _scaling(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
 def _merge_scalings(graph: Graph) -> None:
     for node in graph.nodes[: graph.nodes.index(graph.convolutions()[-1])]:
         before = graph.maker.get(node.input[0]) if node.input else None
-        both = before is not None and all(_is_pointwise(graph, part) for part in (before, node))
-        if not both or len(graph.takers[node.input[0]]) > 1:
+        if before is None or not (_is_pointwise(graph, before) and _is_pointwise(graph, node)):
+            continue
+        if len(graph.takers[node.input[0]]) > 1:
             continue
         (first_OIhw, first_O), (kernel_OIhw, bias_O) = graph.weights(before), graph.weights(node)
         graph.set_weights(node, first_OIhw * kernel_OIhw, first_O * kernel_OIhw[:, 0, 0, 0] + bias_O)
@@ -148,21 +149,15 @@ def stretch(graph: Graph, ranges: Mapping[str, Range], spans: Mapping[str, Span]
         landings = _landings(graph, name, 0, widths) if name in spans else None
         if not landings:
             continue
-        apart = all(graph.is_depthwise(taker) for taker, _ in landings)
-        movable &= apart and not any(any(attributes(taker).get("pads", [])) for taker, _ in landings)
+        movable &= not any(any(attributes(taker).get("pads", [])) for taker, _ in landings)
         factor_C, shift_C = _fit(ranges[name], spans[name], movable)
-        if not apart:
-            factor_C = np.sqrt(factor_C)
         kernel_OIhw, bias_O = graph.weights(node)
         graph.set_weights(node, kernel_OIhw * factor_C[:, None, None, None], bias_O * factor_C + shift_C)
         for taker, start in landings:
             kernel_OIhw, bias_O = (np.array(part, np.float64) for part in graph.weights(taker))
             rows = slice(start, start + len(factor_C))
-            if graph.is_depthwise(taker):
-                kernel_OIhw[rows] /= factor_C[:, None, None, None]
-                bias_O[rows] -= kernel_OIhw[rows].sum(axis=(1, 2, 3)) * shift_C
-            else:
-                kernel_OIhw[:, rows] /= factor_C[:, None, None]
+            kernel_OIhw[rows] /= factor_C[:, None, None, None]
+            bias_O[rows] -= kernel_OIhw[rows].sum(axis=(1, 2, 3)) * shift_C
             graph.set_weights(taker, kernel_OIhw, bias_O)
 
 
@@ -192,9 +187,14 @@ def _landings(
     found: list[tuple[onnx.NodeProto, int]] = []
     for taker in graph.takers[name]:
         names = list(taker.input)
-        if taker.op_type == "Conv" and (graph.is_depthwise(taker) or graph.is_dense(taker)):
+        if graph.is_depthwise(taker):
             found.append((taker, start))
-        elif taker.op_type == "Concat" and attributes(taker)["axis"] == 1 and names.count(name) == 1:
+        elif (
+            taker.op_type == "Concat"
+            and attributes(taker)["axis"] == 1
+            and taker.output[0] in widths
+            and names.count(name) == 1
+        ):
             before = sum(widths[other] for other in names[: names.index(name)])
             deeper = _landings(graph, taker.output[0], start + before, widths)
             if deeper is None:

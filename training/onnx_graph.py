@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 class Graph:
@@ -63,7 +63,9 @@ class Graph:
     def weights(self, node: onnx.NodeProto) -> tuple[Floats, Floats]:
         """Return a convolution's kernel (O,I,h,w) and bias (O,)."""
         kernel_OIhw = self.constants[node.input[1]]
-        bias_O = self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(kernel_OIhw))
+        bias_O = (
+            self.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(kernel_OIhw), np.float32)
+        )
         return kernel_OIhw, bias_O
 
     def set_weights(self, node: onnx.NodeProto, kernel_OIhw: npt.ArrayLike, bias_O: npt.ArrayLike) -> None:
@@ -85,8 +87,8 @@ class Graph:
             name=f"{target}_depthwise",
             group=shape[0],
             kernel_shape=shape[2:],
-            **geometry,
         )
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in geometry.items())
         self.set_weights(node, kernel_OIhw, bias_O)
         return node
 
@@ -95,12 +97,7 @@ class Graph:
         if node.op_type != "Conv" or node.input[1] not in self.constants:
             return False
         kernel_OIhw = self.constants[node.input[1]]
-        return kernel_OIhw.shape[1] == 1 and attributes(node).get("group", 1) == len(kernel_OIhw)
-
-    def is_dense(self, node: onnx.NodeProto) -> bool:
-        """Return whether a node is a convolution with one group of constant weights."""
-        constant = node.op_type == "Conv" and node.input[1] in self.constants
-        return constant and bool(attributes(node).get("group", 1) == 1)
+        return kernel_OIhw.shape[1] == 1 and int(attributes(node).get("group", 1)) == len(kernel_OIhw)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

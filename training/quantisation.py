@@ -20,23 +20,26 @@ from training.equalisation import Range, Span, as_convolutions, stretch
 from training.onnx_graph import Graph
 
 LARGEST_BIAS = 2.0**30  # leaves a sum of products as much room in 32 bits
-GEMM_INPUTS, GEMM_OUTPUTS = 512, 128
+GEMM_INPUTS, GEMM_OUTPUTS = 512, 128  # from which many on matrix products are faster than direct convolution
 
 Feed = Mapping[str, npt.NDArray[Any]]
 
 
-def quantise(model: onnx.ModelProto, feeds: Iterable[Feed]) -> onnx.ModelProto:
-    """Return the model with all convolutions but the last, the head, in integers.
+def quantise(model: onnx.ModelProto, feeds: Iterable[Feed], *, float32: int) -> onnx.ModelProto:
+    """Return the model with its convolutions in integers, but the first ones and the last, the head.
 
     Args:
         model: float32, with its tensors' shapes, constants folded.
         feeds: real inputs; what comes of them sets every tensor's range.
+        float32: how many of the first convolutions stay as they are.
     """
     graph = Graph(model)
-    stem = graph.convolutions()[0]
+    first = graph.convolutions()[float32:-1][:1]
+    if not first:
+        return model
     as_convolutions(graph)
     convolutions = graph.convolutions()
-    chosen = {node.name for node in convolutions[convolutions.index(stem) : -1]}
+    chosen = {node.name for node in convolutions[convolutions.index(first[0]) : -1]}
     groups = _groups(graph, chosen)
     ranges = observe(graph, groups, feeds)
     spans = _spans(groups, ranges)
@@ -81,10 +84,9 @@ def _groups(graph: Graph, chosen: set[str]) -> dict[str, str]:
         if node.op_type == "Concat" and node.output[0] in groups:
             groups = {name: name for name in node.input} | groups
     for node in graph.nodes:
-        if node.op_type in ("Concat", "MaxPool") and all(
-            name in groups for name in (*node.input, node.output[0])
-        ):
-            joined = {groups[name] for name in (*node.input, node.output[0])}
+        names = (*node.input, node.output[0])
+        if node.op_type in ("Concat", "MaxPool") and all(name in groups for name in names):
+            joined = {groups[name] for name in names}
             groups = {name: min(joined) if group in joined else group for name, group in groups.items()}
     return groups
 
@@ -158,7 +160,7 @@ def _quantised_weights(graph: Graph, node: onnx.NodeProto, input_scale: float) -
             graph.constant(f"{name}_{part}_zero", np.full(len(scales_O), zero_point, kind)),
         ]
         quantised = graph.constant(f"{name}_{part}_quantised", value.astype(kind))
-        nodes.append(_dequantised(quantised, numbers, f"{name}_{part}_dequantised", axis=0))
+        nodes.append(_dequantised(quantised, numbers, f"{name}_{part}_dequantised"))
         node.input.append(f"{name}_{part}_dequantised")
     return nodes
 
@@ -173,5 +175,6 @@ def _weights_zero(shape: tuple[int, ...]) -> int:
     return int(shape[0] >= GEMM_OUTPUTS and np.prod(shape[1:]) >= GEMM_INPUTS)
 
 
-def _dequantised(source: str, numbers: list[str], target: str, **axis: int) -> onnx.NodeProto:
-    return helper.make_node("DequantizeLinear", [source, *numbers], [target], **axis)
+def _dequantised(source: str, numbers: list[str], target: str) -> onnx.NodeProto:
+    # The axis counts for weights alone: everything else has one scale.
+    return helper.make_node("DequantizeLinear", [source, *numbers], [target], axis=0)

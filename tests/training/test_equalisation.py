@@ -22,17 +22,18 @@ class Dense(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(8), nn.BatchNorm2d(16)])
-        self.layers = nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(16, 8, 1)])
+        self.norm, self.norm_of_both = nn.BatchNorm2d(8), nn.BatchNorm2d(16)
+        self.layer, self.transition = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(16, 8, 1)
         self.out = nn.Conv2d(8, 4, 1)
         with torch.no_grad():
             assert self.stem.bias is not None
             self.stem.bias.zero_()  # no channel is always 0
             self.stem.weight *= torch.logspace(-2, 1, 8)[:, None, None, None]
-            self.layers[0].weight *= torch.logspace(1, -2, 8)[:, None, None, None]
-            for norm in self.norms:
+            self.layer.weight *= torch.logspace(1, -2, 8)[:, None, None, None]
+            for norm in (self.norm, self.norm_of_both):
                 for name, spread in (("weight", 1.0), ("bias", 0.5), ("running_mean", 0.5)):
                     getattr(norm, name).normal_(0, spread)
+                assert norm.running_var is not None
                 norm.running_var.uniform_(0.5, 2)
 
     def forward(self, chips_BCHW: torch.Tensor) -> torch.Tensor:
@@ -40,9 +41,9 @@ class Dense(nn.Module):
             [50.0, 60, 55]
         )[:, None, None]
         found_BCHW = nn.functional.max_pool2d(self.stem(scaled_BCHW).relu(), 2)
-        more_BCHW = self.layers[0](self.norms[0](found_BCHW).relu())
+        more_BCHW = self.layer(self.norm(found_BCHW).relu())
         both_BCHW = torch.cat([found_BCHW, more_BCHW], dim=1)
-        thin_BCHW = self.layers[1](self.norms[1](both_BCHW).relu())
+        thin_BCHW = self.transition(self.norm_of_both(both_BCHW).relu())
         pooled_BCHW = nn.functional.avg_pool2d(thin_BCHW, 2)
         pooled_BCHW = nn.functional.avg_pool2d(pooled_BCHW, 3, 1, 1)
         left_out_BCHW = nn.functional.avg_pool2d(pooled_BCHW, 3, 1, 1, count_include_pad=False)

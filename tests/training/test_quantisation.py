@@ -53,7 +53,7 @@ def chips_BCHW() -> npt.NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def quantised(chips_BCHW: npt.NDArray[np.float32]) -> onnx.ModelProto:
-    model = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)))
+    model = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)), float32=0)
     onnx.checker.check_model(model)
     return model
 
@@ -131,5 +131,14 @@ def test_onnx_runtime_makes_integers_of_all_between_the_first_and_the_head(
 def test_equal_input_gives_equal_bytes(
     quantised: onnx.ModelProto, chips_BCHW: npt.NDArray[np.float32]
 ) -> None:
-    again = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)))
+    again = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)), float32=0)
     assert again.SerializeToString(deterministic=True) == quantised.SerializeToString(deterministic=True)
+
+
+def test_the_first_convolutions_stay_as_they_are_if_asked(chips_BCHW: npt.NDArray[np.float32]) -> None:
+    feeds = [{"chips": chips_BCHW}]
+    kept = [
+        [node.name for node in Graph(quantise(network(), feeds, float32=count)).convolutions()]
+        for count in range(4)
+    ]
+    assert kept == [["head"], ["stem", "head"], ["stem", "wide", "head"], ["stem", "wide", "thin", "head"]]
