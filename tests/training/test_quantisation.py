@@ -1,0 +1,144 @@
+"""Shape suffixes: B chips, C channels, H height, W width."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from training.onnx_graph import Graph, attributes
+from training.quantisation import GEMM_INPUTS, GEMM_OUTPUTS, observe, quantise
+
+
+def network() -> onnx.ModelProto:
+    """A stem, a pool, two branches of which one sums up many products, their concatenation, a head."""
+    random = np.random.default_rng(0)
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+
+    def convolve(name: str, source: str, inputs: int, outputs: int, side: int, *, relu: bool = True) -> str:
+        kernel = random.normal(0, 1 / math.sqrt(inputs * side * side), (outputs, inputs, side, side))
+        constants.append(numpy_helper.from_array(kernel.astype(np.float32), f"{name}_w"))
+        constants.append(numpy_helper.from_array(random.normal(size=outputs).astype(np.float32), f"{name}_b"))
+        weights = [f"{name}_w", f"{name}_b"]
+        pads = [side // 2] * 4
+        nodes.append(helper.make_node("Conv", [source, *weights], [f"{name}_raw"], name=name, pads=pads))
+        if relu:
+            nodes.append(helper.make_node("Relu", [f"{name}_raw"], [name]))
+        return name if relu else f"{name}_raw"
+
+    stem = convolve("stem", "chips", 3, 64, 3)
+    nodes.append(helper.make_node("MaxPool", [stem], ["pool"], kernel_shape=[2, 2], strides=[2, 2]))
+    parts = [convolve("wide", "pool", 64, 128, 3), convolve("thin", "pool", 64, 8, 1)]
+    nodes.append(helper.make_node("Concat", parts, ["both"], axis=1))
+    head = convolve("head", "both", 136, 4, 1, relu=False)
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("chips", TensorProto.FLOAT, ["B", 3, 16, 16])],
+        [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["B", 4, 8, 8])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.fixture(scope="module")
+def chips_BCHW() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(1).normal(size=(8, 3, 16, 16)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def quantised(chips_BCHW: npt.NDArray[np.float32]) -> onnx.ModelProto:
+    model = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)), float32=0)
+    onnx.checker.check_model(model)
+    return model
+
+
+def session_of(model: onnx.ModelProto, **options: str) -> onnxruntime.InferenceSession:
+    settings = onnxruntime.SessionOptions()
+    for key, value in options.items():
+        setattr(settings, key, value)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+    )
+
+
+def test_ranges_are_each_channels_least_and_greatest_over_all_feeds(
+    chips_BCHW: npt.NDArray[np.float32],
+) -> None:
+    feeds = [{"chips": part} for part in (chips_BCHW[:3], chips_BCHW[3:])]
+    found = observe(Graph(network()), ["chips", "stem"], feeds)
+    np.testing.assert_array_equal(found["chips"].low_C, chips_BCHW.min(axis=(0, 2, 3)))
+    np.testing.assert_array_equal(found["chips"].high_C, chips_BCHW.max(axis=(0, 2, 3)))
+    assert found["stem"].low_C.shape == (64,)
+    assert (found["stem"].low_C >= 0).all()
+
+
+def test_it_answers_nearly_as_before(quantised: onnx.ModelProto, chips_BCHW: npt.NDArray[np.float32]) -> None:
+    answers, expected = (
+        session_of(model).run(None, {"chips": chips_BCHW})[0] for model in (quantised, network())
+    )
+    assert 0 < np.abs(answers - expected).max() < 0.02 * np.ptp(expected)
+
+
+def test_all_but_the_head_have_integer_weights_with_one_scale_per_channel(
+    quantised: onnx.ModelProto,
+) -> None:
+    graph = Graph(quantised)
+    assert [node.name for node in graph.convolutions()] == ["head"]
+    for node in [node for node in graph.nodes if node.op_type == "Conv" and node.name != "head"]:
+        kernel, bias = graph.maker[node.input[1]], graph.maker[node.input[2]]
+        values, scale, zero = (graph.constants[name] for name in kernel.input)
+        assert values.dtype == np.int8
+        assert scale.shape == zero.shape == (len(values),)
+        assert attributes(kernel)["axis"] == 0
+        gemm = len(values) >= GEMM_OUTPUTS and values[0].size >= GEMM_INPUTS
+        assert gemm == (node.name == "wide")
+        assert (zero == gemm).all()
+        # Every channel uses the integers' whole range.
+        assert (np.abs(values - zero[0].astype(np.int64)).reshape(len(values), -1).max(axis=1) >= 126).all()
+        numbers, bias_scale, _ = (graph.constants[name] for name in bias.input)
+        assert numbers.dtype == np.int32
+        pixels = graph.maker[node.input[0]]
+        np.testing.assert_allclose(bias_scale, graph.constants[pixels.input[1]] * scale, rtol=1e-6)
+
+
+def test_what_is_pooled_or_concatenated_shares_a_scale(quantised: onnx.ModelProto) -> None:
+    graph = Graph(quantised)
+    scale = {node.input[0]: node.input[1:] for node in graph.nodes if node.op_type == "QuantizeLinear"}
+    value = {name: [graph.constants[n].item() for n in names] for name, names in scale.items()}
+    assert value["stem"] == value["pool"]
+    assert value["wide"] == value["thin"] == value["both"]
+    assert value["stem"] != value["wide"]
+    assert value["stem"][1] == 0
+
+
+def test_onnx_runtime_makes_integers_of_all_between_the_first_and_the_head(
+    quantised: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("optimised") / "graph.onnx"
+    session_of(quantised, optimized_model_filepath=str(path))
+    kinds = [node.op_type for node in onnx.load(path).graph.node if node.op_type != "Transpose"]
+    assert kinds.count("QLinearConv") == 3
+    assert (kinds.count("QuantizeLinear"), kinds.count("DequantizeLinear")) == (1, 1)
+    assert "Relu" not in kinds
+
+
+def test_equal_input_gives_equal_bytes(
+    quantised: onnx.ModelProto, chips_BCHW: npt.NDArray[np.float32]
+) -> None:
+    again = quantise(network(), ({"chips": chips_BCHW[n : n + 2]} for n in range(0, 8, 2)), float32=0)
+    assert again.SerializeToString(deterministic=True) == quantised.SerializeToString(deterministic=True)
+
+
+def test_the_first_convolutions_stay_as_they_are_if_asked(chips_BCHW: npt.NDArray[np.float32]) -> None:
+    feeds = [{"chips": chips_BCHW}]
+    kept = [
+        [node.name for node in Graph(quantise(network(), feeds, float32=count)).convolutions()]
+        for count in range(4)
+    ]
+    assert kept == [["head"], ["stem", "head"], ["stem", "wide", "head"], ["stem", "wide", "thin", "head"]]
