@@ -9,6 +9,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from service.bundle import Pixel
+
+AT_ONCE = 8  # most chips in one run: more would take memory, and leave the caches
 
 
 class CpuRunner:
@@ -26,7 +29,7 @@ class CpuRunner:
 
         Args:
             sessions: one per member.
-            side_by_side: chips answered at a time, each alone; 1 gives a session its whole batch.
+            side_by_side: chips answered at a time, each alone; 1 gives a session several in one run.
         """
         self._sessions = sessions
         self._callers = ThreadPoolExecutor(side_by_side, "member") if side_by_side > 1 else None
@@ -38,10 +41,11 @@ class CpuRunner:
     def run(self, member: int) -> npt.NDArray[np.float32]:
         """Run one member on the loaded chips: float32 (B,L)."""
         session, chips_BHWC = self._sessions[member], self._chips_BHWC
-        if self._callers is None or len(chips_BHWC) == 1:
+        if len(chips_BHWC) == 1:
             return probabilities(session, chips_BHWC)
-        alone = np.split(chips_BHWC, len(chips_BHWC))
-        return np.concatenate(list(self._callers.map(lambda chip: probabilities(session, chip), alone)))
+        size, run = (1, self._callers.map) if self._callers else (AT_ONCE, map)
+        parts = [chips_BHWC[start : start + size] for start in range(0, len(chips_BHWC), size)]
+        return np.concatenate(list(run(partial(probabilities, session), parts)))
 
     def close(self) -> None:
         """End the threads."""
