@@ -85,6 +85,10 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     check_bands(spec)
     if not data:
         raise EmptyChip(f"the chip has no bytes; {accepted(spec)}")
+    if data.startswith(b"\xff\xd8\xff") and (spec.bands, spec.dtype) == (RGB, "uint8"):
+        quickly_HWC = decode_rgb(data, spec.height, spec.width)
+        if quickly_HWC is not None:
+            return quickly_HWC
     if data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
         pixels_HWC, bands = _read_picture(data, spec)
     elif data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
@@ -142,10 +146,7 @@ def _read_picture(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tup
             # and its conversion gives the right picture; their first three bands are inverted.
             if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
                 raise WrongBands(f"the image has mode {image.mode}; {accepted(spec)}")
-            quickly_HWC = None
-            if image.format == "JPEG" and image.mode in ("RGB", "CMYK"):
-                quickly_HWC = decode_rgb(data, image.height, image.width, len(image.mode))
-            return np.asarray(image.convert("RGB")) if quickly_HWC is None else quickly_HWC, RGB
+            return np.asarray(image.convert("RGB")), RGB
     except UnidentifiedImageError as error:
         raise CorruptChip("the image's header is broken; send the whole file") from error
     except (OSError, SyntaxError, ValueError) as error:

@@ -19,14 +19,13 @@ def photo(size_px: int = SIZE_PX) -> Image.Image:
     return Image.fromarray(noise).resize((size_px, size_px), Image.Resampling.BICUBIC)
 
 
-def both(data: bytes) -> tuple[Array | None, Array | None]:
-    """The pixels of this module and of Pillow, each None where it cannot; the header must be good."""
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-        quickly_HWC = decode_rgb(data, image.height, image.width, len(image.getbands()))
-        try:
-            return quickly_HWC, np.asarray(image.convert("RGB"))
-        except OSError:
-            return quickly_HWC, None
+def pillow(data: bytes) -> Array | None:
+    """Pillow's pixels, None where it refuses."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def without_adobe_marker(data: bytes) -> bytes:
@@ -46,7 +45,7 @@ def test_pixels_are_pillows(mode: str, adobe: bool, options: dict[str, int]) -> 
     data = encoded(photo().convert(mode), "JPEG", **options)
     if mode == "CMYK" and not adobe:
         data = without_adobe_marker(data)
-    quickly_HWC, expected_HWC = both(data)
+    quickly_HWC, expected_HWC = decode_rgb(data, SIZE_PX, SIZE_PX), pillow(data)
     assert quickly_HWC is not None
     assert expected_HWC is not None
     assert quickly_HWC.flags.c_contiguous
@@ -57,17 +56,23 @@ def test_pixels_are_pillows(mode: str, adobe: bool, options: dict[str, int]) -> 
 def test_what_it_cannot_do_alike_is_left_to_pillow() -> None:
     data = encoded(photo(), "JPEG")
     black = Image.merge("CMYK", [photo().convert("L")] * 4)
-    assert both(encoded(black, "JPEG"))[0] is None
-    for cut in (data[:-2], data[: len(data) // 2]):
-        assert both(cut)[0] is None
-    assert both(data + b"anything")[0] is not None
-    assert decode_rgb(data, SIZE_PX, SIZE_PX - 1, 3) is None
-    assert decode_rgb(data, SIZE_PX, SIZE_PX, 4) is None
+    for other in (
+        encoded(photo(SIZE_PX - 1), "JPEG"),
+        encoded(photo().convert("L"), "JPEG"),
+        encoded(black, "JPEG"),
+        encoded(photo(), "PNG"),
+        data[:-2],
+        data[: len(data) // 2],
+        b"\xff\xd8\xff\xd9",
+        b"",
+    ):
+        assert decode_rgb(other, SIZE_PX, SIZE_PX) is None
+    assert decode_rgb(data + b"anything", SIZE_PX, SIZE_PX) is not None
 
 
 @settings(max_examples=300)
 @given(st.data())
-def test_a_damaged_file_is_decoded_as_pillow_would_or_not_at_all(draw: st.DataObject) -> None:
+def test_of_a_damaged_file_it_makes_nothing_else_than_pillow(draw: st.DataObject) -> None:
     mode = draw.draw(st.sampled_from(["RGB", "CMYK"]))
     data = bytearray(encoded(photo().convert(mode), "JPEG"))
     for _ in range(draw.draw(st.integers(1, 4))):
@@ -83,20 +88,21 @@ def test_a_damaged_file_is_decoded_as_pillow_would_or_not_at_all(draw: st.DataOb
                 data[where:] = b"\xff\xd9"
         if len(data) < 6:
             break
-    try:
-        quickly_HWC, expected_HWC = both(bytes(data))
-    except (OSError, SyntaxError, ValueError):
-        return  # its header is refused before any decoding
-    if quickly_HWC is not None:
-        assert expected_HWC is not None
+    quickly_HWC, expected_HWC = decode_rgb(bytes(data), SIZE_PX, SIZE_PX), pillow(bytes(data))
+    if quickly_HWC is not None and expected_HWC is not None:  # Pillow is stricter about headers
         np.testing.assert_array_equal(quickly_HWC, expected_HWC)
 
 
 def test_every_real_chip_is_decoded_as_pillow_does(shared_data: Path) -> None:
     files = [*(shared_data / "planet" / "jpg").glob("*.jpg"), *(shared_data / "ucmerced" / "chips").glob("*")]
     assert len(files) > 1000
+    quickly = 0
     for file in files:
-        quickly_HWC, expected_HWC = both(file.read_bytes())
-        assert quickly_HWC is not None
+        data = file.read_bytes()
+        quickly_HWC, expected_HWC = decode_rgb(data, 256, 256), pillow(data)
         assert expected_HWC is not None
-        np.testing.assert_array_equal(quickly_HWC, expected_HWC)
+        assert (quickly_HWC is not None) == (expected_HWC.shape == (256, 256, 3))
+        if quickly_HWC is not None:
+            np.testing.assert_array_equal(quickly_HWC, expected_HWC)
+            quickly += 1
+    assert quickly > 0.95 * len(files)
