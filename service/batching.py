@@ -71,6 +71,7 @@ class Engine(Generic[V]):
         self.ready = False
         self._open_voter = open_voter
         self._max_batch = max_batch
+        self._batch_BHWC: npt.NDArray[Pixel] | None = None
         self._free = self._places = queue_size
         self._metrics = metrics
         self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop
@@ -177,7 +178,7 @@ class Engine(Generic[V]):
         answers = [job.answer for job in jobs]
         try:
             with self._metrics.engine_seconds.time():
-                votes = voter.vote(np.stack([job.chip_HWC for job in jobs]))
+                votes = voter.vote(self._stack([job.chip_HWC for job in jobs]))
             settled = list(zip(answers, votes, strict=True))
         except Exception:
             # Whatever it was, every caller must hear of it and the next batch may be fine.
@@ -186,6 +187,14 @@ class Engine(Generic[V]):
             self._loop.call_soon_threadsafe(_refuse, answers, failure)
         else:
             self._loop.call_soon_threadsafe(_settle, settled)
+
+    def _stack(self, chips_HWC: list[npt.NDArray[Pixel]]) -> npt.NDArray[Pixel]:
+        """Put chips side by side, in memory that the next batch takes again."""
+        if len(chips_HWC) == 1:
+            return chips_HWC[0][np.newaxis]
+        if self._batch_BHWC is None:
+            self._batch_BHWC = np.empty((self._max_batch, *chips_HWC[0].shape), chips_HWC[0].dtype)
+        return np.stack(chips_HWC, out=self._batch_BHWC[: len(chips_HWC)])
 
 
 def _settle(results: Sequence[tuple[asyncio.Future[T], T]]) -> None:
