@@ -82,7 +82,7 @@ _PREDICT_BODY: dict[str, Any] = {
     },
 }
 _PREDICT_EXAMPLE = {
-    "model": {"name": "uc-merced", "version": "2.0.0"},
+    "model": {"name": "uc-merced", "version": "2.1.0"},
     "predictions": [
         {
             "filename": "tile.jpg",
