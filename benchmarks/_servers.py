@@ -46,8 +46,12 @@ class Running:
     """A server that answers."""
 
     def __init__(self, server: Server, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.server, self.process = server, process
+        self.server, self.port, self.process = server, port, process
         self.url = f"http://127.0.0.1:{port}{server.path}"
+
+    def asked_as(self, server: Server) -> "Running":
+        """Return the same processes, talked to another way."""
+        return Running(server, self.port, self.process)
 
     def check(self, chips: Sequence[Chip]) -> None:
         """Ask for every chip once.
