@@ -16,6 +16,7 @@ from benchmarks._servers import Chip, Running, Server
 
 BOUNDARY = "chipvote-benchmark"
 POLL_S = 0.1
+ANSWERS = 2.5  # to each connection, or a slow device would have too few batches
 
 
 def form(chips: Sequence[Chip], file: Path) -> Chip:
@@ -83,7 +84,8 @@ def steady(started: Running, bodies: Sequence[Chip], connections: int, seconds: 
     """Load a running service of ours and return what it does once it is busy.
 
     A slow device has few batches in a load, and wrk counts only whole ones: the rate comes from the
-    moments at which the engine took batches, after the first quarter of the time.
+    moments at which the engine took batches, after the first quarter of the time. Lasts longer than
+    `seconds` where a device is so slow that these would be few.
 
     Returns:
         `p50_ms` and `p99_ms` of requests, `chips_per_s`, and `batch`, the chips in a mean batch.
@@ -91,6 +93,9 @@ def steady(started: Running, bodies: Sequence[Chip], connections: int, seconds: 
     Raises:
         RuntimeError: a request failed, or there were too few batches to tell.
     """
+    began_s = perf_counter()
+    started.check(bodies[:1])
+    seconds = max(seconds, ANSWERS * connections * (perf_counter() - began_s))
     seen: list[tuple[float, Batches]] = []
     files = [chip.file for chip in bodies]
     with ThreadPoolExecutor(1) as client:
@@ -100,6 +105,7 @@ def steady(started: Running, bodies: Sequence[Chip], connections: int, seconds: 
             seen.append((perf_counter() - began_s, batches(started)))
             sleep(POLL_S)
         found = loading.result()
+    started.check(bodies[:1])  # waits behind what the load left unanswered
     chips_per_s, batch = pace([(when_s, taken) for when_s, taken in seen if seconds / 4 < when_s < seconds])
     return {"p50_ms": found.p50_ms, "p99_ms": found.p99_ms, "chips_per_s": chips_per_s, "batch": batch}
 

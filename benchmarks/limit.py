@@ -13,7 +13,7 @@ loops take turns in every round; the tables give medians.
    reaches on huge matrix products
 
 `--early-exit` adds the service that stops asking members once they can change nothing. Every run's
-figures go to `benchmarks/results/limit.json`. About three minutes a round on two cores.
+figures go to `benchmarks/results/limit.json`. A round takes minutes on two slow cores.
 
 Shape suffixes: B chips, H height, W width, C bands.
 """
@@ -93,7 +93,6 @@ class Limit:
         if workload.chips > 1:
             started = started.asked_as(taking_forms(started.server))
         found = steady(started, bodies, workload.connections, self._seconds)
-        started.check(bodies[:1])  # waits behind what the load left unanswered
         return {"server": started.server.name, **rounded(found)}
 
     def _looped(self, loop: BareLoop, workload: Workload, batch: int) -> dict[str, Any]:

@@ -120,7 +120,6 @@ def connections(
         for size in sizes:
             found = steady(started, chips, size, seconds)
             runs.append(answer(CONNECTIONS, size, found["chips_per_s"]))
-            started.check(chips[:1])  # waits behind what the load left unanswered
     return runs
 
 
@@ -167,12 +166,14 @@ def draw(runs: Runs, title: str) -> None:
             (points(runs, question), "o-", "measured"),
         ):
             axes.plot(list(found), list(found.values()), style, label=label, linewidth=1.2, markersize=4)
-        axes.set(xlabel=question.across, ylabel=question.up, ylim=(0, None))
+        axes.set(xlabel=question.across, ylabel=question.up)
         if question is not MEMBERS:
             axes.set_xscale("log", base=2)
             axes.set_xticks(list(points(runs, question)), labels=map(str, points(runs, question)))
         if question in (BATCH, REQUEST):
-            axes.set(yscale="log", ylim=(None, None))
+            axes.set_yscale("log", base=10)
+        else:
+            axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.savefig(FIGURE, metadata={"Date": None})
