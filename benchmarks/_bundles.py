@@ -7,6 +7,7 @@ Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 """
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,34 @@ def free_bundle(folder: Path) -> Bundle:
     labels_GL = rule.decider().decide(probs_GL[None]).labels_BL
     np.savez(folder / "golden.npz", chips=chips_GHWC, labels=labels_GL, probabilities_float32=probs_GL[None])
     return bundle.seal(folder, _manifest(folder, rule))
+
+
+def repeated(original: Bundle, members: Sequence[int], precision: Precision, folder: Path) -> Bundle:
+    """Write and seal a bundle of these members of another one, in turn and as often as they are named.
+
+    It decides by a vote whose thresholds are the medians of its golden probabilities.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = original.manifest
+    chosen = []
+    for index, member in enumerate(members):
+        graph = found.members[member].graphs[precision]
+        copied = folder / graph.file.path
+        if not copied.exists():
+            shutil.copy(original.folder / graph.file.path, copied)
+        name = f"{found.members[member].name}-{index}"
+        chosen.append(found.members[member].model_copy(update={"name": name, "graphs": {precision: graph}}))
+    probs_MGL = original.golden.probs_MGL(precision)[list(members)]
+    count, labels = len(members), len(found.labels)
+    thresholds = tuple(tuple(row) for row in np.median(probs_MGL, axis=1).tolist())
+    weights = ((1,) * labels,) * count
+    rule = Vote(thresholds=thresholds, weights=weights, quorum=(count // 2 + 1,) * labels)
+    labels_GL = rule.decider().decide(probs_MGL).labels_BL
+    probs = {f"probabilities_{precision}": probs_MGL}
+    np.savez(folder / "golden.npz", chips=original.golden.chips_GHWC, labels=labels_GL, **probs)
+    golden = bundle.reference(folder, "golden.npz")
+    changed = {"members": tuple(chosen), "decision": rule, "golden": golden, "early_exit": None}
+    return bundle.seal(folder, found.model_copy(update=changed))
 
 
 def labelled(sealed: Bundle, precision: Precision, jpegs: Sequence[bytes], folder: Path) -> list[Chip]:

@@ -42,8 +42,7 @@ def measure(
         seconds: how long one load lasts; longer where fewer requests than `least` would be answered.
         least: requests that one load answers about.
     """
-    # Or being stopped from outside would leave the server of the moment behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop_cleanly()
     runs: Runs = []
     for number in range(rounds):
         for server, chips in servers:
@@ -59,6 +58,11 @@ def measure(
             else:
                 runs += [{**row, **figures, "memory_mb": memory_mb} for figures in found]
     return runs
+
+
+def stop_cleanly() -> None:
+    """Make a signal from outside end the script as an exception does, so that no server stays behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def _loaded(

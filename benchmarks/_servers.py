@@ -46,8 +46,12 @@ class Running:
     """A server that answers."""
 
     def __init__(self, server: Server, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.server, self.process = server, process
+        self.server, self.port, self.process = server, port, process
         self.url = f"http://127.0.0.1:{port}{server.path}"
+
+    def asked_as(self, server: Server) -> "Running":
+        """Return the same processes, talked to another way."""
+        return Running(server, self.port, self.process)
 
     def check(self, chips: Sequence[Chip]) -> None:
         """Ask for every chip once.
@@ -70,7 +74,7 @@ class Running:
 
     def memory_mb(self) -> float:
         """Return the memory of all its processes; what several share counts once (PSS)."""
-        return sum(map(_pss_kb, family(self.process.pid))) / 1024
+        return sum(map(pss_mb, family(self.process.pid)))
 
 
 @contextmanager
@@ -150,11 +154,12 @@ def _cpu_ticks(pid: int) -> int:
     return 0
 
 
-def _pss_kb(pid: int) -> int:
+def pss_mb(pid: int) -> float:
+    """Return a process's memory, with its share of what it holds together with others; 0 if it is gone."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
-                return int(line.split()[1])
+                return int(line.split()[1]) / 1024
     return 0
 
 

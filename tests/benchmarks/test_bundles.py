@@ -9,7 +9,7 @@ from PIL import Image
 
 pytest.importorskip("onnx")
 
-from benchmarks._bundles import free_bundle, labelled, photo
+from benchmarks._bundles import free_bundle, labelled, photo, repeated
 from benchmarks.peers.common import Model, Settings, decode
 from service.ensemble import Ensemble
 
@@ -23,6 +23,17 @@ def test_the_bundle_gives_its_golden_answers_and_peers_give_the_services(tmp_pat
     answers = Model(settings).answers([decode(chip.file.read_bytes()) for chip in chips])
     assert [set(answer["labels"]) for answer in answers] == [chip.labels for chip in chips]
     assert all(set(answer["probabilities"]) == set(bundle.label_names) for answer in answers)
+
+
+def test_a_bundle_of_repeated_members_votes_as_they_do(tmp_path: Path) -> None:
+    bundle = free_bundle(tmp_path / "bundle")
+    larger = repeated(bundle, [0, 0, 0], "float32", tmp_path / "larger")
+    ensemble = Ensemble(larger, "cpu")
+    ensemble.self_test()
+    chips_GHWC = bundle.golden.chips_GHWC
+    assert ensemble.probabilities(chips_GHWC).shape[0] == 3
+    votes, single = ensemble.vote(chips_GHWC), Ensemble(bundle, "cpu").vote(chips_GHWC)
+    assert [vote.predicted for vote in votes] == [vote.predicted for vote in single]
 
 
 def test_chips_look_like_photographs() -> None:
