@@ -91,7 +91,7 @@ def repeated(original: Bundle, members: Sequence[int], precision: Precision, fol
     weights = ((1,) * labels,) * count
     rule = Vote(thresholds=thresholds, weights=weights, quorum=(count // 2 + 1,) * labels)
     labels_GL = rule.decider().decide(probs_MGL).labels_BL
-    probs = {f"probabilities_{precision}": probs_MGL}
+    probs: dict[str, Any] = {f"probabilities_{precision}": probs_MGL}
     np.savez(folder / "golden.npz", chips=original.golden.chips_GHWC, labels=labels_GL, **probs)
     golden = bundle.reference(folder, "golden.npz")
     changed = {"members": tuple(chosen), "decision": rule, "golden": golden, "early_exit": None}

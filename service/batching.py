@@ -1,4 +1,4 @@
-"""Chips from many requests → batches for the one thread that owns the device.
+"""Chips from many requests → batches for the thread that owns the device, one per lane it has.
 
 The engine takes everything that waits, up to `max_batch`, the moment it is free. There is
 no timer: an idle service adds no wait, and a busy one batches by itself.
@@ -7,7 +7,7 @@ A request first reserves places; a place is the right to have one chip on its wa
 places together bound the queue. A request with more chips than places sends the next chip
 when an earlier one is answered: a long request slows itself down and nobody else.
 
-Knows chips, not requests' bodies or HTTP. Everything except the engine's own thread, `put` and
+Knows chips, not requests' bodies or HTTP. Everything except the engine's own threads, `put` and
 `refuse` runs on one event loop.
 
 Shape suffixes: B chips, H height, W width, C bands.
@@ -18,7 +18,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -34,6 +34,15 @@ logger = logging.getLogger("chipvote")
 
 class Voter(Protocol):
     """What the engine needs of an ensemble."""
+
+    @property
+    def at_once(self) -> int | None:
+        """Most chips that it should be given at once; None where more are never worse."""
+        ...
+
+    def lanes(self) -> Sequence["Voter"]:
+        """Return voters that may vote at the same time, each in one thread; itself alone, or others."""
+        ...
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
         """Answer a batch with one vote per chip."""
@@ -55,7 +64,7 @@ class Job(NamedTuple):
 
 
 class Engine(Generic[V]):
-    """A queue of chips and the thread that answers them."""
+    """A queue of chips and the threads that answer them: one on a GPU, one per core on most CPUs."""
 
     def __init__(
         self, open_voter: Callable[[], V], *, max_batch: int, queue_size: int, metrics: Metrics
@@ -63,7 +72,7 @@ class Engine(Generic[V]):
         """Prepare; nothing runs before `start`.
 
         Args:
-            open_voter: called once, in the engine's thread, so that one thread owns the device.
+            open_voter: called once, in the engine's first thread, so that one thread owns a GPU.
             max_batch: most chips given to the voter at once.
             queue_size: most places handed out, that is chips accepted and not yet answered.
             metrics: gets batch sizes, the voter's time and the queue's depth.
@@ -71,10 +80,9 @@ class Engine(Generic[V]):
         self.ready = False
         self._open_voter = open_voter
         self._max_batch = max_batch
-        self._batch_BHWC: npt.NDArray[Pixel] | None = None
         self._free = self._places = queue_size
         self._metrics = metrics
-        self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop
+        self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop, and pass it on
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.queue_depth.set_function(self._waiting.qsize)
@@ -87,18 +95,20 @@ class Engine(Generic[V]):
         """
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[V] = self._loop.create_future()
-        self._thread = threading.Thread(target=self._run, args=(opened,), name="engine", daemon=True)
-        self._thread.start()
+        self._threads: list[threading.Thread] = []
+        self._begin(self._run, opened)
         voter = await opened
         self.ready = True
         return voter
 
     async def stop(self) -> None:
-        """Refuse new requests, answer the accepted ones, then end the thread."""
+        """Refuse new requests, answer the accepted ones, then end the threads."""
         self.ready = False
         await self._idle.wait()
         self._waiting.put(None)
-        await asyncio.to_thread(self._thread.join)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        self._waiting.get()  # what the last one passed on
 
     def check(self) -> None:
         """Refuse early what `reserve` would refuse now.
@@ -153,32 +163,46 @@ class Engine(Generic[V]):
         except Exception as error:
             self._loop.call_soon_threadsafe(_refuse, [opened], error)
             return
+        most = min(self._max_batch, voter.at_once or self._max_batch)
+        lanes = voter.lanes()
+        for lane in lanes[1:]:
+            self._begin(self._serve, lane, most)
         self._loop.call_soon_threadsafe(_settle, [(opened, voter)])
-        while (jobs := self._take()) is not None:
+        self._serve(lanes[0], most)
+
+    def _begin(self, work: Callable[..., None], *of: object) -> None:
+        name = f"engine-{len(self._threads)}"
+        self._threads.append(threading.Thread(target=work, args=of, name=name, daemon=True))
+        self._threads[-1].start()
+
+    def _serve(self, voter: Voter, most: int) -> None:
+        stack = _Stack(most)
+        while jobs := self._take(most):
             # Who gave up waiting needs no answer, and must not cost the others one.
             jobs = [job for job in jobs if not job.answer.cancelled()]
             if jobs:
-                self._answer(voter, jobs)
+                self._answer(voter, stack, jobs)
 
-    def _take(self) -> list[Job] | None:
-        first = self._waiting.get()
-        if first is None:
-            return None
-        jobs = [first]
-        while len(jobs) < self._max_batch and not self._waiting.empty():
-            job = self._waiting.get()
+    def _take(self, most: int) -> list[Job]:
+        """Wait for a job, take what waits beside it; nothing once the engine stops."""
+        jobs: list[Job] = []
+        while len(jobs) < most and not (jobs and self._waiting.empty()):
+            try:
+                job = self._waiting.get(block=not jobs)
+            except Empty:  # another lane was faster
+                break
             if job is None:
                 self._waiting.put(None)
                 break
             jobs.append(job)
         return jobs
 
-    def _answer(self, voter: V, jobs: list[Job]) -> None:
+    def _answer(self, voter: Voter, stack: "_Stack", jobs: list[Job]) -> None:
         self._metrics.batch_size.observe(len(jobs))
         answers = [job.answer for job in jobs]
         try:
             with self._metrics.engine_seconds.time():
-                votes = voter.vote(self._stack([job.chip_HWC for job in jobs]))
+                votes = voter.vote(stack([job.chip_HWC for job in jobs]))
             settled = list(zip(answers, votes, strict=True))
         except Exception:
             # Whatever it was, every caller must hear of it and the next batch may be fine.
@@ -188,13 +212,20 @@ class Engine(Generic[V]):
         else:
             self._loop.call_soon_threadsafe(_settle, settled)
 
-    def _stack(self, chips_HWC: list[npt.NDArray[Pixel]]) -> npt.NDArray[Pixel]:
-        """Put chips side by side, in memory that the next batch takes again."""
+
+class _Stack:
+    """Puts chips side by side, in memory that the next batch takes again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._memory_BHWC: npt.NDArray[Pixel] | None = None
+
+    def __call__(self, chips_HWC: list[npt.NDArray[Pixel]]) -> npt.NDArray[Pixel]:
         if len(chips_HWC) == 1:
             return chips_HWC[0][np.newaxis]
-        if self._batch_BHWC is None:
-            self._batch_BHWC = np.empty((self._max_batch, *chips_HWC[0].shape), chips_HWC[0].dtype)
-        return np.stack(chips_HWC, out=self._batch_BHWC[: len(chips_HWC)])
+        if self._memory_BHWC is None:
+            self._memory_BHWC = np.empty((self._most, *chips_HWC[0].shape), chips_HWC[0].dtype)
+        return np.stack(chips_HWC, out=self._memory_BHWC[: len(chips_HWC)])
 
 
 def _settle(results: Sequence[tuple[asyncio.Future[T], T]]) -> None:

@@ -31,7 +31,7 @@ class CpuRunner:
             sessions: one per member.
             side_by_side: chips answered at a time, each alone; 1 gives a session several in one run.
         """
-        self._sessions = sessions
+        self._sessions, self._side_by_side = sessions, side_by_side
         self._callers = ThreadPoolExecutor(side_by_side, "member") if side_by_side > 1 else None
 
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
@@ -46,6 +46,17 @@ class CpuRunner:
         size, run = (1, self._callers.map) if self._callers else (AT_ONCE, map)
         parts = [chips_BHWC[start : start + size] for start in range(0, len(chips_BHWC), size)]
         return np.concatenate(list(run(partial(probabilities, session), parts)))
+
+    @property
+    def at_once(self) -> int:
+        """Most chips of one run."""
+        return 1 if self._side_by_side > 1 else AT_ONCE
+
+    def lanes(self) -> list["CpuRunner"]:
+        """Return a runner for each chip that may be answered at a time."""
+        if self._side_by_side == 1:
+            return [self]
+        return [CpuRunner(self._sessions, 1) for _ in range(self._side_by_side)]
 
     def close(self) -> None:
         """End the threads."""

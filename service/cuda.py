@@ -53,6 +53,12 @@ class CudaRunner:
         self._recorded: set[int] = set()  # batch sizes
         self._recorder = 0  # thread
 
+    at_once = None  # the larger a batch, the better
+
+    def lanes(self) -> list["CudaRunner"]:
+        """Return itself: one thread owns a device."""
+        return [self]
+
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         """Take the chips that the next runs are about."""
         self._count = len(chips_BHWC)

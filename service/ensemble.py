@@ -7,6 +7,7 @@ Shape suffixes: M members, B chips, O open chips, G golden chips, H height, W wi
 L labels.
 """
 
+import copy
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -74,6 +75,20 @@ class Ensemble:
         spec, largest = bundle.manifest.input, padded(max(max_batch, len(bundle.golden.chips_GHWC)))
         gpu = gpu._replace(largest=(largest, spec.height, spec.width, len(spec.bands)))
         self.device, self.precision, self._runner = place(bundle, device, precision, threads, gpu)
+
+    @property
+    def at_once(self) -> int | None:
+        """Most chips to give a lane at once; None where more are never worse."""
+        return self._runner.at_once
+
+    def lanes(self) -> list["Ensemble"]:
+        """Return ensembles over the same sessions that different threads may use at the same time."""
+        lanes = []
+        for runner in self._runner.lanes():
+            lane = copy.copy(self)
+            lane._runner = runner
+            lanes.append(lane)
+        return lanes
 
     def probabilities(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
         """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1."""

@@ -7,6 +7,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
@@ -34,6 +35,13 @@ PRECISIONS: dict[Device, tuple[Precision, ...]] = {
 
 class Runner(Protocol):
     """Where the members run: a batch is loaded once and then given to one member after the other."""
+
+    @property
+    def at_once(self) -> int | None:
+        """Most chips that a run takes at once; None where more are never worse."""
+
+    def lanes(self) -> Sequence["Runner"]:
+        """Return runners that different threads may use at the same time; itself alone, or others."""
 
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         """Take the chips that the next runs are about; the array must stay as it is until the next load."""

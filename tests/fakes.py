@@ -63,6 +63,8 @@ class FakeEnsemble:
 
     device = "cpu"
     precision = "float32"
+    at_once: int | None = None
+    lane_count = 1
 
     def __init__(self, labels: int = 1) -> None:
         self.labels = labels
@@ -73,6 +75,9 @@ class FakeEnsemble:
         self.gate.set()
         self.fail_next: Exception | None = None
 
+    def lanes(self) -> list["FakeEnsemble"]:
+        return [self] * self.lane_count
+
     def vote(self, chips_BHWC: Chips) -> list[Vote]:
         self.batch_sizes.append(len(chips_BHWC))
         self.threads.add(threading.current_thread().name)
@@ -81,11 +86,8 @@ class FakeEnsemble:
         if self.fail_next:
             error, self.fail_next = self.fail_next, None
             raise error
-        count = self.labels
-        return [
-            Vote([float(chip_HWC[..., 0].mean())] * count, [1] * count, [True] * count, MEMBERS)
-            for chip_HWC in chips_BHWC
-        ]
+        n, means = self.labels, chips_BHWC[..., 0].mean(axis=(1, 2)).tolist()
+        return [Vote([mean] * n, [1] * n, [True] * n, MEMBERS) for mean in means]
 
 
 @dataclass(frozen=True)

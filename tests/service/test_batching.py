@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -71,7 +72,7 @@ def test_every_chip_gets_its_own_answer_from_one_thread() -> None:
             assert await asyncio.gather(*(ask(engine, request) for request in requests)) == requests
 
     ensemble = run(scenario)
-    assert ensemble.threads == {"engine"}
+    assert ensemble.threads == {"engine-0"}
     assert sum(ensemble.batch_sizes) == 70
 
 
@@ -215,3 +216,23 @@ def test_the_engine_measures_itself() -> None:
     assert metrics.registry.get_sample_value("chipvote_batch_chips_sum") == 3
     assert metrics.registry.get_sample_value("chipvote_queue_chips") == 0
     assert metrics.registry.get_sample_value("chipvote_engine_seconds_count")
+
+
+def test_lanes_answer_at_the_same_time_and_all_end() -> None:
+    """Two chips are inside together, each alone; none is lost when the engine stops."""
+    ensemble = FakeEnsemble()
+    ensemble.lane_count, ensemble.at_once = 2, 1
+    before = set(threading.enumerate())
+
+    async def scenario() -> None:
+        async with started(ensemble) as engine:
+            ensemble.gate.clear()
+            asks = [asyncio.create_task(ask(engine, [value])) for value in range(5)]
+            await until(lambda: len(ensemble.batch_sizes) == 2)
+            ensemble.gate.set()
+            assert await asyncio.gather(*asks) == [[value] for value in range(5)]
+        assert not {thread for thread in threading.enumerate() if thread.name.startswith("engine")} - before
+
+    asyncio.run(scenario())
+    assert ensemble.batch_sizes == [1] * 5
+    assert ensemble.threads == {"engine-0", "engine-1"}

@@ -19,3 +19,19 @@ def test_side_by_side_answers_each_chip_as_alone(tmp_path: Path) -> None:
                 probs_BL = runner.run(index)
                 assert probs_BL.shape == (count, len(LABELS))
                 np.testing.assert_allclose(probs_BL, member.probabilities(chips_BHWC[:count]), atol=1e-6)
+
+
+def test_lanes_are_one_for_each_chip_side_by_side() -> None:
+    sessions = [ort.InferenceSession(member.graph()) for member in linear_members()]
+    chips_BHWC: Chips = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    whole = CpuRunner(sessions, 1)
+    assert whole.lanes() == [whole]
+    runner = CpuRunner(sessions, 3)
+    assert runner.at_once == 1
+    lanes = runner.lanes()
+    assert len(lanes) == 3
+    lanes[0].load(chips_BHWC)
+    lanes[1].load(255 - chips_BHWC)
+    runner.load(chips_BHWC)
+    np.testing.assert_array_equal(lanes[0].run(0), runner.run(0))
+    assert (lanes[1].run(0) != runner.run(0)).any()
