@@ -1,6 +1,7 @@
 """Shape suffixes: B chips, H height, W width, C bands, L labels, h, w feature map."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,13 @@ import torch
 
 from service.bundle import Bundle, InputSpec, Pixel, Precision
 from tests.training import tiny
+from training import graphs
 from training.augmentation import VIEWS, view
 from training.dataset import Dataset, input_spec
 from training.graphs import OPSET, convert, write_float32
 from training.model import ChipNet, ExportNet, silence
 from training.preprocessing import COLOURS, Preprocessing
+from training.quantisation import quantise
 from training.workspace import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -183,3 +186,26 @@ def test_the_head_of_eight_views_stays_float32_in_int8(
     kept = [node for node in convolutions if node.input[1] in constants]
     assert kept == [convolutions[0], convolutions[-1]]
     assert "evidence" not in kept[1].output  # which is the mean of eight
+
+
+def test_of_int8_graphs_that_all_round_too_much_the_closest_is_kept(
+    tiny_bundle: Bundle, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chips_BHWC = np.array(tiny_dataset.chips_NHWC[:8])
+    float32 = graph_path(tiny_bundle, 0, "float32")
+    made: list[bytes] = []
+
+    def recorded(*arguments: Any, **options: Any) -> onnx.ModelProto:  # noqa: ANN401
+        model = quantise(*arguments, **options)
+        made.append(model.SerializeToString())
+        return model
+
+    monkeypatch.setattr(graphs, "quantise", recorded)
+    monkeypatch.setattr(graphs, "MAX_ROUNDING", 0.0)
+    for order in ((0, 5), (5, 0)):
+        monkeypatch.setattr(graphs, "FLOAT_CONVOLUTIONS", order)
+        graphs.write_int8(float32, tmp_path / f"{order}.onnx", chips_BHWC)
+    assert made[:2] == made[:1:-1]
+    assert made[0] != made[1]
+    kept = {(tmp_path / f"{order}.onnx").read_bytes() for order in ((0, 5), (5, 0))}
+    assert len(kept) == 1
