@@ -115,8 +115,8 @@ def _part_activations(graph: Graph) -> None:
         if not all(graph.is_depthwise(taker) for taker in graph.takers[concat.output[0]]):
             continue
         for name in concat.input:
-            maker = graph.maker[name]
-            if maker.op_type == "Conv" or name not in graph.channels:
+            maker = graph.maker.get(name)  # an input and a constant have none
+            if maker is None or maker.op_type == "Conv" or name not in graph.channels:
                 continue
             ones_OIhw = np.ones((graph.channels[name], 1, 1, 1), np.float32)
             copy = graph.depthwise(name, f"{name}_copy", ones_OIhw, np.zeros(len(ones_OIhw)))

@@ -128,6 +128,35 @@ def test_onnx_runtime_makes_integers_of_all_between_the_first_and_the_head(
     assert "Relu" not in kinds
 
 
+def test_a_concatenation_with_the_input_and_a_constant_is_quantised(
+    chips_BCHW: npt.NDArray[np.float32],
+) -> None:
+    random = np.random.default_rng(2)
+    weights = {"a": (6, 3, 1, 1), "b": (12, 1, 3, 3), "head": (4, 12, 1, 1), "planes": (8, 3, 16, 16)}
+    constants = [
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in weights.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["chips", "a"], ["first"], name="first"),
+        helper.make_node("Concat", ["chips", "first", "planes"], ["all"], axis=1),
+        helper.make_node("Conv", ["all", "b"], ["second"], name="second", group=12, pads=[1] * 4),
+        helper.make_node("Conv", ["second", "head"], ["out"], name="head"),
+    ]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8, channels, 16, 16])]
+        for name, channels in (("chips", 3), ("out", 4))
+    )
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    model = onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
+    feed = {"chips": chips_BCHW}
+    quantised = quantise(model, [feed], float32=0)
+    answers, expected = (session_of(each).run(None, feed)[0] for each in (quantised, model))
+    assert 0 < np.abs(answers - expected).max() < 0.03 * np.ptp(expected)
+
+
 def test_equal_input_gives_equal_bytes(
     quantised: onnx.ModelProto, chips_BCHW: npt.NDArray[np.float32]
 ) -> None:
