@@ -42,7 +42,7 @@ def as_convolutions(graph: Graph) -> None:
 def _pool_or_norm(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
     found = attributes(node)
     channels = graph.channels.get(node.input[0]) if node.input else None
-    if node.op_type == "BatchNormalization":
+    if node.op_type == "BatchNormalization" and channels:
         gamma_C, beta_C, mean_C, variance_C = (graph.constants[name] for name in node.input[1:])
         slope_C = gamma_C / np.sqrt(variance_C + found.get("epsilon", 1e-5))
         return graph.depthwise(

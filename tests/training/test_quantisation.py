@@ -1,13 +1,17 @@
 """Shape suffixes: B chips, C channels, H height, W width."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
 
 from training.onnx_graph import Graph, attributes
 from training.quantisation import GEMM_INPUTS, GEMM_OUTPUTS, observe, quantise
@@ -154,6 +158,37 @@ def test_a_concatenation_with_the_input_and_a_constant_is_quantised(
     feed = {"chips": chips_BCHW}
     quantised = quantise(model, [feed], float32=0)
     answers, expected = (session_of(each).run(None, feed)[0] for each in (quantised, model))
+    assert 0 < np.abs(answers - expected).max() < 0.03 * np.ptp(expected)
+
+
+def test_convolutions_and_norms_along_a_line_stay_as_they_are(tmp_path: Path) -> None:
+    class Attention(nn.Module):
+        """Weighs channels by their neighbours, as ECA does, and norms flattened planes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+            self.along, self.norm = nn.Conv1d(1, 1, 3, padding=1), nn.BatchNorm1d(8)
+            self.head = nn.Conv2d(8, 4, 1)
+
+        def forward(self, chips_BCHW: torch.Tensor) -> torch.Tensor:
+            found_BCHW = self.first(chips_BCHW).relu()
+            weights_BC = self.along(found_BCHW.mean(dim=(2, 3))[:, None])[:, 0].sigmoid()
+            weighed_BCHW = self.second(found_BCHW * weights_BC[:, :, None, None]).relu()
+            normed_BCHW = self.norm(weighed_BCHW.flatten(2)).reshape(weighed_BCHW.shape)
+            head_BCHW: torch.Tensor = self.head(normed_BCHW)
+            return head_BCHW
+
+    torch.manual_seed(0)
+    chips_BCHW = torch.randn(8, 3, 16, 16)
+    net = Attention().eval()
+    program = torch.onnx.export(net, (chips_BCHW,), input_names=["chips"], dynamo=True, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "net.onnx")
+    quant_pre_process(tmp_path / "net.onnx", tmp_path / "folded.onnx", skip_symbolic_shape=True)
+    feed = {"chips": chips_BCHW.numpy()}
+    quantised = quantise(onnx.load(tmp_path / "folded.onnx"), [feed], float32=0)
+    answers, expected = session_of(quantised).run(None, feed)[0], net(chips_BCHW).detach().numpy()
     assert 0 < np.abs(answers - expected).max() < 0.03 * np.ptp(expected)
 
 
