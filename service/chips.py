@@ -30,6 +30,9 @@ from service.jpeg import decode_rgb
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
 MIN_TILE_PX = 16  # the TIFF standard's own limit
+# Of a progressive JPEG, which has about ten: in a dozen bytes, each passes over the whole picture.
+MAX_SCANS = 100
+_SCAN = b"\xff\xda\x00"  # how each begins; compressed data never looks like it
 # Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two), PackBits,
 # LZMA, ZSTD. A picture format inside a TIFF brings dimensions of its own, which nothing checks.
 _BOUNDED_COMPRESSIONS = (1, 5, 8, 32946, 32773, 34925, 50000)
@@ -85,8 +88,11 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     check_bands(spec)
     if not data:
         raise EmptyChip(f"the chip has no bytes; {accepted(spec)}")
-    if data.startswith(b"\xff\xd8\xff") and (spec.bands, spec.dtype) == (RGB, "uint8"):
-        quickly_HWC = decode_rgb(data, spec.height, spec.width)
+    if data.startswith(b"\xff\xd8\xff"):
+        if data.count(_SCAN) > MAX_SCANS:
+            raise CorruptChip(f"the JPEG has more than {MAX_SCANS} scans; save it anew, as baseline")
+        quick = (spec.bands, spec.dtype) == (RGB, "uint8")
+        quickly_HWC = decode_rgb(data, spec.height, spec.width) if quick else None
         if quickly_HWC is not None:
             return quickly_HWC
     if data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):

@@ -74,7 +74,7 @@ def place(
         bundle: a verified bundle.
         device: `cuda` never falls back to the CPU; `auto` logs what it chose.
         precision: `auto` takes the fastest for the device that the bundle has.
-        threads: processors of the CPU to use; 0 is all that this process may use.
+        threads: processors of the CPU to use, at most; 0 is all that this process may use.
         gpu: how sessions use a GPU.
 
     Raises:
@@ -104,7 +104,8 @@ def place(
 def _place_on_cpu(bundle: Bundle, precision: Literal["auto"] | Precision, threads: int) -> Placement:
     there = bundle.manifest.precisions
     tried = [choice for choice in PRECISIONS["cpu"] if choice in there] or sorted(there)
-    candidates = plans(tried if precision == "auto" else [precision], threads or processors())
+    available = processors()
+    candidates = plans(tried if precision == "auto" else [precision], min(threads or available, available))
     first = partial(_open, bundle, bundle.manifest.members[0])
     plan, chips_per_s = fastest(candidates, partial(first, device="cpu"), bundle.golden.chips_GHWC)
     for tried_plan, rate in chips_per_s.items():

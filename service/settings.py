@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         "auto", description="auto, int8, float16 or float32, as far as the bundle has it"
     )
     threads: int = Field(
-        0, ge=0, le=1024, description="processors of the CPU to use, to 1024; 0 for all that there are"
+        0, ge=0, le=1024, description="processors of the CPU to use, to 1024; 0 or too many for all there are"
     )
     early_exit: bool = Field(
         False,

@@ -42,7 +42,7 @@ def as_convolutions(graph: Graph) -> None:
 def _pool_or_norm(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
     found = attributes(node)
     channels = graph.channels.get(node.input[0]) if node.input else None
-    if node.op_type == "BatchNormalization":
+    if node.op_type == "BatchNormalization" and channels:
         gamma_C, beta_C, mean_C, variance_C = (graph.constants[name] for name in node.input[1:])
         slope_C = gamma_C / np.sqrt(variance_C + found.get("epsilon", 1e-5))
         return graph.depthwise(
@@ -115,8 +115,8 @@ def _part_activations(graph: Graph) -> None:
         if not all(graph.is_depthwise(taker) for taker in graph.takers[concat.output[0]]):
             continue
         for name in concat.input:
-            maker = graph.maker[name]
-            if maker.op_type == "Conv" or name not in graph.channels:
+            maker = graph.maker.get(name)  # an input and a constant have none
+            if maker is None or maker.op_type == "Conv" or name not in graph.channels:
                 continue
             ones_OIhw = np.ones((graph.channels[name], 1, 1, 1), np.float32)
             copy = graph.depthwise(name, f"{name}_copy", ones_OIhw, np.zeros(len(ones_OIhw)))

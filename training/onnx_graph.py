@@ -57,8 +57,8 @@ class Graph:
         return name
 
     def convolutions(self) -> list[onnx.NodeProto]:
-        """Return the convolutions with constant weights, in order."""
-        return [node for node in self.nodes if node.op_type == "Conv" and node.input[1] in self.constants]
+        """Return the convolutions of planes with constant weights, in order."""
+        return [node for node in self.nodes if self._is_convolution(node)]
 
     def weights(self, node: onnx.NodeProto) -> tuple[Floats, Floats]:
         """Return a convolution's kernel (O,I,h,w) and bias (O,)."""
@@ -94,10 +94,14 @@ class Graph:
 
     def is_depthwise(self, node: onnx.NodeProto) -> bool:
         """Return whether a node is a convolution with one kernel for each channel."""
-        if node.op_type != "Conv" or node.input[1] not in self.constants:
+        if not self._is_convolution(node):
             return False
         kernel_OIhw = self.constants[node.input[1]]
         return kernel_OIhw.shape[1] == 1 and int(attributes(node).get("group", 1)) == len(kernel_OIhw)
+
+    def _is_convolution(self, node: onnx.NodeProto) -> bool:
+        kernel = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
+        return kernel is not None and kernel.ndim == 4  # along a line, there are 3
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

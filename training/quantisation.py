@@ -109,7 +109,7 @@ def _spans(groups: Mapping[str, str], ranges: Mapping[str, Range]) -> dict[str, 
 
 def _insert_pairs(graph: Graph, chosen: set[str], spans: Mapping[str, Span]) -> None:
     """Round every tensor once, behind its maker, and every chosen convolution's weights."""
-    nodes = _pair(graph, spans, [info.name for info in graph.model.graph.input])
+    nodes = _pair(graph, spans, [*(info.name for info in graph.model.graph.input), *graph.constants])
     for node in graph.nodes:
         if node.name in chosen:
             nodes += _quantised_weights(graph, node, _uint8(spans[node.input[0]])[0])

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from service.bundle import InputSpec
-from service.chips import PLANET_BANDS, RGBN, decode_chip
+from service.chips import MAX_SCANS, PLANET_BANDS, RGBN, decode_chip
 from service.errors import (
     ChipError,
     CorruptChip,
@@ -140,6 +140,16 @@ def test_tiny_tiles_are_refused_undecoded() -> None:
     tiny = data.replace(width, tiny_width)
     with pytest.raises(CorruptChip, match="tiles are 1×16 px"):
         decode_chip(tiny, SPEC)
+
+
+@pytest.mark.parametrize("size_px", [SIZE_PX, 2 * SIZE_PX])
+def test_a_jpeg_of_endless_scans_is_refused_undecoded(size_px: int) -> None:
+    data = encoded(picture(RED, size_px), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    few, many = (data[:-2] + last * count + b"\xff\xd9" for count in (MAX_SCANS // 2, MAX_SCANS))
+    assert (decode_chip(few, SPEC) == decode_chip(data, SPEC)).all()
+    with pytest.raises(CorruptChip, match=f"more than {MAX_SCANS} scans"):
+        decode_chip(many, SPEC)
 
 
 def test_other_colour_spaces_are_refused() -> None:

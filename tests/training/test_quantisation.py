@@ -1,13 +1,17 @@
 """Shape suffixes: B chips, C channels, H height, W width."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
 
 from training.onnx_graph import Graph, attributes
 from training.quantisation import GEMM_INPUTS, GEMM_OUTPUTS, observe, quantise
@@ -126,6 +130,66 @@ def test_onnx_runtime_makes_integers_of_all_between_the_first_and_the_head(
     assert kinds.count("QLinearConv") == 3
     assert (kinds.count("QuantizeLinear"), kinds.count("DequantizeLinear")) == (1, 1)
     assert "Relu" not in kinds
+
+
+def test_a_concatenation_with_the_input_and_a_constant_is_quantised(
+    chips_BCHW: npt.NDArray[np.float32],
+) -> None:
+    random = np.random.default_rng(2)
+    weights = {"a": (6, 3, 1, 1), "b": (12, 1, 3, 3), "head": (4, 12, 1, 1), "planes": (8, 3, 16, 16)}
+    constants = [
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in weights.items()
+    ]
+    nodes = [
+        helper.make_node("Conv", ["chips", "a"], ["first"], name="first"),
+        helper.make_node("Concat", ["chips", "first", "planes"], ["all"], axis=1),
+        helper.make_node("Conv", ["all", "b"], ["second"], name="second", group=12, pads=[1] * 4),
+        helper.make_node("Conv", ["second", "head"], ["out"], name="head"),
+    ]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8, channels, 16, 16])]
+        for name, channels in (("chips", 3), ("out", 4))
+    )
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    model = onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
+    feed = {"chips": chips_BCHW}
+    quantised = quantise(model, [feed], float32=0)
+    answers, expected = (session_of(each).run(None, feed)[0] for each in (quantised, model))
+    assert 0 < np.abs(answers - expected).max() < 0.03 * np.ptp(expected)
+
+
+def test_convolutions_and_norms_along_a_line_stay_as_they_are(tmp_path: Path) -> None:
+    class Attention(nn.Module):
+        """Weighs channels by their neighbours, as ECA does, and norms flattened planes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+            self.along, self.norm = nn.Conv1d(1, 1, 3, padding=1), nn.BatchNorm1d(8)
+            self.head = nn.Conv2d(8, 4, 1)
+
+        def forward(self, chips_BCHW: torch.Tensor) -> torch.Tensor:
+            found_BCHW = self.first(chips_BCHW).relu()
+            weights_BC = self.along(found_BCHW.mean(dim=(2, 3))[:, None])[:, 0].sigmoid()
+            weighed_BCHW = self.second(found_BCHW * weights_BC[:, :, None, None]).relu()
+            normed_BCHW = self.norm(weighed_BCHW.flatten(2)).reshape(weighed_BCHW.shape)
+            head_BCHW: torch.Tensor = self.head(normed_BCHW)
+            return head_BCHW
+
+    torch.manual_seed(0)
+    chips_BCHW = torch.randn(8, 3, 16, 16)
+    net = Attention().eval()
+    program = torch.onnx.export(net, (chips_BCHW,), input_names=["chips"], dynamo=True, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "net.onnx")
+    quant_pre_process(tmp_path / "net.onnx", tmp_path / "folded.onnx", skip_symbolic_shape=True)
+    feed = {"chips": chips_BCHW.numpy()}
+    quantised = quantise(onnx.load(tmp_path / "folded.onnx"), [feed], float32=0)
+    answers, expected = session_of(quantised).run(None, feed)[0], net(chips_BCHW).detach().numpy()
+    assert 0 < np.abs(answers - expected).max() < 0.03 * np.ptp(expected)
 
 
 def test_equal_input_gives_equal_bytes(
