@@ -115,11 +115,13 @@ def _place_on_cpu(bundle: Bundle, precision: Literal["auto"] | Precision, thread
             rate,
             ", taken" if tried_plan == plan else "",
         )
-    sessions = [
-        _open(bundle, member, plan.precision, plan.threads, device="cpu")
-        for member in bundle.manifest.members
-    ]
-    return Placement("cpu", plan.precision, CpuRunner(sessions, plan.side_by_side))
+
+    def sessions(threads: int) -> list[ort.InferenceSession]:
+        """Open every member."""
+        return [_open(bundle, m, plan.precision, threads, device="cpu") for m in bundle.manifest.members]
+
+    alone = sessions(plan.side_by_side) if plan.side_by_side > 1 else None
+    return Placement("cpu", plan.precision, CpuRunner(sessions(plan.threads), plan.side_by_side, alone))
 
 
 def _place_on_cuda(bundle: Bundle, precision: Literal["auto"] | Precision, gpu: Gpu) -> Placement:

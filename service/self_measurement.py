@@ -34,9 +34,9 @@ class Plan(NamedTuple):
 def plans(precisions: Sequence[Precision], threads: int) -> list[Plan]:
     """List the ways worth trying, the likeliest first."""
     return [
-        Plan(precision, threads, side_by_side)
+        Plan(precision, *ways)
         for precision in precisions
-        for side_by_side in dict.fromkeys((threads, 1))
+        for ways in dict.fromkeys([(1, threads), (threads, 1)])
     ]
 
 
@@ -55,7 +55,7 @@ def fastest(
     if len(candidates) == 1:
         return candidates[0], {}
     opened = cache(open_session)
-    size = CHIPS_PER_THREAD * max(plan.threads for plan in candidates)
+    size = CHIPS_PER_THREAD * max(plan.threads * plan.side_by_side for plan in candidates)
     batch_BHWC = np.ascontiguousarray(np.resize(chips_BHWC, (size, *chips_BHWC.shape[1:])))
     runners = {
         plan: CpuRunner([opened(plan.precision, plan.threads)], plan.side_by_side) for plan in candidates

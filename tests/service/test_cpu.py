@@ -1,4 +1,7 @@
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -35,3 +38,30 @@ def test_lanes_are_one_for_each_chip_side_by_side() -> None:
     runner.load(chips_BHWC)
     np.testing.assert_array_equal(lanes[0].run(0), runner.run(0))
     assert (lanes[1].run(0) != runner.run(0)).any()
+
+
+def test_only_a_chip_that_runs_by_itself_gets_the_sessions_for_one_alone() -> None:
+    inside, gate = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def session(name: str) -> Any:  # noqa: ANN401
+        def run(*_: object) -> list[Any]:
+            asked.append(name)
+            if len(asked) == 1:
+                inside.set()
+                assert gate.wait(10)
+            return [np.zeros((1, 4), np.float32)]
+
+        return SimpleNamespace(run=run)
+
+    first, second = CpuRunner([session("one core")], 2, [session("all cores")]).lanes()
+    for lane in (first, second):
+        lane.load(np.zeros((1, 2, 2, 3), np.uint8))
+    thread = threading.Thread(target=first.run, args=(0,))
+    thread.start()
+    assert inside.wait(10)
+    second.run(0)
+    gate.set()
+    thread.join()
+    second.run(0)
+    assert asked == ["all cores", "one core", "all cores"]

@@ -32,11 +32,11 @@ def test_auto_takes_the_fastest_plan_of_the_bundle(
     with caplog.at_level(logging.INFO, "chipvote"):
         assert Ensemble(both, "cpu").precision == "float32"
     assert offered == [
-        Plan("int8", 2, 2), Plan("int8", 2, 1), Plan("float32", 2, 2), Plan("float32", 2, 1),
+        Plan("int8", 1, 2), Plan("int8", 2, 1), Plan("float32", 1, 2), Plan("float32", 2, 1),
     ]  # fmt: skip
     for threads, used in ((1, 1), (2, 2), (1024, 2)):
         Ensemble(both, "cpu", "float32", threads)
-        assert {plan.threads for plan in offered} == {used}
+        assert {plan.threads * plan.side_by_side for plan in offered} == {used}
     assert "float32, 2 thread(s), 1 chip(s) side by side: 12.3 chips/s, taken" in caplog.text
     assert Ensemble(both, "cpu", "float16", threads=1).precision == "float16"
     half = make_bundle(tmp_path / "half", precisions=("float16",))
