@@ -3,7 +3,7 @@
     python -m benchmarks.limit [FOLDER[:PRECISION]] [--rounds R] [--seconds S] [--early-exit]
 
 The service decodes JPEGs, queues, votes and answers JSON over HTTP (wrk on the same machine is the
-client); the bare loop is given decoded chips, in batches as large as the service's own were, and
+client); the bare loop is given decoded chips, eight at a time or as many as the service took, and
 throws the probabilities away. Several bare loops run, the fastest is the measure. Service and bare
 loops take turns in every round; the tables give medians.
 
@@ -46,6 +46,7 @@ from service.processors import processors
 
 EARLY = "early exit"
 CHIPS = 16
+LEAST = 8  # chips of a bare batch, so that loops with several callers have something to share out
 MOST_TIMES, MOST_MORE_MS = 1.1, 2.0
 
 
@@ -81,7 +82,9 @@ class Limit:
                 self.runs.append({**row, **self._served(started, workload, bodies[workload.chips])})
             batch = round(self.runs[-len(servers)]["batch"])  # what this service itself, the first, saw
             for loop in self._bare:
-                self.runs.append({**row, "loop": loop.name, **self._looped(loop, workload, max(1, batch))})
+                self.runs.append(
+                    {**row, "loop": loop.name, **self._looped(loop, workload, max(LEAST, batch))}
+                )
         for index, member in enumerate(members):
             chips_BHWC = self._batch(CHIPS)
             rates = {loop.name: loop.rate(chips_BHWC, self._seconds / 16, [index]) for loop in self._bare}
