@@ -75,13 +75,16 @@ def _scaling(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | None:
     channels = graph.channels.get(node.input[0])
     if value.ndim < 3 or value.shape[-3:] != (channels, 1, 1) or value.size != channels:
         return None
-    value_C, one_C, zero_C = value.ravel(), np.ones(channels), np.zeros(channels)
-    slope_C, offset_C = {
-        "Add": (one_C, value_C),
-        "Sub": (one_C, -value_C),
-        "Mul": (value_C, zero_C),
-        "Div": (1 / value_C, zero_C),
-    }[node.op_type]
+    value_C, slope_C, offset_C = value.ravel(), np.ones(channels), np.zeros(channels)
+    match node.op_type:
+        case "Add":
+            offset_C = value_C
+        case "Sub":
+            offset_C = -value_C
+        case "Mul":
+            slope_C = value_C
+        case "Div":
+            slope_C = 1 / value_C
     return graph.depthwise(node.input[0], node.output[0], slope_C[:, None, None, None], offset_C)
 
 

@@ -78,7 +78,7 @@ def test_only_waiting_is_counted() -> None:
 
     waiting = Prefetched(range(4), finish=slowly)
     assert list(waiting) == [0, 1, 2, 3]
-    assert waiting.waited_s >= 4 * 0.05
+    assert waiting.waited_s >= 4 * 0.045  # the clocks of sleeping and of measuring differ
     hidden = Prefetched(range(4))
     for _ in hidden:
         time.sleep(0.05)
