@@ -68,6 +68,7 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 	$(COMPILE) pyproject.toml --extra dev -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
+	$(COMPILE) requirements/generator.in -o requirements/generator.txt
 
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh

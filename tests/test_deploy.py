@@ -117,8 +117,10 @@ def test_lock_has_hashes_and_no_address(lock: Path) -> None:
     assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text) if entry.strip())
 
 
-# The peers of the benchmarks have an environment of their own.
-@pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock.stem != "peers"], ids=lambda lock: lock.stem)
+# The peers of the benchmarks and the generator of clients have environments of their own.
+@pytest.mark.parametrize(
+    "lock", [lock for lock in LOCKS if lock.stem not in ("peers", "generator")], ids=lambda lock: lock.stem
+)
 def test_locks_agree_so_that_they_fit_one_environment(lock: Path) -> None:
     ours, training = pinned(lock), pinned(ROOT / "requirements/training.txt")
     assert {name: ours[name] for name in ours.keys() & training.keys() if ours[name] != training[name]} == {}
