@@ -4,9 +4,10 @@ Typed dictionaries: they document the API, and cost nothing to build or to seria
 a thousand chips. The console's JSON output has the same shapes.
 """
 
-from typing import Any, Literal, final
+from typing import Any, Literal, NotRequired, final
 
-from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before Python 3.12
+# typing's own cannot be a pydantic schema before Python 3.12
+from typing_extensions import TypedDict
 
 from service.bundle import Bundle, Manifest, Precision
 from service.ensemble import Vote
@@ -27,12 +28,18 @@ class Score(TypedDict):
     `probability` is the weighted mean of the members that ran in a vote, the clipped score of a
     blend, the calibrated probability with expected F. `votes` is the weight of the members in
     favour among those that ran, to be compared with the label's quorum; 0 where the rule is no vote.
+
+    Only if asked for: `members` holds each member's own probability, in the manifest's order;
+    `evidence`, of a predicted label, the class activation map of the members that voted for it:
+    rows from the top, in logits.
     """
 
     label: str
     probability: float
     votes: int
     predicted: bool
+    members: NotRequired[list[float]]
+    evidence: NotRequired[list[list[float]]]
 
 
 @final  # so that a type checker can tell a Prediction from a Failure by its keys
@@ -105,10 +112,12 @@ def model(bundle: Bundle) -> Model:
     return Model(name=bundle.manifest.name, version=bundle.manifest.version)
 
 
-def prediction(filename: str | None, vote: Vote, bundle: Bundle) -> Prediction:
-    """Put a vote into words."""
+def prediction(
+    filename: str | None, vote: Vote, bundle: Bundle, *, members: bool = False, evidence: bool = False
+) -> Prediction:
+    """Put a vote into words; with each member's probabilities and the evidence if they are wanted."""
     rows = list(zip(bundle.label_names, vote.probabilities, vote.votes, vote.predicted, strict=True))
-    return Prediction(
+    answer = Prediction(
         filename=filename,
         labels=[label for label, _, _, predicted in rows if predicted],
         scores=[
@@ -117,6 +126,14 @@ def prediction(filename: str | None, vote: Vote, bundle: Bundle) -> Prediction:
         ],
         members=vote.members,
     )
+    if members:
+        for score, probabilities in zip(answer["scores"], vote.member_probabilities, strict=True):
+            score["members"] = probabilities
+    if evidence:
+        for score, grid in zip(answer["scores"], vote.evidence, strict=True):
+            if grid is not None:
+                score["evidence"] = grid
+    return answer
 
 
 def failure(filename: str | None, error: ServiceError) -> Failure:

@@ -8,7 +8,7 @@ start-up or of error bodies.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
@@ -25,6 +25,7 @@ from service.errors import (
     BodyTooLarge,
     ChipError,
     EmptyChip,
+    InvalidParameter,
     MalformedForm,
     NoChip,
     NotAnImage,
@@ -81,6 +82,13 @@ _PREDICT_BODY: dict[str, Any] = {
         **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
     },
 }
+_PREDICT_PARAMETERS = [
+    {"name": name, "in": "query", "description": text, "schema": {"type": "boolean", "default": False}}
+    for name, text in (
+        ("members", "Tell every member's own probability of every label; all members run."),
+        ("evidence", "Tell where each predicted label's evidence lies on the chip; all members run."),
+    )
+]
 _PREDICT_EXAMPLE = {
     "model": {"name": "uc-merced", "version": "2.1.0"},
     "predictions": [
@@ -106,10 +114,10 @@ _PREDICT_EXAMPLE = {
         200: {"content": {"application/json": {"example": _PREDICT_EXAMPLE}}},
         **documented(
             EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
-            ChipError, ServiceError, Overloaded, NotReady,
+            ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": _PREDICT_BODY},
+    openapi_extra={"requestBody": _PREDICT_BODY, "parameters": _PREDICT_PARAMETERS},
 )  # fmt: skip
 async def predict(request: Request) -> Response:
     """Label one chip or many: files in the form field `chip`, or one raw image as the body.
@@ -119,15 +127,18 @@ async def predict(request: Request) -> Response:
     """
     service = running(request)
     service.engine.check()  # before the body is read: refusing must be cheap under load
+    wanted = _wanted(request)
     limits = service.settings
     uploads = await read_uploads(request, max_body_bytes=limits.max_body_bytes, max_chips=limits.max_chips)
     with service.engine.reserve(len(uploads)) as places:
         if len(uploads) == 1:
-            outcomes: list[Prediction | BaseException] = [await _predict_one(service, places, uploads[0])]
+            outcomes: list[Prediction | BaseException] = [
+                await _predict_one(service, places, uploads[0], wanted)
+            ]
         else:
             # Exceptions are collected, so that the places stay held until the last chip has ended.
             outcomes = await asyncio.gather(
-                *(_predict_one(service, places, upload) for upload in uploads), return_exceptions=True
+                *(_predict_one(service, places, upload, wanted) for upload in uploads), return_exceptions=True
             )
     predictions: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
@@ -142,11 +153,30 @@ async def predict(request: Request) -> Response:
     return Response(to_json(answer), media_type="application/json")
 
 
-async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Upload) -> Prediction:
+class _Wanted(NamedTuple):
+    """What an answer should tell beyond the label set and its scores."""
+
+    members: bool
+    evidence: bool
+
+
+def _wanted(request: Request) -> _Wanted:
+    if not request.scope["query_string"]:
+        return _Wanted(False, False)
+    for name in _Wanted._fields:
+        value = request.query_params.get(name, "false")
+        if value not in ("true", "false"):
+            raise InvalidParameter(f"{name}={value}: it is true or false")
+    return _Wanted(*(request.query_params.get(name) == "true" for name in _Wanted._fields))
+
+
+async def _predict_one(
+    service: Running, places: asyncio.Semaphore, upload: Upload, wanted: _Wanted
+) -> Prediction:
     outcomes = service.metrics.chips
     async with places:
         try:
-            vote = await service.decoders.vote(upload.data)
+            vote = await service.decoders.vote(upload.data, any(wanted))
         except ChipError:
             outcomes.labels("refused").inc()
             raise
@@ -158,7 +188,9 @@ async def _predict_one(service: Running, places: asyncio.Semaphore, upload: Uplo
     for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
         if predicted:
             counter.inc()
-    return answers.prediction(upload.filename, vote, service.bundle)
+    return answers.prediction(
+        upload.filename, vote, service.bundle, members=wanted.members, evidence=wanted.evidence
+    )
 
 
 @router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))

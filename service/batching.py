@@ -44,8 +44,8 @@ class Voter(Protocol):
         """Return voters that may vote at the same time, each in one thread; itself alone, or others."""
         ...
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
-        """Answer a batch with one vote per chip."""
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], closely: bool = False) -> list[Vote]:
+        """Answer a batch with one vote per chip; closely, with every member's probabilities and evidence."""
         ...
 
 
@@ -61,6 +61,7 @@ class Job(NamedTuple):
 
     chip_HWC: npt.NDArray[Pixel]
     answer: Answer
+    closely: bool = False  # with evidence
 
 
 class Engine(Generic[V]):
@@ -149,9 +150,9 @@ class Engine(Generic[V]):
         """Return where the answer of one chip will come, under a reserved place."""
         return self._loop.create_future()
 
-    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer) -> None:
+    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer, closely: bool = False) -> None:
         """Queue one chip; from any thread."""
-        self._waiting.put(Job(chip_HWC, answer))
+        self._waiting.put(Job(chip_HWC, answer, closely))
 
     def refuse(self, answer: Answer, error: Exception) -> None:
         """Answer an expected chip that never came by an error; from any thread."""
@@ -180,8 +181,9 @@ class Engine(Generic[V]):
         while jobs := self._take(most):
             # Who gave up waiting needs no answer, and must not cost the others one.
             jobs = [job for job in jobs if not job.answer.cancelled()]
-            if jobs:
-                self._answer(voter, stack, jobs)
+            for closely in (False, True):
+                if batch := [job for job in jobs if job.closely is closely]:
+                    self._answer(voter, stack, batch)
 
     def _take(self, most: int) -> list[Job]:
         """Wait for a job, take what waits beside it; nothing once the engine stops."""
@@ -202,7 +204,8 @@ class Engine(Generic[V]):
         answers = [job.answer for job in jobs]
         try:
             with self._metrics.engine_seconds.time():
-                votes = voter.vote(stack([job.chip_HWC for job in jobs]))
+                chips_BHWC = stack([job.chip_HWC for job in jobs])
+                votes = voter.vote(chips_BHWC, jobs[0].closely)
             settled = list(zip(answers, votes, strict=True))
         except Exception:
             # Whatever it was, every caller must hear of it and the next batch may be fine.

@@ -60,6 +60,19 @@ class CpuRunner:
         parts = [chips_BHWC[start : start + size] for start in range(0, len(chips_BHWC), size)]
         return np.concatenate(list(run(partial(probabilities, session), parts)))
 
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32."""
+        with self._busy as others:
+            session = (self._sessions if others else self._alone)[member]
+            parts = [
+                session.run(
+                    ["probabilities", "evidence"], {"chips": self._chips_BHWC[start : start + AT_ONCE]}
+                )
+                for start in range(0, len(self._chips_BHWC), AT_ONCE)
+            ]
+        probs, maps = zip(*parts, strict=True)
+        return np.concatenate(probs), np.concatenate(maps)
+
     @property
     def at_once(self) -> int:
         """Most chips of one run."""

@@ -80,6 +80,18 @@ class CudaRunner:
         self._sessions[member].run_with_iobinding(self._batch.bindings[member], self._options)
         return self._batch.answers(self._count)
 
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32.
+
+        Never recorded: who looks at chips closely is not in a hurry.
+        """
+        plain = ort.RunOptions()
+        plain.add_run_config_entry("gpu_graph_id", _PLAIN)
+        found = self._sessions[member].run(
+            ["probabilities", "evidence"], {"chips": self._batch.host_BHWC}, plain
+        )
+        return found[0][: self._count], found[1][: self._count]
+
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Run every batch size that `padded` makes, then record the small ones.
 
@@ -113,7 +125,10 @@ class CudaRunner:
         # still find room when smaller ones have been there.
         for size in (*sizes, *sizes):
             try:
-                self._run_members(np.zeros((size, *shape_HWC), dtype))
+                members = self._run_members(np.zeros((size, *shape_HWC), dtype))
+                # What these runs keep must be there before a recording, too.
+                for member in range(len(members)):
+                    self.explain(member)
             except Exception as error:
                 reason = " ".join(str(error).split())
                 raise DeviceError(
@@ -153,9 +168,9 @@ class _Batch:
         place: str,
     ) -> None:
         labels = {output.name: output.shape for output in sessions[0].get_outputs()}["probabilities"][1]
-        self._host_BHWC: npt.NDArray[Pixel] = np.zeros(shape_BHWC, dtype)
+        self.host_BHWC: npt.NDArray[Pixel] = np.zeros(shape_BHWC, dtype)
         if place == "cuda":
-            page_lock(self._host_BHWC)
+            page_lock(self.host_BHWC)
         self._chips = ort.OrtValue.ortvalue_from_shape_and_type(shape_BHWC, dtype, place)
         self._probs = ort.OrtValue.ortvalue_from_shape_and_type([shape_BHWC[0], labels], np.float32, place)
         self.bindings = [session.io_binding() for session in sessions]
@@ -165,8 +180,8 @@ class _Batch:
 
     def fill(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         """Copy chips to the device; what pads them are the last batch's, whose answers nobody reads."""
-        self._host_BHWC[: len(chips_BHWC)] = chips_BHWC
-        self._chips.update_inplace(self._host_BHWC)
+        self.host_BHWC[: len(chips_BHWC)] = chips_BHWC
+        self._chips.update_inplace(self.host_BHWC)
 
     def answers(self, count: int) -> npt.NDArray[np.float32]:
         """Return the first chips' probabilities, float32 (B,L), in memory of their own."""

@@ -17,6 +17,7 @@ from service.ensemble import Vote
 class _Job(NamedTuple):
     data: bytes
     answer: Answer
+    closely: bool
 
 
 class Decoders:
@@ -33,15 +34,17 @@ class Decoders:
         for thread in self._threads:
             thread.start()
 
-    async def vote(self, data: bytes) -> Vote:
+    async def vote(self, data: bytes, closely: bool = False) -> Vote:
         """Decode one chip, under a reserved place of the engine, and wait for its answer.
+
+        Closely: with every member's probabilities and the evidence.
 
         Raises:
             ChipError: the bytes are no chip that the bundle takes.
             ServiceError: the engine failed on this chip's batch.
         """
         answer = self._engine.expect()
-        self._waiting.put(_Job(data, answer))
+        self._waiting.put(_Job(data, answer, closely))
         return await answer
 
     def close(self) -> None:
@@ -60,4 +63,4 @@ class Decoders:
             except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
                 self._engine.refuse(job.answer, error)
             else:
-                self._engine.put(chip_HWC, job.answer)
+                self._engine.put(chip_HWC, job.answer, job.closely)

@@ -17,6 +17,7 @@ from service.bundle import Bundle, Pixel, Precision
 from service.cuda import padded
 from service.early_exit import EarlyDecision
 from service.errors import BundleError, SettingsError
+from service.evidence import averaged, counting
 from service.placement import place
 from service.sessions import Device, Gpu
 
@@ -33,6 +34,8 @@ class Vote(NamedTuple):
     votes: list[int]  # weight of the members in favour that ran; 0 where the rule is no vote
     predicted: list[bool]
     members: int  # how many ran
+    member_probabilities: list[list[float]] = []  # noqa: RUF012 - per label each member's; if looked at closely
+    evidence: list[list[list[float]] | None] = []  # noqa: RUF012 - per label the map of a predicted one
 
 
 class Ensemble:
@@ -95,8 +98,13 @@ class Ensemble:
         self._runner.load(chips_BHWC)
         return np.stack([self._runner.run(member) for member in range(len(self._bundle.manifest.members))])
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
-        """Answer a batch: (B,H,W,C) → one `Vote` per chip."""
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], closely: bool = False) -> list[Vote]:
+        """Answer a batch: (B,H,W,C) → one `Vote` per chip.
+
+        Looked at closely, every chip gets all members, their probabilities and the evidence.
+        """
+        if closely:
+            return self._explain(chips_BHWC)
         labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
         rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
         return list(map(Vote, *(array.tolist() for array in rows)))
@@ -127,6 +135,33 @@ class Ensemble:
         """Run whatever is slow the first time, so that no request pays for it."""
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
+
+    def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
+        rule, members = self._bundle.manifest.decision, range(len(self._bundle.manifest.members))
+        self._runner.load(chips_BHWC)
+        probs, maps = zip(*(self._runner.explain(member) for member in members), strict=True)
+        probs_MBL = np.stack(probs)
+        labels_BL, votes_BL, means_BL = self._bundle.decider.decide(probs_MBL)
+
+        def evidence(chip: int, label: int) -> list[list[float]] | None:
+            if not labels_BL[chip, label]:
+                return None
+            of_label = rule.label_thresholds(label), rule.label_weights(label)
+            weights_M = counting(probs_MBL[:, chip, label], *of_label)
+            grid: list[list[float]] = averaged([m[chip, label] for m in maps], weights_M).round(4).tolist()
+            return grid
+
+        return [
+            Vote(
+                means_BL[chip].round(6).tolist(),
+                votes_BL[chip].tolist(),
+                labels_BL[chip].tolist(),
+                len(members),
+                probs_MBL[:, chip].T.astype(np.float64).round(6).tolist(),
+                [evidence(chip, label) for label in range(labels_BL.shape[1])],
+            )
+            for chip in range(len(chips_BHWC))
+        ]
 
     def _decide(self, chips_BHWC: npt.NDArray[Pixel]) -> EarlyDecision:
         if not self._early_voter:

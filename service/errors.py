@@ -12,6 +12,7 @@
     │   ├── NoChip             400
     │   ├── MalformedForm      400
     │   ├── UnsupportedBody    415
+    │   ├── InvalidParameter   422
     │   └── BodyTooLarge       413
     ├── Overloaded             503
     ├── NotReady               503
@@ -110,6 +111,13 @@ class UnsupportedBody(RequestError):
 
     status = 415
     title = "Unsupported content type"
+
+
+class InvalidParameter(RequestError):
+    """Raised when a query parameter has a value that it cannot have."""
+
+    status = 422
+    title = "Invalid parameter"
 
 
 class BodyTooLarge(RequestError):

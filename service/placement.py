@@ -49,6 +49,9 @@ class Runner(Protocol):
     def run(self, member: int) -> npt.NDArray[np.float32]:
         """Run one member on the loaded chips: float32 (B,L), each in 0..1."""
 
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32."""
+
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Run whatever is slow the first time, for batches of up to `max_batch`."""
 

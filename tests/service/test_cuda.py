@@ -51,6 +51,10 @@ class Session:
         if graph != "-1":
             self.recorded.add(graph)
 
+    def run(self, outputs: list[str], inputs: Any, options: Any) -> Any:  # noqa: ANN401
+        assert options.get_run_config_entry("gpu_graph_id") == "-1"
+        return self._session.run(outputs, inputs, options)
+
 
 Open = Callable[[bool], Sequence[Any]]
 
@@ -239,3 +243,14 @@ def test_on_a_gpu_every_batch_size_answers_right(
         for index, member in enumerate(linear_members()):
             assert runner.run(index).shape == (count, len(LABELS))
             np.testing.assert_allclose(runner.run(index), member.probabilities(noise(count)), atol=1e-4)
+
+
+def test_a_closer_look_gives_the_evidence_of_the_chips_alone(
+    opened: list[list[Session]], open_sessions: Open
+) -> None:
+    runner = CudaRunner(open_sessions, graphs=False, place="cpu")
+    runner.load(np.zeros((3, 64, 64, 3), np.uint8))
+    probs_BL, maps_BLhw = runner.explain(0)
+    np.testing.assert_array_equal(probs_BL, runner.run(0))
+    assert maps_BLhw.shape[:2] == probs_BL.shape
+    assert maps_BLhw.ndim == 4
