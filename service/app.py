@@ -114,6 +114,8 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[api.Runnin
     )
     # There from the start, or a rate would miss the first ones.
     predicted = [metrics.predicted.labels(label) for label in loaded.label_names]
+    for label in loaded.manifest.labels:
+        metrics.prevalence.labels(label.name).set(label.prevalence)
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     try:
         yield api.Running(settings, loaded, ensemble, engine, decoders, metrics, predicted)

@@ -87,6 +87,8 @@ class Engine(Generic[V]):
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.queue_depth.set_function(self._waiting.qsize)
+        metrics.places.set(queue_size)
+        metrics.ready.set_function(lambda: float(self.ready))
 
     async def start(self) -> V:
         """Open the voter and return it once it can answer; from then on only the engine may use it.

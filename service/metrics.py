@@ -45,6 +45,18 @@ class Metrics:
         self.predicted = Counter(
             "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
         )
+        self.prevalence = Gauge(
+            "chipvote_label_prevalence",
+            "Share of the training chips that had this label.",
+            ["label"],
+            registry=self.registry,
+        )
+        self.places = Gauge(
+            "chipvote_queue_places", "Most chips accepted and not yet answered.", registry=self.registry
+        )
+        self.ready = Gauge(
+            "chipvote_ready", "1 while the service accepts chips, 0 before and after.", registry=self.registry
+        )
         self.queue_depth = Gauge(
             "chipvote_queue_chips", "Chips waiting for the engine.", registry=self.registry
         )
