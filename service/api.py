@@ -6,19 +6,22 @@ start-up or of error bodies.
 """
 
 import asyncio
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from PIL import Image
 from prometheus_client import Counter
 from pydantic_core import to_json
 
 from service import answers
 from service.answers import Answer, Failure, Health, Labels, ModelCard, Prediction
 from service.batching import Engine
-from service.bundle import Bundle
+from service.bundle import Bundle, InputSpec
+from service.chips import picture
 from service.decoding import Decoders
 from service.ensemble import Ensemble
 from service.errors import (
@@ -191,6 +194,34 @@ async def _predict_one(
     return answers.prediction(
         upload.filename, vote, service.bundle, members=wanted.members, evidence=wanted.evidence
     )
+
+
+@router.post(
+    "/preview",
+    operation_id="preview",
+    summary="Show a chip",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {"schema": _BINARY}}},
+        **documented(
+            EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
+            ChipError, ServiceError, NotReady,
+        ),
+    },
+    openapi_extra={"requestBody": _PREDICT_BODY},
+)  # fmt: skip
+async def preview(request: Request) -> Response:
+    """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
+    service = running(request)
+    uploads = await read_uploads(request, max_body_bytes=service.settings.max_body_bytes, max_chips=1)
+    png = await asyncio.to_thread(_png, uploads[0].data, service.bundle.manifest.input)
+    return Response(png, media_type="image/png")
+
+
+def _png(data: bytes, spec: InputSpec) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture(data, spec)).save(file, "PNG")
+    return file.getvalue()
 
 
 @router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))

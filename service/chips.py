@@ -106,6 +106,16 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     return np.ascontiguousarray(_resize(pixels_HWC, spec))
 
 
+def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """Decode one chip for people to look at: uint8 RGB (H,W,3) at the spec's size, whatever its bands.
+
+    Raises:
+        ChipError: as `decode_chip`.
+    """
+    shown = spec.model_copy(update={"bands": RGB, "dtype": "uint8"})
+    return decode_chip(data, shown).astype(np.uint8, copy=False)
+
+
 def check_bands(spec: InputSpec) -> None:
     """Refuse bands that no file gives.
 

@@ -210,7 +210,7 @@ def test_the_api_documents_itself(client: httpx.Client) -> None:
     assert client.get("/").headers["location"].endswith("docs")
     paths = client.get("/openapi.json").json()["paths"]
     operations = [operation for path in paths.values() for operation in path.values()]
-    ids = {"predict", "labels", "model", "live", "ready", "metrics"}
+    ids = {"predict", "preview", "labels", "model", "live", "ready", "metrics"}
     assert {operation["operationId"] for operation in operations} == ids
     predict = paths["/predict"]["post"]
     media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/tiff"}
