@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from service.bundle import Bundle, Manifest, Precision
 from service.ensemble import Vote
 from service.errors import ServiceError
+from service.footprint import Geometry
 from service.problems import Problem, problem
 
 
@@ -47,12 +48,14 @@ class Prediction(TypedDict):
     """One chip's label set, every label's score in the bundle's order, and how many members ran.
 
     With early exit, `members` is how many it took until none could change the label set.
+    `footprint`, if asked for, is where a GeoTIFF lies on the ground; None for other files.
     """
 
     filename: str | None
     labels: list[str]
     scores: list[Score]
     members: int
+    footprint: NotRequired[Geometry | None]
 
 
 @final

@@ -6,10 +6,9 @@ start-up or of error bodies.
 """
 
 import asyncio
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
@@ -17,7 +16,7 @@ from PIL import Image
 from prometheus_client import Counter
 from pydantic_core import to_json
 
-from service import answers
+from service import answers, parameters
 from service.answers import Answer, Failure, Health, Labels, ModelCard, Prediction
 from service.batching import Engine
 from service.bundle import Bundle, InputSpec
@@ -38,7 +37,10 @@ from service.errors import (
     TooManyPixels,
     UnsupportedBody,
 )
+from service.footprint import footprint
 from service.metrics import CONTENT_TYPE, Metrics
+from service.overlay import overlay, png, sheet
+from service.parameters import Wanted
 from service.problems import documented
 from service.settings import Settings
 from service.uploads import FIELD, RAW_TYPES, Upload, read_uploads
@@ -85,13 +87,6 @@ _PREDICT_BODY: dict[str, Any] = {
         **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
     },
 }
-_PREDICT_PARAMETERS = [
-    {"name": name, "in": "query", "description": text, "schema": {"type": "boolean", "default": False}}
-    for name, text in (
-        ("members", "Tell every member's own probability of every label; all members run."),
-        ("evidence", "Tell where each predicted label's evidence lies on the chip; all members run."),
-    )
-]
 _PREDICT_EXAMPLE = {
     "model": {"name": "uc-merced", "version": "2.1.0"},
     "predictions": [
@@ -114,13 +109,15 @@ _PREDICT_EXAMPLE = {
     summary="Label chips",
     response_model=Answer,
     responses={
-        200: {"content": {"application/json": {"example": _PREDICT_EXAMPLE}}},
+        200: {
+            "content": {"application/json": {"example": _PREDICT_EXAMPLE}, "image/png": {"schema": _BINARY}}
+        },
         **documented(
             EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
             ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": _PREDICT_BODY, "parameters": _PREDICT_PARAMETERS},
+    openapi_extra={"requestBody": _PREDICT_BODY, "parameters": parameters.DOCUMENTED},
 )  # fmt: skip
 async def predict(request: Request) -> Response:
     """Label one chip or many: files in the form field `chip`, or one raw image as the body.
@@ -130,9 +127,12 @@ async def predict(request: Request) -> Response:
     """
     service = running(request)
     service.engine.check()  # before the body is read: refusing must be cheap under load
-    wanted = _wanted(request)
+    # Looking for parameters where there are none would cost more than the rest of this function.
+    wanted = parameters.wanted(request.query_params) if request.scope["query_string"] else Wanted()
     limits = service.settings
     uploads = await read_uploads(request, max_body_bytes=limits.max_body_bytes, max_chips=limits.max_chips)
+    if wanted.format == "png" and len(uploads) > 1:
+        raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
     with service.engine.reserve(len(uploads)) as places:
         if len(uploads) == 1:
             outcomes: list[Prediction | BaseException] = [
@@ -143,6 +143,10 @@ async def predict(request: Request) -> Response:
             outcomes = await asyncio.gather(
                 *(_predict_one(service, places, upload, wanted) for upload in uploads), return_exceptions=True
             )
+    if wanted.format == "png" and isinstance(outcomes[0], dict):
+        spec = service.bundle.manifest.input
+        data = await asyncio.to_thread(_evidence_png, uploads[0].data, outcomes[0], wanted.label, spec)
+        return Response(data, media_type="image/png")
     predictions: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
         if isinstance(outcome, ChipError):
@@ -156,30 +160,13 @@ async def predict(request: Request) -> Response:
     return Response(to_json(answer), media_type="application/json")
 
 
-class _Wanted(NamedTuple):
-    """What an answer should tell beyond the label set and its scores."""
-
-    members: bool
-    evidence: bool
-
-
-def _wanted(request: Request) -> _Wanted:
-    if not request.scope["query_string"]:
-        return _Wanted(False, False)
-    for name in _Wanted._fields:
-        value = request.query_params.get(name, "false")
-        if value not in ("true", "false"):
-            raise InvalidParameter(f"{name}={value}: it is true or false")
-    return _Wanted(*(request.query_params.get(name) == "true" for name in _Wanted._fields))
-
-
 async def _predict_one(
-    service: Running, places: asyncio.Semaphore, upload: Upload, wanted: _Wanted
+    service: Running, places: asyncio.Semaphore, upload: Upload, wanted: Wanted
 ) -> Prediction:
     outcomes = service.metrics.chips
     async with places:
         try:
-            vote = await service.decoders.vote(upload.data, any(wanted))
+            vote = await service.decoders.vote(upload.data, wanted.closely)
         except ChipError:
             outcomes.labels("refused").inc()
             raise
@@ -191,9 +178,29 @@ async def _predict_one(
     for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
         if predicted:
             counter.inc()
-    return answers.prediction(
+    answer = answers.prediction(
         upload.filename, vote, service.bundle, members=wanted.members, evidence=wanted.evidence
     )
+    if wanted.footprint:
+        answer["footprint"] = await asyncio.to_thread(footprint, upload.data)
+    return answer
+
+
+def _evidence_png(data: bytes, answer: Prediction, label: str | None, spec: InputSpec) -> bytes:
+    """Draw one predicted label's evidence, or all of them.
+
+    Raises:
+        InvalidParameter: the label is not among the predicted ones.
+    """
+    grids = {score["label"]: score["evidence"] for score in answer["scores"] if "evidence" in score}
+    chip_HW3 = picture(data, spec)
+    if label is None:
+        return png(sheet(chip_HW3, grids))
+    if label not in grids:
+        raise InvalidParameter(
+            f"label={label}: evidence is there for the predicted labels: {', '.join(grids) or 'none'}"
+        )
+    return png(overlay(chip_HW3, grids[label]))
 
 
 @router.post(
@@ -214,14 +221,8 @@ async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
     service = running(request)
     uploads = await read_uploads(request, max_body_bytes=service.settings.max_body_bytes, max_chips=1)
-    png = await asyncio.to_thread(_png, uploads[0].data, service.bundle.manifest.input)
-    return Response(png, media_type="image/png")
-
-
-def _png(data: bytes, spec: InputSpec) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture(data, spec)).save(file, "PNG")
-    return file.getvalue()
+    chip_HW3 = await asyncio.to_thread(picture, uploads[0].data, service.bundle.manifest.input)
+    return Response(await asyncio.to_thread(png, Image.fromarray(chip_HW3)), media_type="image/png")
 
 
 @router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))
