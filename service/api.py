@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from PIL import Image
 from prometheus_client import Counter
 from pydantic_core import to_json
@@ -265,9 +265,3 @@ async def get_metrics(request: Request) -> Response:
     """Every counter and histogram, in Prometheus' text format."""
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.exposition(), media_type=CONTENT_TYPE)
-
-
-@router.get("/", include_in_schema=False)
-async def get_root() -> RedirectResponse:
-    """Lead a browser to the interactive documentation."""
-    return RedirectResponse("docs")

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import api, bundle, problems
+from service import api, bundle, page, problems
 from service.batching import Engine
 from service.bundle import Bundle
 from service.chips import check_bands
@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.running = None
     app.state.metrics = metrics
     app.include_router(api.router)
+    app.include_router(page.router)
     app.add_middleware(_Shortcut)
     app.add_middleware(_CountRequests, metrics=metrics)
     problems.install(app)

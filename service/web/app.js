@@ -1,0 +1,223 @@
+// Puts the page together: files come in, answers go to the gallery and the detail, and out as files.
+
+import { fill } from "./card.js";
+import { AT_MOST, Chips } from "./chips.js";
+import { Detail } from "./detail.js";
+import { $, h, oncePerFrame, plural, spoken } from "./dom.js";
+import { saveAnswers, saveTags, sharedNames } from "./downloads.js";
+import { Gallery } from "./gallery.js";
+import { listen } from "./intake.js";
+import { Pipeline } from "./pipeline.js";
+import { describe } from "./service.js";
+
+const POLL_MS = 2000; // for a service that is starting
+const wide = matchMedia("(min-width: 62rem)");
+
+const chips = new Chips();
+let model = null; // which model answered
+let unsaved = false; // corrections
+let busy = false; // chips wait for the service
+let filled = null; // the model card, once asked for
+
+const early = []; // files that came before the service was ready
+let take = (files) => early.push(...files);
+listen($("#drop"), [$("#files"), $("#folder")], (files) => take(files));
+tabs();
+theme();
+start();
+
+async function start() {
+  const { labels, model: name } = await described();
+  showModel(name);
+  const pipeline = new Pipeline(chips, { onAnswer: showModel, onBusy: wait });
+  const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, open);
+  new Detail(
+    {
+      panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
+      place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
+      rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
+    },
+    chips,
+    labels,
+    (chip) => pipeline.take([chip]),
+  );
+  $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+  follow(pipeline, labels, gallery);
+  take = (files) => {
+    if (!files.length) return;
+    showTab("chips");
+    say(null);
+    const added = chips.add(files);
+    if (added.length < files.length) {
+      say({ title: `This page holds ${AT_MOST} chips`, detail: "The rest was left out; `chipvote predict --url` takes any number." });
+    }
+    pipeline.take(added);
+  };
+  take(early);
+}
+
+/** Ask for the labels until the service is ready to tell. */
+async function described() {
+  for (;;) {
+    try {
+      const answer = await describe("labels");
+      say(null);
+      return answer;
+    } catch (error) {
+      say(error.problem ?? { title: "This page is broken", detail: String(error) });
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}
+
+function follow(pipeline, labels, gallery) {
+  const refresh = oncePerFrame(showProgress);
+  for (const kind of ["added", "changed", "cleared", "arranged"]) chips.addEventListener(kind, refresh);
+  chips.addEventListener("changed", ({ detail: chip }) => {
+    if (!chips.selected && chip.state === "done" && wide.matches) chips.select(chips.all[0]);
+    if (chip.truth) unsaved = true;
+  });
+  chips.addEventListener("added", () => {
+    if (chips.all.length === 1) chips.select(chips.all[0]);
+  });
+  for (const control of ["label", "show", "sort"]) $(`#${control}`).addEventListener("change", () => arrange(control));
+  $("#show-all").addEventListener("click", () => {
+    $("#label").value = "";
+    arrange("label");
+  });
+  for (const button of document.querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => saveAnswers(button.dataset.save, chips.shown(), model, labels));
+  }
+  $("#correct").addEventListener("click", ({ currentTarget }) => {
+    const on = currentTarget.ariaPressed !== "true";
+    currentTarget.ariaPressed = on;
+    document.body.classList.toggle("correcting", on);
+  });
+  $("#save-tags").addEventListener("click", () => {
+    saveTags(chips.all);
+    unsaved = false;
+    const shared = sharedNames(chips.all);
+    if (shared.length) say({ title: "Two chips share a name", detail: `${shared.join(", ")}: keep one row of each in the tags file.` });
+  });
+  $("#retry").addEventListener("click", () => {
+    const failed = chips.all.filter((chip) => chip.state === "failed");
+    for (const chip of failed) chips.change(chip, { state: "waiting", problem: null });
+    pipeline.take(failed);
+  });
+  $("#clear").addEventListener("click", () => {
+    if (unsaved && !confirm("The corrections are not saved. Clear all the same?")) return;
+    pipeline.stop();
+    chips.clear();
+    chips.select(null);
+    unsaved = false;
+    say(null);
+    $("#files").focus();
+  });
+  $("#back").addEventListener("click", () => {
+    document.body.classList.remove("open");
+    gallery.focus();
+  });
+  addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
+}
+
+/** On a narrow screen the detail takes the gallery's place. */
+function open() {
+  document.body.classList.add("open");
+  if (!wide.matches) scrollTo({ top: 0 });
+}
+
+function arrange(changed) {
+  const [label, show, sort] = ["label", "show", "sort"].map((id) => $(`#${id}`));
+  for (const option of show.options) option.disabled = ["set", "unset"].includes(option.value) && !label.value;
+  if (changed === "label") show.value = label.value ? "set" : "all";
+  chips.arrange({ label: label.value, show: show.value, sort: sort.value });
+}
+
+function showProgress() {
+  const count = chips.all.length;
+  document.body.dataset.count = count > 1 ? "many" : count ? "one" : "none";
+  if (!count) document.body.classList.remove("open");
+  $("#toolbar").hidden = !count;
+  const failed = chips.all.filter((chip) => chip.state === "failed").length;
+  const ended = failed + chips.all.filter((chip) => chip.state === "done").length;
+  const reviewed = chips.all.filter((chip) => chip.truth).length;
+  Object.assign($("#progress"), { max: count, value: ended, hidden: ended === count });
+  const failures = failed ? `, ${failed} could not be` : "";
+  $("#status").textContent = ended === count ? `${plural(count - failed, "chip")} labelled${failures}` : `${ended} of ${plural(count, "chip")}${failures}`;
+  if (ended === count) $("#spoken-status").textContent = $("#status").textContent;
+  $("#retry").hidden = !failed || ended < count;
+  $("#nothing").hidden = $("#list").childElementCount > 0;
+  $("#save-tags").textContent = reviewed ? `Save tags CSV (${reviewed})` : "Save tags CSV";
+  $("#save-tags").disabled = !reviewed;
+}
+
+function showModel(name) {
+  model = name;
+  $("#model").textContent = `${name.name} ${name.version}`;
+  if (busy) say(null);
+  busy = false;
+}
+
+function wait(problem) {
+  busy = true;
+  say(problem);
+}
+
+/** Tell a problem in words, or take the last one back. */
+function say(problem) {
+  const alert = $("#alert");
+  alert.hidden = !problem;
+  alert.replaceChildren(...(problem ? [h("strong", { textContent: problem.title }), ` ${problem.detail}`] : []));
+}
+
+function tabs() {
+  const buttons = [...document.querySelectorAll("[role=tab]")];
+  for (const [index, button] of buttons.entries()) {
+    button.addEventListener("click", () => showTab(button.getAttribute("aria-controls")));
+    button.addEventListener("keydown", ({ key }) => {
+      if (key !== "ArrowLeft" && key !== "ArrowRight") return;
+      const next = buttons[(index + 1) % buttons.length];
+      next.focus();
+      next.click();
+    });
+  }
+  const named = () => showTab(location.hash === "#card" ? "card" : "chips");
+  addEventListener("hashchange", named);
+  named();
+}
+
+function showTab(name) {
+  for (const button of document.querySelectorAll("[role=tab]")) {
+    const shown = button.getAttribute("aria-controls") === name;
+    button.ariaSelected = shown;
+    button.tabIndex = shown ? 0 : -1;
+    $(`#${button.getAttribute("aria-controls")}`).hidden = !shown;
+  }
+  history.replaceState(null, "", name === "card" ? "#card" : location.pathname + location.search);
+  if (name === "card") filled ??= fill($("#card")).catch((error) => {
+    filled = null; // the next look tries again
+    say(error.problem ?? { title: "No model card", detail: String(error) });
+  });
+}
+
+function theme() {
+  const root = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const kept = (() => {
+    try {
+      return localStorage.getItem("chipvote-theme");
+    } catch {
+      return null; // storage may be forbidden
+    }
+  })();
+  if (kept) root.dataset.theme = kept;
+  $("#theme").addEventListener("click", () => {
+    const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
+    root.dataset.theme = now === "dark" ? "light" : "dark";
+    try {
+      localStorage.setItem("chipvote-theme", root.dataset.theme);
+    } catch {
+      // Then it holds until the page is left.
+    }
+  });
+}

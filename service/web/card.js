@@ -1,0 +1,131 @@
+// The model card: what the model is, how well it does on each label, on which data, and where it is weak.
+
+import { describe } from "./service.js";
+import { h, plural, spoken } from "./dom.js";
+
+const WEAKEST = 4;
+const FITTING = {
+  "cross-fitted": "Cross-fitted: no network and no threshold saw the chips it is scored on here.",
+  "held-out": "Measured on chips that were held out from training and tuning.",
+  "in-sample": "Measured on the very chips that tuned the rule: other chips will score lower.",
+};
+const RULES = {
+  vote: "Each member compares its probability of a label with its own threshold; a label is set when enough members vote for it.",
+  blend: "A label is set by a weighted sum of all members' probabilities of all labels.",
+  "expected-f": "Probabilities are calibrated, and the label set of highest expected F2 is taken.",
+};
+
+/** Fetch the card and fill a section with it. */
+export async function fill(section) {
+  const card = await describe("model");
+  section.replaceChildren(
+    h("h2", { textContent: `${card.name} ${card.version}` }),
+    h("p", { className: "lead", textContent: card.description }),
+    tiles(card.scores),
+    h("p", { className: "soft", textContent: `${FITTING[card.scores.fitting]} ${plural(card.scores.chips, "chip")}. ${intervalNote(card.scores)}` }),
+    part("Where it is weak", weaknesses(card)),
+    part("Labels", labelTable(card)),
+    part("Members", memberTable(card), h("p", { textContent: RULES[card.decision.rule] })),
+    part("Data and terms", ...terms(card)),
+  );
+}
+
+const part = (title, ...content) => h("section", {}, h("h3", { textContent: title }), ...content);
+const score = (value) => (value === null ? "–" : value.toFixed(3));
+const range = (interval) => (interval ? `${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}` : "");
+const intervalNote = (scores) => (scores.intervals ? "Ranges are 95 % bootstrap intervals over chips." : "");
+
+function tiles(scores) {
+  const shown = { "sample F2": "sample_f2", "macro F2": "macro_f2", "mean average precision": "mean_average_precision" };
+  const tile = (title, value, bounds) =>
+    h("div", {}, h("dt", { textContent: title }), h("dd", {}, h("b", { textContent: score(value) }), h("span", { className: "soft", textContent: range(bounds) })));
+  const groups = Object.entries(scores.group_f2);
+  return h(
+    "dl",
+    { className: "tiles" },
+    ...Object.entries(shown).map(([title, key]) => tile(title, scores[key], scores.intervals?.[key])),
+    ...(groups.length > 1 ? groups.map(([group, value]) => tile(`mean F2, ${group} labels`, value, scores.intervals?.group_f2[group])) : []),
+  );
+}
+
+/** What a user should not rely on, read off the scores. */
+function weaknesses({ scores, input, provenance }) {
+  const measured = scores.labels.filter(({ positives }) => positives > 0);
+  const weakest = measured.toSorted((a, b) => a.f2 - b.f2).slice(0, WEAKEST);
+  const share = (part) => `${Math.round(100 * part)} %`;
+  const lines = weakest.map(({ label, f2, precision, recall }) => {
+    const wrong = `${share(1 - precision)} of the chips that get it do not have it`;
+    const missed = `${share(1 - recall)} of those that have it are missed`;
+    return h("li", {}, h("b", { textContent: spoken(label) }), ` F2 ${score(f2)}: ${wrong}, ${missed}.`);
+  });
+  const unmeasured = scores.labels.filter(({ positives }) => !positives).map(({ label }) => spoken(label));
+  if (unmeasured.length) lines.push(h("li", { textContent: `Never measured, for want of chips that have it: ${unmeasured.join(", ")}.` }));
+  const few = measured.filter(({ positives }) => positives < 30).map(({ label, positives }) => `${spoken(label)} (${positives})`);
+  if (few.length) lines.push(h("li", { textContent: `Measured on fewer than 30 chips: ${few.join(", ")}.` }));
+  lines.push(
+    h("li", { textContent: `It knows the ground, the resolution and the sensor of ${provenance.dataset}, ${input.width}×${input.height} px of ${input.bands.join(", ")}. On other chips, score a labelled sample first.` }),
+    h("li", { textContent: "It always answers: a chip that shows something else gets the labels that look nearest, or none. Probabilities are a mean over members." }),
+  );
+  return h("ul", { className: "weak" }, ...lines);
+}
+
+function labelTable({ labels, scores, decision }) {
+  const of = new Map(scores.labels.map((row) => [row.label, row]));
+  const rows = labels.map(({ name, group, prevalence }, index) => {
+    const row = of.get(name);
+    const known = row && row.positives > 0;
+    const cells = known ? [row.precision, row.recall].map(score) : ["–", "–"];
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row", textContent: spoken(name) }),
+      h("td", { className: "text", textContent: group }),
+      ...[row?.positives ?? 0, `${(100 * prevalence).toFixed(1)} %`, ...cells].map((textContent) => h("td", { textContent })),
+      h("td", { className: "f2" }, known ? bar(row.f2, row.f2_interval) : null, h("span", { textContent: known ? score(row.f2) : "–" })),
+      h("td", { className: "soft", textContent: known ? range(row.f2_interval) : "" }),
+      h("td", { textContent: known ? score(row.average_precision) : "–" }),
+      h("td", { className: "soft", textContent: (decision.thresholds ?? []).map((member) => Number(member[index] ?? member).toFixed(2)).join(" ") }),
+    );
+  });
+  const head = ["label", "group", "chips", "prevalence", "precision", "recall", "F2", "95 % interval", "average precision", "thresholds"];
+  return table(head, rows, "How well each label is found");
+}
+
+function bar(value, interval) {
+  const percent = (share) => `${(100 * share).toFixed(1)}%`;
+  const whisker = interval && h("i", { className: "whisker", style: { left: percent(interval[0]), width: percent(interval[1] - interval[0]) } });
+  return h("div", { className: "track", aria: { hidden: "true" } }, h("i", { className: "fill", style: { width: percent(value) } }), whisker ?? null);
+}
+
+function memberTable({ members, precision, device }) {
+  const rows = members.map(({ name, architecture, graphs }) => {
+    const { file, check } = graphs[precision];
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row", textContent: name }),
+      h("td", { className: "text", textContent: architecture }),
+      h("td", { className: "text", textContent: `${precision} on ${device}` }),
+      h("td", { textContent: `${(file.size_bytes / 1e6).toFixed(1)} MB` }),
+      h("td", { textContent: check.max_probability_difference.toFixed(3) }),
+      h("td", { textContent: `${check.sample_f2_change >= 0 ? "+" : "−"}${Math.abs(check.sample_f2_change).toFixed(4)}` }),
+    );
+  });
+  const head = ["member", "architecture", "runs as", "size", "largest difference to PyTorch", "change of F2"];
+  return table(head, rows, "The networks, and how far their graphs are from PyTorch");
+}
+
+function table(head, rows, caption) {
+  const titles = head.map((textContent) => h("th", { scope: "col", textContent }));
+  const content = h("table", {}, h("caption", { textContent: caption }), h("thead", {}, h("tr", {}, ...titles)), h("tbody", {}, ...rows));
+  return h("div", { className: "wide", tabIndex: 0, role: "region", ariaLabel: caption }, content);
+}
+
+function terms({ provenance }) {
+  const { dataset, chips, dataset_sha256, licence, sources, versions } = provenance;
+  return [
+    h("p", {}, `Trained on ${dataset}, ${plural(chips, "chip")}. Licence of the model: ${licence}.`),
+    h("ul", {}, ...sources.map((textContent) => h("li", { textContent }))),
+    h("p", { className: "soft digest", textContent: `Data sha256 ${dataset_sha256}. Made with ${Object.entries(versions).map((pair) => pair.join(" ")).join(", ")}.` }),
+  ];
+}

@@ -1,0 +1,186 @@
+// One chip at full length: its picture, its label set, each label's probability, votes and evidence,
+// and a person's corrections.
+
+import { corrections } from "./chips.js";
+import { h, oncePerFrame, plural, spoken } from "./dom.js";
+import { draw, erase } from "./evidence.js";
+
+export class Detail {
+  #shown = null; // the chip, and the prediction, whose rows are on the page
+  #rows = [];
+  #pinned = null; // label
+
+  /** `parts` are the panel's elements; `retry(chip)` has a failed chip predicted again. */
+  constructor(parts, chips, labels, retry) {
+    Object.assign(this, { parts, chips, labels, retry });
+    const update = oncePerFrame(() => this.#update());
+    chips.addEventListener("selected", () => {
+      this.#pinned = null;
+      update();
+    });
+    chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());
+    parts.rightAndNext.addEventListener("click", () => this.#confirm());
+    parts.undo.addEventListener("click", () => chips.change(chips.selected, { truth: null }));
+  }
+
+  #update() {
+    const chip = this.chips.selected;
+    this.parts.panel.hidden = !chip;
+    if (!chip) return;
+    const { name, picture, place, problem, groups, tags } = this.parts;
+    name.textContent = chip.name;
+    picture.alt = `The chip ${chip.name}`;
+    if (chip.picture) picture.src = chip.picture;
+    else picture.removeAttribute("src");
+    place.textContent = whereabouts(chip.prediction?.footprint);
+    problem.hidden = chip.state !== "failed";
+    if (chip.problem) {
+      problem.replaceChildren(
+        h("strong", { textContent: chip.problem.title }),
+        h("p", { textContent: chip.problem.detail }),
+        h("button", { type: "button", textContent: "Try again", on: { click: () => this.retry(chip) } }),
+      );
+    }
+    if (this.#shown?.chip !== chip || this.#shown.prediction !== chip.prediction) {
+      this.#shown = { chip, prediction: chip.prediction };
+      this.#rows = [];
+      groups.replaceChildren(...this.#groups(chip.prediction));
+      tags.replaceChildren(...tagsOf(chip));
+      this.#show(null);
+    }
+    this.#review(chip);
+  }
+
+  #groups(prediction) {
+    if (!prediction) return [];
+    const rows = prediction.scores.map((score, index) => [this.labels[index].group, this.#row(score, index)]);
+    return Object.entries(Object.groupBy(rows, ([group]) => group)).map(([group, members]) =>
+      h(
+        "section",
+        {},
+        h("h3", { textContent: group }),
+        h("ul", { className: "rows" }, ...members.map(([, row]) => row)),
+      ),
+    );
+  }
+
+  #row(score, index) {
+    const { name, thresholds, weights, quorum } = this.labels[index];
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const votes = quorum === null ? "" : `${score.votes}/${total}`;
+    const needs = quorum === null ? "" : `, ${score.votes} of ${total} votes, needs ${quorum}`;
+    const words = `: ${score.predicted ? "set" : "not set"}, probability ${score.probability.toFixed(2)}${needs}`;
+    const button = h(
+      "button",
+      { type: "button", className: "label", aria: { pressed: "false" } },
+      spoken(name),
+      h("span", { className: "unseen", textContent: words }),
+    );
+    const checkbox = h("input", { type: "checkbox", aria: { label: `${spoken(name)} is on the chip` } });
+    const row = h(
+      "li",
+      { className: score.predicted ? "row set" : "row" },
+      button,
+      track(score, thresholds, weights, quorum),
+      h("span", { className: "number", aria: { hidden: "true" }, textContent: score.probability.toFixed(2) }),
+      h("span", { className: "votes", aria: { hidden: "true" }, title: needs.slice(2), textContent: votes }),
+      h("label", { className: "truth", title: "Is it on the chip?" }, checkbox),
+    );
+    button.addEventListener("focus", () => this.#show(score));
+    button.addEventListener("blur", () => this.#show(null));
+    row.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.#show(score));
+    row.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#show(null));
+    button.addEventListener("click", () => {
+      this.#pinned = this.#pinned === score.label ? null : score.label;
+      this.#show(score);
+    });
+    checkbox.addEventListener("change", () => this.#correct(score.label, checkbox.checked));
+    this.#rows.push({ score, row, button, checkbox });
+    return row;
+  }
+
+  /** Show a label's evidence, or else that of the pinned label. */
+  #show(score) {
+    const { canvas, caption } = this.parts;
+    for (const { score: own, button } of this.#rows) button.ariaPressed = own.label === this.#pinned;
+    const shown = score ?? this.#rows.find((row) => row.score.label === this.#pinned)?.score;
+    for (const { score: own, row } of this.#rows) row.classList.toggle("shown", own === shown);
+    if (shown?.evidence) {
+      draw(canvas, shown.evidence);
+      caption.textContent = `Evidence for ${spoken(shown.label)}`;
+    } else {
+      erase(canvas);
+      caption.textContent = shown
+        ? `${spoken(shown.label)} is not set: no evidence to show`
+        : "Point at a label, or press it, to see where its evidence lies";
+    }
+    canvas.parentElement.classList.toggle("lit", Boolean(shown?.evidence));
+  }
+
+  #review(chip) {
+    const { rightAndNext, undo, verdict } = this.parts;
+    const changed = new Set(corrections(chip));
+    const truth = chip.truth ?? new Set(chip.prediction?.labels);
+    for (const { score, row, checkbox } of this.#rows) {
+      checkbox.checked = truth.has(score.label);
+      row.classList.toggle("wrong", changed.has(score.label));
+    }
+    rightAndNext.disabled = !chip.prediction;
+    rightAndNext.textContent = changed.size ? "Done, next chip" : "All right, next chip";
+    undo.hidden = !chip.truth;
+    verdict.textContent = !chip.truth
+      ? "Not reviewed"
+      : changed.size
+        ? `Reviewed: ${plural(changed.size, "label")} corrected`
+        : "Reviewed: all right";
+  }
+
+  #correct(label, there) {
+    const chip = this.chips.selected;
+    const truth = new Set(chip.truth ?? chip.prediction.labels);
+    if (there) truth.add(label);
+    else truth.delete(label);
+    this.chips.change(chip, { truth });
+  }
+
+  #confirm() {
+    const chip = this.chips.selected;
+    const order = this.chips.shown(); // before the review takes the chip out of the view
+    this.chips.change(chip, { truth: chip.truth ?? new Set(chip.prediction.labels) });
+    const next = order[order.indexOf(chip) + 1];
+    if (next) this.chips.select(next);
+  }
+}
+
+/** A bar for the probability; in it a lane per member, with its own probability and threshold. */
+function track(score, thresholds, weights, quorum) {
+  const voting = score.members.length === thresholds.length && quorum !== null;
+  const percent = (share) => `${(100 * share).toFixed(2)}%`;
+  const mark = (className, at, lane) =>
+    h("i", { className, style: { left: percent(at), ...lane } });
+  const lanes = score.members.flatMap((probability, member) => {
+    if (weights.length && !weights[member]) return []; // it has no say
+    const lane = { top: percent(member / score.members.length), height: percent(1 / score.members.length) };
+    const inFavour = voting ? probability >= thresholds[member] : score.predicted;
+    const dot = mark(inFavour ? "dot for" : "dot", probability, lane);
+    return voting ? [mark("tick", thresholds[member], lane), dot] : [dot];
+  });
+  const shared = voting ? [] : thresholds.map((threshold) => mark("tick", threshold, { top: 0, height: "100%" }));
+  const fill = h("i", { className: "fill", style: { width: percent(score.probability) } });
+  return h("div", { className: "track", aria: { hidden: "true" } }, fill, ...shared, ...lanes);
+}
+
+function tagsOf(chip) {
+  if (!chip.prediction) return [h("li", { className: "none", textContent: chip.problem ? "" : "Waiting for the service…" })];
+  const { labels } = chip.prediction;
+  if (!labels.length) return [h("li", { className: "none", textContent: "No label" })];
+  return labels.map((label) => h("li", { textContent: spoken(label) }));
+}
+
+function whereabouts(footprint) {
+  if (!footprint) return "";
+  const ring = footprint.type === "Polygon" ? footprint.coordinates[0] : footprint.coordinates[0][0];
+  const [longitude, latitude] = [0, 1].map((axis) => (Math.min(...ring.map((p) => p[axis])) + Math.max(...ring.map((p) => p[axis]))) / 2);
+  const side = (degrees, [positive, negative]) => `${Math.abs(degrees).toFixed(4)}° ${degrees < 0 ? negative : positive}`;
+  return `Centre at ${side(latitude, "NS")}, ${side(longitude, "EW")}`;
+}

@@ -1,0 +1,33 @@
+// Builds elements. Text goes in as text: nothing of a file's name or of an answer is ever markup.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+/** Make an element: properties, `data`, `aria`, `on`, and children (elements, text, or null for none). */
+export function h(tag, { data, aria, on, style, ...properties } = {}, ...children) {
+  const element = document.createElement(tag);
+  Object.assign(element, properties);
+  Object.assign(element.dataset, data);
+  for (const [name, value] of Object.entries(aria ?? {})) element.setAttribute(`aria-${name}`, value);
+  for (const [name, listener] of Object.entries(on ?? {})) element.addEventListener(name, listener);
+  for (const [name, value] of Object.entries(style ?? {})) element.style.setProperty(name, value);
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** Make a function that runs `work` at most once per frame, however often it is called. */
+export function oncePerFrame(work) {
+  let waiting = false;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      work();
+    });
+  };
+}
+
+export const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
+/** A label set's names for people; file formats keep them as they are. */
+export const spoken = (label) => label.replaceAll(/[-_]/g, " ");

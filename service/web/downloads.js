@@ -1,0 +1,74 @@
+// What a person takes home: the answers as CSV, JSON or GeoJSON, and the corrections as a tags CSV.
+
+import { h } from "./dom.js";
+
+const KINDS = {
+  csv: ["text/csv", asCsv],
+  json: ["application/json", asJson],
+  geojson: ["application/geo+json", asGeoJson],
+};
+
+/** Save the chips that have an answer, in the given order; `model` is which model gave them. */
+export function saveAnswers(kind, chips, model, labels) {
+  const [type, write] = KINDS[kind];
+  const answered = chips.filter((chip) => chip.prediction || chip.problem);
+  save(`chipvote.${kind}`, type, write(answered, model, labels));
+}
+
+/** Save the reviewed chips' labels as a tags file for training. */
+export function saveTags(chips) {
+  const rows = chips.filter((chip) => chip.truth).map((chip) => [chip.name, trueLabels(chip).join(" ")]);
+  save("labels.csv", "text/csv", csv([["image_name", "tags"], ...rows]));
+}
+
+/** The names that two reviewed chips share: a tags file can mean only one of them. */
+export function sharedNames(chips) {
+  const names = chips.filter((chip) => chip.truth).map((chip) => chip.name);
+  return [...new Set(names.filter((name, index) => names.indexOf(name) < index))];
+}
+
+/** What a person says is there, in the model's order. */
+const trueLabels = (chip) => chip.prediction.scores.map((score) => score.label).filter((label) => chip.truth.has(label));
+
+function asCsv(chips, model, labels) {
+  const rows = chips.map((chip) => [
+    chip.name,
+    chip.prediction?.labels.join(" ") ?? "",
+    chip.problem ? `${chip.problem.title}: ${chip.problem.detail}` : "",
+    ...labels.map((_, index) => chip.prediction?.scores[index].probability ?? ""),
+  ]);
+  return csv([["image_name", "tags", "error", ...labels.map((label) => label.name)], ...rows]);
+}
+
+function asJson(chips, model) {
+  const predictions = chips.map((chip) => ({
+    ...(chip.prediction ?? { filename: chip.name, error: chip.problem }),
+    ...(chip.truth && { reviewed_labels: trueLabels(chip) }),
+  }));
+  return JSON.stringify({ model, predictions }, null, 1);
+}
+
+function asGeoJson(chips, model) {
+  const features = chips.map((chip) => ({
+    type: "Feature",
+    geometry: chip.prediction?.footprint ?? null,
+    properties: {
+      image_name: chip.name,
+      labels: chip.prediction?.labels ?? null,
+      probabilities: chip.prediction && Object.fromEntries(chip.prediction.scores.map((s) => [s.label, s.probability])),
+      error: chip.problem?.detail ?? null,
+      model: model && `${model.name} ${model.version}`,
+    },
+  }));
+  return JSON.stringify({ type: "FeatureCollection", features }, null, 1);
+}
+
+const csv = (rows) => rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
+
+const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+
+function save(name, type, text) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,145 @@
+// All chips as a list of cards: one is selected, arrow keys walk. Draws what changed, once per frame.
+
+import { corrections, disagreement, probability } from "./chips.js";
+import { h, oncePerFrame, plural, spoken } from "./dom.js";
+
+const REARRANGE_MS = 400; // while answers come in, cards must not jump all the time
+
+export class Gallery {
+  #cards = new Map(); // chip → its card's elements
+  #stale = new Set();
+  #rearranging = 0;
+
+  /** `open(chip)` is called when a person asks for a chip, not merely walks past it. */
+  constructor({ list, count }, chips, open) {
+    Object.assign(this, { list, count, chips, open });
+    const draw = oncePerFrame(() => this.#draw());
+    chips.addEventListener("added", ({ detail }) => {
+      for (const chip of detail) this.#cards.set(chip, this.#card(chip));
+      this.#touch(detail, draw);
+      this.#arrange();
+    });
+    chips.addEventListener("changed", ({ detail }) => {
+      this.#touch([detail], draw);
+      this.#arrangeSoon();
+    });
+    chips.addEventListener("selected", () => this.#mark());
+    chips.addEventListener("arranged", () => {
+      this.#touch(chips.all, draw);
+      this.#arrange();
+    });
+    chips.addEventListener("cleared", () => {
+      this.#cards.clear();
+      this.#stale.clear();
+      this.#arrange();
+    });
+    list.addEventListener("keydown", (event) => this.#walk(event));
+  }
+
+  /** Move the keyboard to the selected card. */
+  focus() {
+    this.#cards.get(this.chips.selected)?.card.focus();
+  }
+
+  #touch(chips, draw) {
+    for (const chip of chips) this.#stale.add(chip);
+    draw();
+  }
+
+  #card(chip) {
+    const picture = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
+    const frame = h("span", { className: "thumb" }, picture);
+    const name = h("span", { className: "name", textContent: chip.name, title: chip.name });
+    const labels = h("span", { className: "labels" });
+    const card = h("div", { className: "card", id: `chip-${chip.id}`, tabIndex: -1 }, frame, name, labels);
+    card.setAttribute("role", "option");
+    card.addEventListener("click", () => {
+      this.chips.select(chip);
+      this.open(chip);
+    });
+    return { card, picture, labels };
+  }
+
+  #draw() {
+    for (const chip of this.#stale) {
+      const { card, picture, labels } = this.#cards.get(chip);
+      if (chip.picture && picture.getAttribute("src") !== chip.picture) picture.src = chip.picture;
+      card.dataset.state = chip.state;
+      labels.replaceChildren(...this.#words(chip));
+    }
+    this.#stale.clear();
+    this.#mark();
+  }
+
+  #words(chip) {
+    const { label, sort } = this.chips.view;
+    if (chip.state === "failed") return [h("span", { className: "bad", textContent: chip.problem.title })];
+    if (!chip.prediction) return [h("span", { textContent: chip.state === "running" ? "…" : "" })];
+    const words = [];
+    const wrong = corrections(chip).length;
+    if (chip.truth) {
+      const verdict = wrong ? `${wrong} corrected` : "right";
+      words.push(h("span", { className: wrong ? "verdict bad" : "verdict good", textContent: verdict }), " ");
+    }
+    if (label || sort !== "added") {
+      const [what, number] =
+        sort === "disagreement"
+          ? ["apart", disagreement(chip, label)]
+          : [label ? spoken(label) : "highest", probability(chip, label)];
+      words.push(h("span", { className: "number", textContent: `${what} ${number.toFixed(2)}` }), " ");
+    }
+    words.push(chip.prediction.labels.map(spoken).join(", ") || "no label");
+    return words;
+  }
+
+  #arrangeSoon() {
+    const { show, sort } = this.chips.view;
+    if (show === "all" && sort === "added") return;
+    this.#rearranging ||= setTimeout(() => this.#arrange(), REARRANGE_MS);
+  }
+
+  #arrange() {
+    clearTimeout(this.#rearranging);
+    this.#rearranging = 0;
+    const shown = this.chips.shown();
+    const cards = shown.map((chip) => this.#cards.get(chip).card);
+    const same = cards.length === this.list.childElementCount && cards.every((c, i) => c === this.list.children[i]);
+    if (!same) {
+      const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+      this.list.replaceChildren(...cards);
+      if (focused?.isConnected) focused.focus({ preventScroll: true });
+    }
+    const all = this.chips.all.length;
+    this.count.textContent = shown.length === all ? plural(all, "chip") : `${shown.length} of ${plural(all, "chip")}`;
+    this.#mark();
+  }
+
+  /** Show which card is selected; it, or else the first, is the one that the Tab key reaches. */
+  #mark() {
+    const selected = this.#cards.get(this.chips.selected)?.card;
+    const reached = selected?.isConnected ? selected : this.list.firstElementChild;
+    for (const card of this.list.children) {
+      if (card.ariaSelected !== String(card === selected)) card.ariaSelected = card === selected;
+      if (card.tabIndex !== (card === reached ? 0 : -1)) card.tabIndex = card === reached ? 0 : -1;
+    }
+  }
+
+  #walk(event) {
+    const shown = this.chips.shown();
+    const at = shown.findIndex((chip) => this.#cards.get(chip).card === document.activeElement);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const columns = getComputedStyle(this.list).gridTemplateColumns.split(" ").length;
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -at, End: shown.length };
+    if (event.key === "Enter" || event.key === " ") {
+      this.chips.select(shown[at]);
+      this.open(shown[at]);
+    } else if (event.key in steps) {
+      const next = shown[Math.min(shown.length - 1, Math.max(0, at + steps[event.key]))];
+      this.chips.select(next);
+      this.focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+}
