@@ -71,6 +71,8 @@ function weaknesses({ scores, input, provenance }) {
 
 function labelTable({ labels, scores, decision }) {
   const of = new Map(scores.labels.map((row) => [row.label, row]));
+  const lowest = Math.min(...scores.labels.filter(({ positives }) => positives).map((row) => row.f2_interval?.[0] ?? row.f2));
+  const from = Math.min(0.9, Math.floor(10 * lowest) / 10);
   const rows = labels.map(({ name, group, prevalence }, index) => {
     const row = of.get(name);
     const known = row && row.positives > 0;
@@ -81,20 +83,20 @@ function labelTable({ labels, scores, decision }) {
       h("th", { scope: "row", textContent: spoken(name) }),
       h("td", { className: "text", textContent: group }),
       ...[row?.positives ?? 0, `${(100 * prevalence).toFixed(1)} %`, ...cells].map((textContent) => h("td", { textContent })),
-      h("td", { className: "f2" }, known ? bar(row.f2, row.f2_interval) : null, h("span", { textContent: known ? score(row.f2) : "–" })),
+      h("td", { className: "f2" }, known ? bar(row.f2, row.f2_interval, from) : null, h("span", { textContent: known ? score(row.f2) : "–" })),
       h("td", { className: "soft", textContent: known ? range(row.f2_interval) : "" }),
       h("td", { textContent: known ? score(row.average_precision) : "–" }),
       h("td", { className: "soft", textContent: (decision.thresholds ?? []).map((member) => Number(member[index] ?? member).toFixed(2)).join(" ") }),
     );
   });
   const head = ["label", "group", "chips", "prevalence", "precision", "recall", "F2", "95 % interval", "average precision", "thresholds"];
-  return table(head, rows, "How well each label is found");
+  return table(head, rows, `How well each label is found. The bars show F2 on a scale from ${from.toFixed(1)} to 1.`);
 }
 
-function bar(value, interval) {
-  const percent = (share) => `${(100 * share).toFixed(1)}%`;
-  const whisker = interval && h("i", { className: "whisker", style: { left: percent(interval[0]), width: percent(interval[1] - interval[0]) } });
-  return h("div", { className: "track", aria: { hidden: "true" } }, h("i", { className: "fill", style: { width: percent(value) } }), whisker ?? null);
+function bar(value, interval, from) {
+  const percent = (share) => `${((100 * share) / (1 - from)).toFixed(1)}%`;
+  const whisker = interval && h("i", { className: "whisker", style: { left: percent(interval[0] - from), width: percent(interval[1] - interval[0]) } });
+  return h("div", { className: "track", aria: { hidden: "true" } }, h("i", { className: "fill", style: { width: percent(value - from) } }), whisker ?? null);
 }
 
 function memberTable({ members, precision, device }) {
@@ -116,7 +118,8 @@ function memberTable({ members, precision, device }) {
 }
 
 function table(head, rows, caption) {
-  const titles = head.map((textContent) => h("th", { scope: "col", textContent }));
+  const texts = [...(rows[0]?.children ?? [])].map((cell) => cell.matches("th, .text"));
+  const titles = head.map((textContent, i) => h("th", { scope: "col", className: texts[i] ? "text" : "", textContent }));
   const content = h("table", {}, h("caption", { textContent: caption }), h("thead", {}, h("tr", {}, ...titles)), h("tbody", {}, ...rows));
   return h("div", { className: "wide", tabIndex: 0, role: "region", ariaLabel: caption }, content);
 }

@@ -20,6 +20,8 @@ export class Detail {
     });
     chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());
     parts.rightAndNext.addEventListener("click", () => this.#confirm());
+    // What the browser cannot show, although its first bytes promised it.
+    parts.picture.addEventListener("error", () => parts.picture.removeAttribute("src"));
     parts.undo.addEventListener("click", () => chips.change(chips.selected, { truth: null }));
   }
 
@@ -27,7 +29,8 @@ export class Detail {
     const chip = this.chips.selected;
     this.parts.panel.hidden = !chip;
     if (!chip) return;
-    const { name, picture, place, problem, groups, tags } = this.parts;
+    const { panel, name, picture, place, problem, groups } = this.parts;
+    panel.dataset.state = chip.state;
     name.textContent = chip.name;
     picture.alt = `The chip ${chip.name}`;
     if (chip.picture) picture.src = chip.picture;
@@ -45,7 +48,6 @@ export class Detail {
       this.#shown = { chip, prediction: chip.prediction };
       this.#rows = [];
       groups.replaceChildren(...this.#groups(chip.prediction));
-      tags.replaceChildren(...tagsOf(chip));
       this.#show(null);
     }
     this.#review(chip);
@@ -118,8 +120,9 @@ export class Detail {
   }
 
   #review(chip) {
-    const { rightAndNext, undo, verdict } = this.parts;
+    const { tags, rightAndNext, undo, verdict } = this.parts;
     const changed = new Set(corrections(chip));
+    tags.replaceChildren(...tagsOf(chip, changed));
     const truth = chip.truth ?? new Set(chip.prediction?.labels);
     for (const { score, row, checkbox } of this.#rows) {
       checkbox.checked = truth.has(score.label);
@@ -170,11 +173,17 @@ function track(score, thresholds, weights, quorum) {
   return h("div", { className: "track", aria: { hidden: "true" } }, fill, ...shared, ...lanes);
 }
 
-function tagsOf(chip) {
-  if (!chip.prediction) return [h("li", { className: "none", textContent: chip.problem ? "" : "Waiting for the service…" })];
+/** The label set, with what a person took out of it and put in. */
+function tagsOf(chip, changed) {
+  const note = (textContent) => [h("li", { className: "none", textContent })];
+  if (!chip.prediction) return chip.problem ? [] : note("Waiting for the service…");
   const { labels } = chip.prediction;
-  if (!labels.length) return [h("li", { className: "none", textContent: "No label" })];
-  return labels.map((label) => h("li", { textContent: spoken(label) }));
+  const added = [...changed].filter((label) => !labels.includes(label));
+  if (!labels.length && !added.length) return note("No label");
+  return [
+    ...labels.map((label) => h("li", {}, changed.has(label) ? h("del", { textContent: spoken(label) }) : spoken(label))),
+    ...added.map((label) => h("li", {}, h("ins", { textContent: spoken(label) }))),
+  ];
 }
 
 function whereabouts(footprint) {

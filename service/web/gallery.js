@@ -48,6 +48,7 @@ export class Gallery {
 
   #card(chip) {
     const picture = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
+    picture.addEventListener("error", () => picture.removeAttribute("src")); // not what its first bytes promised
     const frame = h("span", { className: "thumb" }, picture);
     const name = h("span", { className: "name", textContent: chip.name, title: chip.name });
     const labels = h("span", { className: "labels" });
@@ -63,7 +64,7 @@ export class Gallery {
   #draw() {
     for (const chip of this.#stale) {
       const { card, picture, labels } = this.#cards.get(chip);
-      if (chip.picture && picture.getAttribute("src") !== chip.picture) picture.src = chip.picture;
+      if (chip.picture && picture.dataset.of !== chip.picture) picture.src = picture.dataset.of = chip.picture;
       card.dataset.state = chip.state;
       labels.replaceChildren(...this.#words(chip));
     }
@@ -88,7 +89,7 @@ export class Gallery {
           : [label ? spoken(label) : "highest", probability(chip, label)];
       words.push(h("span", { className: "number", textContent: `${what} ${number.toFixed(2)}` }), " ");
     }
-    words.push(chip.prediction.labels.map(spoken).join(", ") || "no label");
+    words.push([...(chip.truth ?? chip.prediction.labels)].map(spoken).join(", ") || "no label");
     return words;
   }
 
