@@ -71,7 +71,7 @@ export class Detail {
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const votes = quorum === null ? "" : `${score.votes}/${total}`;
     const needs = quorum === null ? "" : `, ${score.votes} of ${total} votes, needs ${quorum}`;
-    const words = `: ${score.predicted ? "set" : "not set"}, probability ${score.probability.toFixed(2)}${needs}`;
+    const words = `(${score.predicted ? "set" : "not set"}, probability ${score.probability.toFixed(2)}${needs})`;
     const button = h(
       "button",
       { type: "button", className: "label", aria: { pressed: "false" } },

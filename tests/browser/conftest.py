@@ -1,0 +1,113 @@
+"""A real Chromium before a real service; every test ends with a clean console and no outside request."""
+
+import base64
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tifffile
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from service.settings import Settings
+from tests.serving import serving
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+Upload = dict[str, Any]
+
+
+def upload(name: str, data: bytes, kind: str = "") -> Upload:
+    """A file as Playwright gives it to the page."""
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def four_bands(seed: int = 0) -> bytes:
+    """A four-band uint16 TIFF as Planet's are: blue, green, red, near infrared."""
+    grey_HW4 = np.random.default_rng(seed).integers(3000, 6000, (256, 256, 4)).astype(np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, grey_HW4, photometric="minisblack", planarconfig="contig")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[httpx.Client]:
+    """A service with the default bundle."""
+    with serving(Settings(bundle=ROOT / "models/uc-merced", device="cpu")) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium (apt install chromium)")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def show(browser: Browser, service: httpx.Client) -> Iterator[Callable[..., Page]]:
+    """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen."""
+    home = str(service.base_url)
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def opened(*, expect: str | None = None, **options: Any) -> Page:  # noqa: ANN401
+        context = browser.new_context(accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda message: expect and expect in message.text or complaints.append(f"console: {message.text}"),
+        )
+        page.on(
+            "request",
+            lambda request: request.url.startswith((home, f"blob:{home}"))
+            or complaints.append(f"outside: {request.url}"),
+        )
+        page.goto(f"{home}/")
+        page.locator("#model:not(:empty)").wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(show: Callable[..., Page]) -> Page:
+    return show()
+
+
+def drop(page: Page, *files: Upload) -> None:
+    """Drop files onto the page, as a person would with a mouse."""
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const { name, mimeType, data } of files) {
+                const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: mimeType }));
+            }
+            return transfer;
+        }""",
+        [{**file, "buffer": None, "data": base64.b64encode(file["buffer"]).decode()} for file in files],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#drop", event, {"dataTransfer": transfer})
+
+
+def finished(page: Page, chips: int) -> None:
+    """Wait until all chips are there and have their answers."""
+    expect(page.locator(".card")).to_have_count(chips)
+    expect(page.locator("#status")).to_have_text(re.compile("^[0-9]+ chips? labelled"), timeout=120_000)

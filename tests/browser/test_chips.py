@@ -1,0 +1,224 @@
+"""Chips in, labels out: what a person does with the page."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import ROOT, drop, finished, four_bands, upload
+from tests.fakes import RED, encoded, picture
+
+SAMPLE = (ROOT / "docs/sample-chip.jpg").read_bytes()
+JPEG = upload("sample-chip.jpg", SAMPLE, "image/jpeg")
+
+
+def predicted(service: httpx.Client, data: bytes) -> list[str]:
+    """What the service says of one chip, in the page's words."""
+    (prediction,) = service.post("/predict", files={"chip": data}).json()["predictions"]
+    return [label.replace("-", " ") for label in prediction["labels"]]
+
+
+def tags(page: Page) -> list[str]:
+    return page.locator("#tags li").all_inner_texts()
+
+
+def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
+    """A canvas's or an image's pixels, (H,W,4), as the browser has them."""
+    size_and_pixels = page.eval_on_selector(
+        selector,
+        """async (element) => {
+            if (element.decode) await element.decode();
+            const width = element.naturalWidth ?? element.width, height = element.naturalHeight ?? element.height;
+            const canvas = new OffscreenCanvas(width, height);
+            const context = canvas.getContext("2d");
+            context.drawImage(element, 0, 0);
+            return [height, width, Array.from(context.getImageData(0, 0, width, height).data)];
+        }""",
+    )
+    height, width, data = size_and_pixels
+    return np.array(data, np.uint8).reshape(height, width, 4)
+
+
+def test_a_dropped_chip_gets_its_labels(page: Page, service: httpx.Client) -> None:
+    drop(page, JPEG)
+    expect(page.locator("#picture")).to_be_visible()
+    expect(page.locator(".row.set").first).to_be_visible()
+    assert tags(page) == predicted(service, SAMPLE)
+    assert page.locator(".row.set .label").count() == len(tags(page))
+    trees = page.get_by_role("button", name="trees (set")
+    expect(trees).to_have_accessible_name("trees (set, probability 0.99, 3 of 3 votes, needs 2)")
+    row = page.locator(".row", has=trees)
+    assert row.locator(".dot.for").count() == 3
+    assert row.locator(".tick").count() == 3
+    assert page.locator(".groups h3").all_inner_texts() == ["COMMON"]
+
+
+def test_a_pasted_picture_gets_its_labels(page: Page, service: httpx.Client) -> None:
+    page.evaluate(
+        """(bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+            dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
+        }""",
+        list(SAMPLE),
+    )
+    expect(page.locator("#name")).to_have_text("pasted-1.png")
+    expect(page.locator(".row.set").first).to_be_visible()
+    assert tags(page) == predicted(service, SAMPLE)
+
+
+def test_a_corrupt_file_among_many_is_told_in_its_place(show: Callable[..., Page], service: httpx.Client) -> None:
+    page = show(expect="422")
+    colours = [upload(f"{n}.png", encoded(picture((n, 99, 40), 256), "PNG"), "image/png") for n in range(0, 250, 50)]
+    broken = upload("broken.jpg", SAMPLE[:2000], "image/jpeg")
+    page.set_input_files("#files", [JPEG, *colours, broken])
+    finished(page, 7)
+    expect(page.locator("#status")).to_have_text("6 chips labelled, 1 could not be")
+    assert page.locator(".card[data-state=failed]").all_inner_texts() == ["broken.jpg\nTruncated or corrupt image"]
+    page.locator(".card[data-state=failed]").click()
+    expect(page.locator("#problem")).to_contain_text("the image is truncated or corrupt")
+    page.select_option("#show", "failed")
+    expect(page.locator("#count")).to_have_text("1 of 7 chips")
+    page.locator("#problem").get_by_role("button", name="Try again").click()
+    finished(page, 1)  # of those shown
+    expect(page.locator("#problem")).to_be_visible()  # it is no better than before
+
+
+def test_a_text_is_refused_with_what_is_accepted(show: Callable[..., Page]) -> None:
+    page = show(expect="415")
+    drop(page, upload("notes.txt", b"hello", "text/plain"))
+    expect(page.locator("#problem")).to_contain_text("accepted are JPEG and PNG")
+    expect(page.locator("#picture")).to_be_hidden()
+
+
+def test_many_chips_are_filtered_and_sorted(page: Page, service: httpx.Client) -> None:
+    chips = {f"{n}.png": encoded(picture((n, 120 - n // 4, 40), 256), "PNG") for n in range(0, 240, 40)}
+    chips["sample.jpg"] = SAMPLE
+    page.set_input_files("#files", [upload(name, data) for name, data in chips.items()])
+    finished(page, len(chips))
+    answers = service.post(
+        "/predict?members=true", files=[("chip", chip) for chip in chips.items()]
+    ).json()["predictions"]
+    by_name = {answer["filename"]: {score["label"]: score for score in answer["scores"]} for answer in answers}
+
+    def shown() -> list[str]:
+        return page.locator(".card .name").all_inner_texts()
+
+    page.select_option("#label", "trees")
+    assert shown() == [name for name in chips if by_name[name]["trees"]["predicted"]]
+    page.select_option("#show", "unset")
+    assert shown() == [name for name in chips if not by_name[name]["trees"]["predicted"]]
+    page.select_option("#show", "all")
+    page.select_option("#sort", "unlikely")
+    assert shown() == sorted(chips, key=lambda name: by_name[name]["trees"]["probability"])
+    page.select_option("#label", "")
+    page.select_option("#sort", "disagreement")
+    spread = {
+        name: max(max(score["members"]) - min(score["members"]) for score in scores.values())
+        for name, scores in by_name.items()
+    }
+    assert shown() == sorted(chips, key=lambda name: -spread[name])
+    expect(page.locator(".card .number").first).to_have_text(f"apart {max(spread.values()):.2f}")
+
+
+def test_a_four_band_tiff_is_shown_and_labelled(page: Page, service: httpx.Client) -> None:
+    data = four_bands()
+    drop(page, upload("planet.tif", data, "image/tiff"))
+    expect(page.locator("#picture[src^=blob]")).to_be_visible()
+    preview = Image.open(io.BytesIO(service.post("/preview", files={"chip": data}).content))
+    np.testing.assert_array_equal(pixels_of(page, "#picture")[..., :3], np.asarray(preview))
+    page.locator("#progress").wait_for(state="hidden")
+    assert tags(page) == (predicted(service, data) or ["No label"])
+
+
+def test_a_jpeg_of_four_components_is_shown_as_planet_means_it(page: Page, shared_data: Path) -> None:
+    file = shared_data / "planet/jpg/train_1.jpg"
+    page.set_input_files("#files", file)
+    expect(page.locator("#picture[src^=blob]")).to_be_visible()
+    shown_HW3 = pixels_of(page, "#picture")[..., :3].astype(int)
+    assert abs(shown_HW3 - np.asarray(Image.open(file).convert("RGB"), int)).mean() < 1
+
+
+def test_real_chips_get_the_labels_of_the_service(page: Page, service: httpx.Client, shared_data: Path) -> None:
+    files = sorted((shared_data / "ucmerced").rglob("*.jpg"))[::140] + sorted((shared_data / "planet/tif").glob("*"))[:2]
+    page.set_input_files("#files", files)
+    finished(page, len(files))
+    for file in files:
+        page.get_by_role("option", name=file.name).click()
+        expect(page.locator("#name")).to_have_text(file.name)
+        assert tags(page) == (predicted(service, file.read_bytes()) or ["No label"])
+
+
+def test_a_file_s_name_is_text_and_nothing_else(page: Page) -> None:
+    name = "<img src=x onerror=alert(1)>.png"
+    drop(page, upload(name, encoded(picture(RED), "PNG")), upload("b.png", encoded(picture(RED), "PNG")))
+    finished(page, 2)
+    expect(page.locator("#name")).to_have_text(name)
+    expect(page.locator(".card .name").first).to_have_text(name)
+
+
+def test_a_busy_service_is_waited_for(show: Callable[..., Page]) -> None:
+    page = show(expect="503")
+    times = 0
+
+    def busy_once(route: Route) -> None:
+        nonlocal times
+        times += 1
+        if times > 1:
+            route.continue_()
+            return
+        problem = '{"type":"about:blank","title":"Overloaded","status":503,"detail":"256 chips are waiting"}'
+        headers = {"Retry-After": "1"}
+        route.fulfill(status=503, body=problem, headers=headers, content_type="application/problem+json")
+
+    page.route("**/predict*", busy_once)
+    drop(page, JPEG)
+    expect(page.locator("#alert")).to_contain_text("256 chips are waiting")
+    expect(page.locator(".row.set").first).to_be_visible()
+    expect(page.locator("#alert")).to_be_hidden()
+    assert times == 2
+
+
+def test_a_service_that_is_gone_is_told_and_can_be_asked_again(show: Callable[..., Page]) -> None:
+    page = show(expect="ERR_FAILED")
+    page.route("**/predict*", lambda route: route.abort())
+    drop(page, JPEG)
+    expect(page.locator("#problem")).to_contain_text("The service does not answer", timeout=15_000)
+    page.unroute("**/predict*")
+    page.locator("#retry").click()
+    expect(page.locator(".row.set").first).to_be_visible()
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_proxy_s_page_is_no_answer(show: Callable[..., Page]) -> None:
+    page = show(expect="413")
+    page.route("**/predict*", lambda route: route.fulfill(status=413, body="<h1>no</h1>", content_type="text/html"))
+    drop(page, JPEG)
+    expect(page.locator("#problem")).to_contain_text("413")
+
+
+def test_clear_forgets_everything(page: Page) -> None:
+    page.set_input_files("#files", [JPEG, upload("b.png", encoded(picture(RED), "PNG"))])
+    finished(page, 2)
+    page.locator("#clear").click()
+    expect(page.locator("#toolbar")).to_be_hidden()
+    expect(page.locator("#detail")).to_be_hidden()
+    assert page.locator(".card").count() == 0
+    page.set_input_files("#files", [JPEG])
+    expect(page.locator(".row.set").first).to_be_visible()
+
+
+def test_a_folder_gives_its_images_and_leaves_the_rest(page: Page, tmp_path: Path) -> None:
+    inside = tmp_path / "chips/deep"
+    inside.mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        (inside / name).write_bytes(encoded(picture(RED), "PNG"))
+    (inside / "labels.csv").write_text("image_name,tags\n")
+    page.set_input_files("#folder", tmp_path / "chips")
+    finished(page, 2)
+    assert page.locator(".card .name").all_inner_texts() == ["a.png", "b.png"]
