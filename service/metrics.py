@@ -7,11 +7,14 @@ modules that see an event count it here; the HTTP route only prints the registry
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.errors import ChipError
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # One chip on a GPU takes milliseconds, a full request on a small CPU a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _MEMBERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
+_LABELS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 _CHIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -42,6 +45,11 @@ class Metrics:
         )
         for outcome in ("answered", "refused", "failed"):
             self.chips.labels(outcome)  # there from the start, or a rate would miss the first ones
+        self.refused = Counter(
+            "chipvote_refused_chips", "Refused chips by what is wrong.", ["reason"], registry=self.registry
+        )
+        for kind in ChipError.__subclasses__():
+            self.refused.labels(kind.title)
         self.predicted = Counter(
             "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
         )
@@ -70,6 +78,20 @@ class Metrics:
             "chipvote_chip_members",
             "Members that ran for one chip.",
             buckets=_MEMBERS,
+            registry=self.registry,
+        )
+        whole = "Chips that all members voted on; none where the rule is no vote."
+        self.margin = Histogram(
+            "chipvote_vote_margin",
+            "Least weight of votes that must change sides before one of the chip's labels ends otherwise; "
+            f"1: a single vote. {whole}",
+            buckets=_MEMBERS,
+            registry=self.registry,
+        )
+        self.contested = Histogram(
+            "chipvote_contested_labels",
+            f"Labels of one chip on which members disagreed. {whole}",
+            buckets=_LABELS,
             registry=self.registry,
         )
         self.engine_seconds = Histogram(
