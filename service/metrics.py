@@ -4,8 +4,12 @@ Each app builds one `Metrics`, so two apps in one process do not share counts. T
 modules that see an event count it here; the HTTP route only prints the registry.
 """
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from service.errors import ChipError
 
@@ -16,6 +20,29 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _MEMBERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 _LABELS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 _CHIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class DeviceMemory(Collector):
+    """The memory of the device, read anew for every scrape; no metric where nobody can tell."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[], tuple[int, int] | None] = lambda: None
+
+    def set_function(self, read: Callable[[], tuple[int, int] | None]) -> None:
+        """Take what tells bytes in use and bytes in all."""
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read."""
+        if found := self._read():
+            family = GaugeMetricFamily(
+                "chipvote_device_memory_bytes",
+                "Bytes of the GPU's memory, used (by this process or another) and total; only on CUDA.",
+                labels=["kind"],
+            )
+            for kind, size_bytes in zip(("used", "total"), found, strict=True):
+                family.add_metric([kind], size_bytes)
+            yield family
 
 
 class Metrics:
@@ -100,6 +127,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+        self.device_memory = DeviceMemory()
+        self.registry.register(self.device_memory)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -6,13 +6,27 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import cuda
 from service.errors import ChipError
 from service.metrics import Metrics
 from service.rules import Blend, Rule
 from service.settings import Settings
-from tests.fakes import GREEN, LABELS, MAJORITY, MEMBERS, RED, Linear, encoded, make_bundle, picture
+from tests.fakes import (
+    GREEN,
+    LABELS,
+    MAJORITY,
+    MEMBERS,
+    RED,
+    FakeEnsemble,
+    Linear,
+    encoded,
+    make_bundle,
+    picture,
+)
+from tests.service.test_cuda import cudart_of
 from tests.serving import serving
 
 RED_PNG, GREEN_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN))
@@ -116,3 +130,23 @@ def test_a_rule_that_is_no_vote_has_no_margin(tmp_path: Path) -> None:
         found = samples(client)
     assert found["chipvote_chip_members_count"] == 1
     assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 0
+
+
+def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = FakeEnsemble(len(LABELS))
+    ensemble.device = "cuda"
+    monkeypatch.setattr("service.app.open_ensemble", lambda *_: ensemble)
+    name = "chipvote_device_memory_bytes"
+    with serving(settings) as client:
+        for free_bytes in (70, 30):
+            cudart = cudart_of(free_bytes=free_bytes, total_bytes=100)
+            monkeypatch.setattr(cuda, "_cudart", lambda cudart=cudart: cudart)
+            found = samples(client)
+            assert (found[f"{name} used"], found[f"{name} total"]) == (100 - free_bytes, 100)
+        monkeypatch.setattr(cuda, "_cudart", lambda: cudart_of(status=100))
+        assert name not in str(samples(client))
+        assert client.get("/metrics").status_code == 200
+
+
+def test_there_is_no_device_memory_without_a_gpu(client: httpx.Client) -> None:
+    assert "chipvote_device_memory_bytes" not in client.get("/metrics").text
