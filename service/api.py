@@ -16,13 +16,13 @@ from PIL import Image
 from prometheus_client import Counter
 from pydantic_core import to_json
 
-from service import answers, parameters
+from service import answers, parameters, rules
 from service.answers import Answer, Failure, Health, Labels, ModelCard, Prediction
 from service.batching import Engine
 from service.bundle import Bundle, InputSpec
 from service.chips import picture
 from service.decoding import Decoders
-from service.ensemble import Ensemble
+from service.ensemble import Ensemble, Vote
 from service.errors import (
     BodyTooLarge,
     ChipError,
@@ -167,17 +167,15 @@ async def _predict_one(
     async with places:
         try:
             vote = await service.decoders.vote(upload.data, wanted.closely)
-        except ChipError:
+        except ChipError as error:
             outcomes.labels("refused").inc()
+            service.metrics.refused.labels(error.title).inc()
             raise
         except Exception:
             outcomes.labels("failed").inc()
             raise
     outcomes.labels("answered").inc()
-    service.metrics.members.observe(vote.members)
-    for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
-        if predicted:
-            counter.inc()
+    _count(service, vote)
     answer = answers.prediction(
         upload.filename, vote, service.bundle, members=wanted.members, evidence=wanted.evidence
     )
@@ -201,6 +199,18 @@ def _evidence_png(data: bytes, answer: Prediction, label: str | None, spec: Inpu
             f"label={label}: evidence is there for the predicted labels: {', '.join(grids) or 'none'}"
         )
     return png(overlay(chip_HW3, grids[label]))
+
+
+def _count(service: Running, vote: Vote) -> None:
+    metrics, manifest = service.metrics, service.bundle.manifest
+    for counter, predicted in zip(service.predicted, vote.predicted, strict=True):
+        if predicted:
+            counter.inc()
+    metrics.members.observe(vote.members)
+    # Of a chip that stopped early nobody knows what the other members would have said.
+    if isinstance(manifest.decision, rules.Vote) and vote.members == len(manifest.members):
+        metrics.margin.observe(manifest.decision.margin(vote.votes))
+        metrics.contested.observe(manifest.decision.contested(vote.votes))
 
 
 @router.post(

@@ -19,6 +19,7 @@ from service import api, bundle, page, problems
 from service.batching import Engine
 from service.bundle import Bundle
 from service.chips import check_bands
+from service.cuda import device_memory
 from service.decoding import Decoders
 from service.ensemble import Ensemble
 from service.errors import BundleError, ServiceError
@@ -117,6 +118,9 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[api.Runnin
     predicted = [metrics.predicted.labels(label) for label in loaded.label_names]
     for label in loaded.manifest.labels:
         metrics.prevalence.labels(label.name).set(label.prevalence)
+    if ensemble.device == "cuda":
+        # Not before: while launches are recorded, no other thread should ask CUDA for anything.
+        metrics.device_memory.set_function(device_memory)
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     try:
         yield api.Running(settings, loaded, ensemble, engine, decoders, metrics, predicted)

@@ -202,7 +202,7 @@ def padded(count: int) -> int:
 def page_lock(array: npt.NDArray[Any]) -> None:
     """Keep a buffer in memory for as long as it lives: the GPU then copies from it without a detour."""
     try:
-        cudart = ctypes.CDLL(f"libcudart.so.{ort.cuda_version.partition('.')[0]}")
+        cudart = _cudart()
         address = ctypes.c_void_p(array.ctypes.data)
         failed = cudart.cudaHostRegister(address, ctypes.c_size_t(array.nbytes), ctypes.c_uint(0))
     except (OSError, AttributeError) as error:
@@ -211,3 +211,22 @@ def page_lock(array: npt.NDArray[Any]) -> None:
         logger.info("copies to the GPU are slower than they could be: no page-locked memory (%s)", failed)
     else:
         weakref.finalize(array, cudart.cudaHostUnregister, address).atexit = False
+
+
+def device_memory() -> tuple[int, int] | None:
+    """Return bytes of the GPU in use, by whichever process, and bytes it has; None if it does not tell.
+
+    From any thread: asked about are the thread's current device, which is 0 as it is for ONNX Runtime,
+    and the one context that the process has there; no stream is waited for or touched.
+    """
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    try:
+        failed = _cudart().cudaMemGetInfo(ctypes.byref(free), ctypes.byref(total))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else (total.value - free.value, total.value)
+
+
+def _cudart() -> ctypes.CDLL:
+    """Return the CUDA runtime that ONNX Runtime has loaded."""
+    return ctypes.CDLL(f"libcudart.so.{ort.cuda_version.partition('.')[0]}")

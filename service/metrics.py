@@ -4,15 +4,45 @@ Each app builds one `Metrics`, so two apps in one process do not share counts. T
 modules that see an event count it here; the HTTP route only prints the registry.
 """
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from service.errors import ChipError
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # One chip on a GPU takes milliseconds, a full request on a small CPU a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _MEMBERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
+_LABELS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 _CHIPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class DeviceMemory(Collector):
+    """The memory of the device, read anew for every scrape; no metric where nobody can tell."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[], tuple[int, int] | None] = lambda: None
+
+    def set_function(self, read: Callable[[], tuple[int, int] | None]) -> None:
+        """Take what tells bytes in use and bytes in all."""
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read."""
+        if found := self._read():
+            family = GaugeMetricFamily(
+                "chipvote_device_memory_bytes",
+                "Bytes of the GPU's memory, used (by this process or another) and total; only on CUDA.",
+                labels=["kind"],
+            )
+            for kind, size_bytes in zip(("used", "total"), found, strict=True):
+                family.add_metric([kind], size_bytes)
+            yield family
 
 
 class Metrics:
@@ -42,6 +72,11 @@ class Metrics:
         )
         for outcome in ("answered", "refused", "failed"):
             self.chips.labels(outcome)  # there from the start, or a rate would miss the first ones
+        self.refused = Counter(
+            "chipvote_refused_chips", "Refused chips by what is wrong.", ["reason"], registry=self.registry
+        )
+        for kind in ChipError.__subclasses__():
+            self.refused.labels(kind.title)
         self.predicted = Counter(
             "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
         )
@@ -72,12 +107,29 @@ class Metrics:
             buckets=_MEMBERS,
             registry=self.registry,
         )
+        whole = "Chips that all members voted on; none where the rule is no vote."
+        self.margin = Histogram(
+            "chipvote_vote_margin",
+            "Least weight of votes that must change sides before one of the chip's labels ends otherwise; "
+            f"1: a single vote. {whole}",
+            buckets=_MEMBERS,
+            registry=self.registry,
+        )
+        self.contested = Histogram(
+            "chipvote_contested_labels",
+            f"Labels of one chip on which members disagreed. {whole}",
+            buckets=_LABELS,
+            registry=self.registry,
+        )
         self.engine_seconds = Histogram(
             "chipvote_engine_seconds",
             "Seconds the engine spent on one batch, all members that ran.",
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+        self.device_memory = DeviceMemory()
+        self.registry.register(self.device_memory)
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

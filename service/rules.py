@@ -5,6 +5,8 @@ fills the same parts. Labels are columns, in the bundle's order.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -118,6 +120,22 @@ class Vote(_Rule):
     def label_quorum(self, label: int) -> int | None:
         """Return the label's quorum."""
         return self.quorum[label]
+
+    def margin(self, votes: Sequence[int]) -> int:
+        """Return the least weight that must change sides before a label's vote ends otherwise, 1 or more.
+
+        Args:
+            votes: of one chip, per label the weight in favour among all members.
+        """
+        return min([v - q + 1 if v >= q else q - v for v, q in zip(votes, self.quorum, strict=True)])
+
+    def contested(self, votes: Sequence[int]) -> int:
+        """Return on how many labels there are members in favour and others against; votes as in `margin`."""
+        return sum([0 < v < total for v, total in zip(votes, self._totals, strict=True)])
+
+    @cached_property
+    def _totals(self) -> list[int]:
+        return [sum(column) for column in zip(*self.weights, strict=True)]
 
     def _unconstrained(self) -> Decider:
         # float32: the thresholds that were tuned, bit for bit.

@@ -1,6 +1,5 @@
 """The files that run the project elsewhere agree with the code; needs no container engine."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,26 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from service.metrics import Metrics
-
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/chipvote.json").read_text(encoding="utf-8"))
-SUFFIXES = {
-    "counter": ("_total",),
-    "gauge": ("",),
-    "histogram": ("_bucket", "_sum", "_count"),
-    "info": ("_info",),
-}
 
 
 def read_yaml(path: str) -> Any:  # noqa: ANN401
     return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
-
-
-def exported_metrics() -> set[str]:
-    families = Metrics().registry.collect()
-    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 
 def compose_services() -> dict[str, dict[str, Any]]:
@@ -42,33 +27,6 @@ def pinned(lock: Path) -> dict[str, set[str]]:
     for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE):
         versions.setdefault(name, set()).add(version)
     return versions
-
-
-@pytest.mark.parametrize(
-    "target",
-    [target for panel in DASHBOARD["panels"] for target in panel["targets"]],
-    ids=lambda target: target["expr"][:60],
-)
-def test_dashboard_asks_for_metrics_that_exist(target: dict[str, Any]) -> None:
-    names = set(re.findall(r"\b([a-z_]+)\{", target["expr"]))
-    assert names, "write every selector with braces, so that this test sees it"
-    assert names <= exported_metrics() | {"up"}
-
-
-def test_dashboard_and_its_data_source_find_each_other() -> None:
-    (source,) = read_yaml("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
-    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
-    assert source["url"] == "http://prometheus:9090"
-    (provider,) = read_yaml("deploy/grafana/provisioning/dashboards/chipvote.yml")["providers"]
-    folder = provider["options"]["path"]
-    assert f"./deploy/grafana/dashboards:{folder}:ro" in compose_services()["grafana"]["volumes"]
-
-
-def test_prometheus_scrapes_the_job_that_the_dashboard_shows() -> None:
-    (job,) = read_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]
-    assert all(f'job="{job["job_name"]}"' in t["expr"] for p in DASHBOARD["panels"] for t in p["targets"])
-    (discovery,) = job["dns_sd_configs"]
-    assert set(discovery["names"]) <= set(compose_services())
 
 
 @pytest.mark.parametrize("name", compose_services())

@@ -108,7 +108,6 @@ function follow(pipeline, labels, gallery) {
     if (unsaved && !confirm("The corrections are not saved. Clear all the same?")) return;
     pipeline.stop();
     chips.clear();
-    chips.select(null);
     unsaved = false;
     say(null);
     $("#files").focus();

@@ -46,8 +46,8 @@ export class Chips extends EventTarget {
 
   clear() {
     for (const chip of this.all) if (chip.picture) URL.revokeObjectURL(chip.picture);
+    this.select(null);
     this.all = [];
-    this.selected = null;
     this.#tell("cleared");
   }
 

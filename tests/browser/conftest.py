@@ -1,9 +1,9 @@
 """A real Chromium before a real service; every test ends with a clean console and no outside request."""
 
-import base64
 import io
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,16 @@ import httpx
 import numpy as np
 import pytest
 import tifffile
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    FilePayload,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from service.settings import Settings
 from tests.serving import serving
@@ -21,10 +30,8 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
-Upload = dict[str, Any]
 
-
-def upload(name: str, data: bytes, kind: str = "") -> Upload:
+def upload(name: str, data: bytes, kind: str = "") -> FilePayload:
     """A file as Playwright gives it to the page."""
     return {"name": name, "mimeType": kind, "buffer": data}
 
@@ -56,25 +63,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def show(browser: Browser, service: httpx.Client) -> Iterator[Callable[..., Page]]:
-    """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen."""
+    """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen.
+
+    The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
+    """
     home = str(service.base_url)
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(*, expect: str | None = None, **options: Any) -> Page:  # noqa: ANN401
+    def opened(*, tolerate: str = "no message", **options: Any) -> Page:  # noqa: ANN401
+        def read(message: ConsoleMessage) -> None:
+            if tolerate not in message.text:
+                complaints.append(f"console: {message.text}")
+
+        def follow(request: Request) -> None:
+            if not request.url.startswith((home, f"blob:{home}")):
+                complaints.append(f"outside: {request.url}")
+
         context = browser.new_context(accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda message: expect and expect in message.text or complaints.append(f"console: {message.text}"),
-        )
-        page.on(
-            "request",
-            lambda request: request.url.startswith((home, f"blob:{home}"))
-            or complaints.append(f"outside: {request.url}"),
-        )
+        page.on("console", read)
+        page.on("request", follow)
         page.goto(f"{home}/")
         page.locator("#model:not(:empty)").wait_for()
         return page
@@ -90,7 +101,7 @@ def page(show: Callable[..., Page]) -> Page:
     return show()
 
 
-def drop(page: Page, *files: Upload) -> None:
+def drop(page: Page, *files: FilePayload) -> None:
     """Drop files onto the page, as a person would with a mouse."""
     transfer = page.evaluate_handle(
         """(files) => {
@@ -101,7 +112,10 @@ def drop(page: Page, *files: Upload) -> None:
             }
             return transfer;
         }""",
-        [{**file, "buffer": None, "data": base64.b64encode(file["buffer"]).decode()} for file in files],
+        [
+            {"name": file["name"], "mimeType": file["mimeType"], "data": b64encode(file["buffer"]).decode()}
+            for file in files
+        ],
     )
     for event in ("dragenter", "dragover", "drop"):
         page.dispatch_event("#drop", event, {"dataTransfer": transfer})

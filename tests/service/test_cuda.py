@@ -1,9 +1,11 @@
 """The GPU's runner on ONNX Runtime's own buffers and bindings, which lie on the CPU here."""
 
+import ctypes
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -215,6 +217,31 @@ def test_without_cuda_a_buffer_stays_pageable_and_it_is_said(
     assert "no page-locked memory (libcudart.so.0" in caplog.text
 
 
+def cudart_of(*, free_bytes: int = 0, total_bytes: int = 0, status: int = 0) -> SimpleNamespace:
+    """A CUDA runtime that knows its device's memory; called as C is."""
+    size = ctypes.POINTER(ctypes.c_size_t)
+
+    def get_info(free: Any, total: Any) -> int:  # noqa: ANN401
+        free[0], total[0] = free_bytes, total_bytes
+        return status
+
+    return SimpleNamespace(cudaMemGetInfo=ctypes.CFUNCTYPE(ctypes.c_int, size, size)(get_info))
+
+
+def test_device_memory_is_what_the_cuda_runtime_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_cudart", lambda: cudart_of(free_bytes=3 << 33, total_bytes=5 << 34))
+    assert cuda.device_memory() == ((5 << 34) - (3 << 33), 5 << 34)
+
+
+def test_device_memory_that_cannot_be_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "cuda_version", "0.0")
+    assert cuda.device_memory() is None
+    monkeypatch.setattr(cuda, "_cudart", lambda: cudart_of(status=100))
+    assert cuda.device_memory() is None
+    monkeypatch.setattr(cuda, "_cudart", SimpleNamespace)
+    assert cuda.device_memory() is None
+
+
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("gpu", [Gpu(), Gpu(graphs=False), Gpu(memory_bytes=1 << 28)])
@@ -238,6 +265,9 @@ def test_on_a_gpu_every_batch_size_answers_right(
         runner.warm_up(SHAPE, "uint8", 24)
     assert ("CUDA graphs: on" in caplog.text) == gpu.records
     assert "page-locked" not in caplog.text
+    with ThreadPoolExecutor(1) as other:
+        memory = other.submit(cuda.device_memory).result()
+    assert memory and 0 < memory[0] <= memory[1]
     for count in (1, 3, 24, 5, 16, 1, 30, 2):
         runner.load(noise(count))
         for index, member in enumerate(linear_members()):

@@ -1,4 +1,64 @@
+"""What is counted, seen as Prometheus sees it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service import cuda
+from service.errors import ChipError
 from service.metrics import Metrics
+from service.rules import Blend, Rule
+from service.settings import Settings
+from tests.fakes import (
+    GREEN,
+    LABELS,
+    MAJORITY,
+    MEMBERS,
+    RED,
+    FakeEnsemble,
+    Linear,
+    encoded,
+    make_bundle,
+    picture,
+)
+from tests.service.test_cuda import cudart_of
+from tests.serving import serving
+
+RED_PNG, GREEN_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN))
+
+
+def split_members() -> list[Linear]:
+    """Three members: all find red reddish; two of them, and one of them, find something else on green."""
+    bias_ML = np.array([[-9, 9, 9, -9], [-9, 9, -9, -9], [-9, -9, -9, -9]], np.float32)
+    weights_CL = np.zeros((3, len(LABELS)), np.float32)
+    weights_CL[0] = np.array([1, -1, -1, 0]) / 8
+    return [Linear(weights_CL, bias_L) for bias_L in bias_ML]
+
+
+@contextmanager
+def split_service(folder: Path, *, rule: Rule = MAJORITY, early_exit: bool = False) -> Iterator[httpx.Client]:
+    bundle = make_bundle(folder, members=split_members(), rule=rule)
+    with serving(Settings(bundle=bundle.folder, device="cpu", early_exit=early_exit)) as client:
+        yield client
+
+
+def samples(client: httpx.Client) -> dict[str, float]:
+    """Every sample under its name and its labels' values, in the text's order."""
+    return {
+        " ".join((sample.name, *sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+    }
+
+
+def send(client: httpx.Client, *files: bytes, closely: bool = False) -> None:
+    chips = [("chip", ("a.png", file)) for file in files]
+    assert client.post("/predict", files=chips, params={"members": closely}).status_code == 200
 
 
 def test_two_services_in_one_process_do_not_share_counts() -> None:
@@ -17,3 +77,76 @@ def test_outcomes_are_exposed_before_the_first_chip() -> None:
     text = Metrics().exposition().decode()
     for outcome in ("answered", "refused", "failed"):
         assert f'chipvote_chips_total{{outcome="{outcome}"}} 0.0' in text
+
+
+def test_refused_chips_are_told_apart_and_the_reasons_are_bounded(client: httpx.Client) -> None:
+    reasons = {kind.title for kind in ChipError.__subclasses__()}
+    name = "chipvote_refused_chips_total"
+    before = samples(client)
+    assert {sample.removeprefix(f"{name} ") for sample in before if sample.startswith(name)} == reasons
+    send(client, b"", b"hello", RED_PNG[:60], RED_PNG[:100], encoded(picture(RED, 20), "PNG"), RED_PNG)
+    after = samples(client)
+    rises = {reason: after[f"{name} {reason}"] - before[f"{name} {reason}"] for reason in reasons}
+    assert {reason: rise for reason, rise in rises.items() if rise} == {
+        "Empty chip": 1,
+        "Not an accepted image format": 1,
+        "Truncated or corrupt image": 2,
+        "Wrong chip size": 1,
+    }
+
+
+def test_margin_and_disagreement_of_a_vote(tmp_path: Path) -> None:
+    with split_service(tmp_path) as client:
+        send(client, RED_PNG, GREEN_PNG, GREEN_PNG)
+        found = samples(client)
+    # On red all are of one mind. On green two of three members find a label, and one finds another.
+    assert found["chipvote_vote_margin_bucket 1.0"] == 2
+    assert found["chipvote_vote_margin_sum"] == 2 + 1 + 1
+    assert found["chipvote_contested_labels_bucket 0.0"] == 1
+    assert found["chipvote_contested_labels_sum"] == 0 + 2 + 2
+    assert found["chipvote_contested_labels_count"] == 3
+
+
+def test_a_chip_that_stopped_early_has_no_margin(tmp_path: Path) -> None:
+    with split_service(tmp_path, early_exit=True) as client:
+        send(client, RED_PNG)
+        found = samples(client)
+        assert found["chipvote_chip_members_sum"] < MEMBERS
+        assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 0
+        send(client, RED_PNG, closely=True)
+        found = samples(client)
+        assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 1
+
+
+def test_a_rule_that_is_no_vote_has_no_margin(tmp_path: Path) -> None:
+    labels = len(LABELS)
+    blend = Blend(
+        coefficients=tuple(tuple(map(tuple, np.eye(labels) / MEMBERS)) for _ in range(MEMBERS)),
+        intercepts=(0.0,) * labels,
+        thresholds=(0.5,) * labels,
+    )
+    with split_service(tmp_path, rule=blend) as client:
+        send(client, RED_PNG)
+        found = samples(client)
+    assert found["chipvote_chip_members_count"] == 1
+    assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 0
+
+
+def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = FakeEnsemble(len(LABELS))
+    ensemble.device = "cuda"
+    monkeypatch.setattr("service.app.open_ensemble", lambda *_: ensemble)
+    name = "chipvote_device_memory_bytes"
+    with serving(settings) as client:
+        for free_bytes in (70, 30):
+            cudart = cudart_of(free_bytes=free_bytes, total_bytes=100)
+            monkeypatch.setattr(cuda, "_cudart", lambda cudart=cudart: cudart)
+            found = samples(client)
+            assert (found[f"{name} used"], found[f"{name} total"]) == (100 - free_bytes, 100)
+        monkeypatch.setattr(cuda, "_cudart", lambda: cudart_of(status=100))
+        assert name not in str(samples(client))
+        assert client.get("/metrics").status_code == 200
+
+
+def test_there_is_no_device_memory_without_a_gpu(client: httpx.Client) -> None:
+    assert "chipvote_device_memory_bytes" not in client.get("/metrics").text

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from service.decision import Blender, Constrained, Maximizer, Voter
@@ -111,3 +113,35 @@ def test_tables_that_do_not_fit_are_refused(rule: Rule, change: dict[str, Any], 
 def test_numbers_out_of_range_are_refused(make: Callable[[], Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         make()
+
+
+@st.composite
+def votes(draw: st.DrawFn) -> tuple[Vote, list[list[bool]]]:
+    """A vote's rule, and per label which members are in favour on one chip."""
+    members, labels = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    columns = st.lists(st.integers(0, 3), min_size=members, max_size=members).filter(any)
+    weights = [draw(columns) for _ in range(labels)]
+    rule = Vote(
+        thresholds=((0.5,) * labels,) * members,
+        weights=tuple(zip(*weights, strict=True)),
+        quorum=tuple(draw(st.integers(1, sum(column))) for column in weights),
+    )
+    in_favour = st.lists(st.booleans(), min_size=members, max_size=members)
+    return rule, [draw(in_favour) for _ in range(labels)]
+
+
+@given(votes())
+def test_margin_and_contested_labels_by_trying_and_looking(drawn: tuple[Vote, list[list[bool]]]) -> None:
+    rule, in_favour = drawn
+    margins, contested = [], 0
+    for label, opinions in enumerate(in_favour):
+        weights = rule.label_weights(label)
+        voted = sum(weight for weight, favours in zip(weights, opinions, strict=True) if favours)
+        ends = [other >= rule.quorum[label] for other in range(sum(weights) + 1)]
+        margins += [abs(other - voted) for other, end in enumerate(ends) if end != ends[voted]]
+        voters = {favours for weight, favours in zip(weights, opinions, strict=True) if weight}
+        contested += voters == {True, False}
+    probs_M1L = np.array(in_favour, np.float32).T[:, None]
+    (of_chip,) = rule.decider().decide(probs_M1L).votes_BL.tolist()
+    assert rule.margin(of_chip) == min(margins)
+    assert rule.contested(of_chip) == contested
