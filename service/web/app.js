@@ -30,7 +30,8 @@ async function start() {
   const { labels, model: name } = await described();
   showModel(name);
   const pipeline = new Pipeline(chips, { onAnswer: showModel, onBusy: wait });
-  const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, open);
+  const see = (chip) => pipeline.see(chip);
+  const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
   new Detail(
     {
       panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
@@ -39,7 +40,7 @@ async function start() {
     },
     chips,
     labels,
-    (chip) => pipeline.take([chip]),
+    { see, retry: (chip) => pipeline.take([chip]) },
   );
   $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
   follow(pipeline, labels, gallery);

@@ -10,11 +10,12 @@ export class Detail {
   #rows = [];
   #pinned = null; // label
 
-  /** `parts` are the panel's elements; `retry(chip)` has a failed chip predicted again. */
-  constructor(parts, chips, labels, retry) {
+  /** `parts` are the panel's elements; `see(chip)` asks for its picture, `retry(chip)` for its prediction. */
+  constructor(parts, chips, labels, { see, retry }) {
     Object.assign(this, { parts, chips, labels, retry });
     const update = oncePerFrame(() => this.#update());
-    chips.addEventListener("selected", () => {
+    chips.addEventListener("selected", ({ detail: chip }) => {
+      if (chip) see(chip);
       this.#pinned = null;
       update();
     });

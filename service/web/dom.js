@@ -27,7 +27,9 @@ export function oncePerFrame(work) {
   };
 }
 
-export const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const numbers = new Intl.NumberFormat("en");
+
+export const plural = (count, word) => `${numbers.format(count)} ${word}${count === 1 ? "" : "s"}`;
 
 /** A label set's names for people; file formats keep them as they are. */
 export const spoken = (label) => label.replaceAll(/[-_]/g, " ");

@@ -4,15 +4,30 @@ import { corrections, disagreement, probability } from "./chips.js";
 import { h, oncePerFrame, plural, spoken } from "./dom.js";
 
 const REARRANGE_MS = 400; // while answers come in, cards must not jump all the time
+const NEAR = "600px"; // so far from the screen, a card's picture is fetched
 
 export class Gallery {
   #cards = new Map(); // chip → its card's elements
+  #chipOf = new WeakMap(); // and back
   #stale = new Set();
   #rearranging = 0;
 
-  /** `open(chip)` is called when a person asks for a chip, not merely walks past it. */
-  constructor({ list, count }, chips, open) {
+  /**
+   * `open(chip)` is called when a person asks for a chip, not merely walks past it; `see(chip)` when its
+   * card comes near the screen.
+   */
+  constructor({ list, count }, chips, { open, see }) {
     Object.assign(this, { list, count, chips, open });
+    this.near = new IntersectionObserver(
+      (entries) => {
+        for (const { target, isIntersecting } of entries) {
+          if (!isIntersecting) continue;
+          see(this.#chipOf.get(target));
+          this.near.unobserve(target);
+        }
+      },
+      { rootMargin: NEAR },
+    );
     const draw = oncePerFrame(() => this.#draw());
     chips.addEventListener("added", ({ detail }) => {
       for (const chip of detail) this.#cards.set(chip, this.#card(chip));
@@ -47,7 +62,7 @@ export class Gallery {
   }
 
   #card(chip) {
-    const picture = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: false });
+    const picture = h("img", { alt: "", decoding: "async", draggable: false });
     picture.addEventListener("error", () => picture.removeAttribute("src")); // not what its first bytes promised
     const frame = h("span", { className: "thumb" }, picture);
     const name = h("span", { className: "name", textContent: chip.name, title: chip.name });
@@ -58,6 +73,8 @@ export class Gallery {
       this.chips.select(chip);
       this.open(chip);
     });
+    this.#chipOf.set(card, chip);
+    this.near.observe(card);
     return { card, picture, labels };
   }
 
@@ -127,7 +144,7 @@ export class Gallery {
 
   #walk(event) {
     const shown = this.chips.shown();
-    const at = shown.findIndex((chip) => this.#cards.get(chip).card === document.activeElement);
+    const at = shown.indexOf(this.#chipOf.get(document.activeElement));
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const columns = getComputedStyle(this.list).gridTemplateColumns.split(" ").length;
     const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -at, End: shown.length };

@@ -1,4 +1,4 @@
-// What happens to every chip: a picture for it, and its prediction, several chips at a time.
+// What happens to every chip: its prediction, and a picture for it once it is to be seen, several at a time.
 
 import { showable } from "./intake.js";
 import { predict, preview, Refused } from "./service.js";
@@ -11,6 +11,7 @@ export class Pipeline {
   #controller = new AbortController();
   #pictures;
   #predictions;
+  #seen = new WeakSet();
 
   /** `onAnswer(model)` hears which model answered, `onBusy(problem)` why chips wait. */
   constructor(chips, { onAnswer, onBusy }) {
@@ -21,10 +22,14 @@ export class Pipeline {
   }
 
   take(chips) {
-    for (const chip of chips) {
-      if (!chip.picture) this.#pictures(chip);
-      this.#predictions(chip);
-    }
+    for (const chip of chips) this.#predictions(chip);
+  }
+
+  /** Get a chip's picture, if it was not asked for before. */
+  see(chip) {
+    if (this.#seen.has(chip)) return;
+    this.#seen.add(chip);
+    this.#pictures(chip);
   }
 
   /** Forget everything that has not ended. */
