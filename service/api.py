@@ -93,7 +93,7 @@ _PREDICT_PARAMETERS = [
     )
 ]
 _PREDICT_EXAMPLE = {
-    "model": {"name": "uc-merced", "version": "2.1.0"},
+    "model": {"name": "uc-merced", "version": "2.1.1"},
     "predictions": [
         {
             "filename": "tile.jpg",
