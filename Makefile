@@ -8,7 +8,7 @@ PEERS_VENV = .venv-peers
 HOST = 127.0.0.1
 PORT = 8000
 RECIPE = uc-merced
-VERSION = 2.1.0
+VERSION = 2.1.1
 DATA = ../shared/data/ucmerced
 WEIGHTS = ../shared/weights
 

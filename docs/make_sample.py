@@ -6,6 +6,7 @@ fractal noise, a river, a road and houses. The same seed gives the same picture.
     .venv/bin/python docs/make_sample.py
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ SEED = 7
 Field = npt.NDArray[np.float64]  # (256,256) amounts or (256,256,3) colours
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
+Car = tuple[int, int, Colour]  # where on the road, how far from its middle
+
+RED, WHITE = (196, 42, 36), (232, 232, 228)
+CARS = ((112, -5, RED), (206, 5, WHITE))
 
 
 def fractal_noise(rng: np.random.Generator, coarsest_px: int, finest_px: int = 1) -> Field:
@@ -63,23 +68,31 @@ def shape(points: list[Point], width_px: float | None = None, blur_px: float = 0
     return np.asarray(small, float) / 255
 
 
-def river(picture: Field, rng: np.random.Generator) -> Field:
+def river(picture: Field, rng: np.random.Generator, left_px: float = 36) -> Field:
     """Add a winding river with sandy banks."""
     ripple = rng.uniform(0, 6)
-    course = [(36 + 20 * np.sin(y / 38) + 5 * np.sin(y / 15 + ripple), float(y)) for y in range(-20, 280)]
+    course = [
+        (left_px + 20 * np.sin(y / 38) + 5 * np.sin(y / 15 + ripple), float(y)) for y in range(-20, 280)
+    ]
     sand = between((150, 138, 108), (196, 184, 150), fractal_noise(rng, 8))
     picture = over(picture, sand, shape(course, 54, blur_px=3) * fractal_noise(rng, 16).clip(0.5, 1))
     return over(picture, between((44, 66, 70), (66, 92, 92), fractal_noise(rng, 64)), shape(course, 42))
 
 
-def road(picture: Field, rng: np.random.Generator) -> Field:
-    """Add an asphalt road with a broken centre line and two cars."""
-    line = [(float(x), 196 - 0.32 * x + 6 * np.sin(x / 60)) for x in range(-10, 270)]
+def road(
+    picture: Field,
+    rng: np.random.Generator,
+    entry_px: float = 196,
+    rise: float = 0.32,
+    cars: Sequence[Car] = CARS,
+) -> Field:
+    """Add an asphalt road with a broken centre line and cars; it enters on the left at `entry_px`."""
+    line = [(float(x), entry_px - rise * x + 6 * np.sin(x / 60)) for x in range(-10, 270)]
     asphalt = between((118, 116, 114), (152, 150, 146), fractal_noise(rng, 32))
     picture = over(picture, asphalt, shape(line, 23))
     for start in range(0, len(line) - 6, 12):
         picture = over(picture, np.full_like(picture, 226), shape(line[start : start + 6], 1))
-    for start, lane_px, colour in ((112, -5, (196, 42, 36)), (206, 5, (232, 232, 228))):
+    for start, lane_px, colour in cars:
         car = [(x, y + lane_px) for x, y in line[start : start + 15]]
         picture = over(picture, picture * 0.4, shape([(x + 2, y + 2) for x, y in car], 7))
         picture = over(picture, np.broadcast_to(np.array(colour, float), picture.shape), shape(car, 6.5))
@@ -119,6 +132,18 @@ def trees(picture: Field, rng: np.random.Generator, free: Field) -> Field:
     return picture
 
 
+def untouched(built: Field, ground: Field) -> Field:
+    """Return where the ground is still free, in 0..1."""
+    same = Image.fromarray(np.uint8(255 * (np.abs(built - ground).sum(axis=-1) < 12)))
+    return np.asarray(same.filter(ImageFilter.GaussianBlur(3)), float) / 255
+
+
+def photograph(scene: Field, rng: np.random.Generator) -> Image.Image:
+    """Return what a slightly noisy and blurred camera makes of a scene."""
+    noisy = scene + rng.normal(0, 3, (SIZE_PX, SIZE_PX, 1))
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+
+
 def paint() -> Image.Image:
     """Return the whole picture."""
     rng = np.random.default_rng(SEED)
@@ -127,10 +152,7 @@ def paint() -> Image.Image:
     built = road(river(meadow, rng), rng)
     for x, y, turn in ((112, 36, 0.2), (186, 30, -0.1), (170, 96, -0.3), (206, 200, -0.32), (128, 218, -0.3)):
         built = house(built, rng, x, y, turn)
-    untouched = Image.fromarray(np.uint8(255 * (np.abs(built - meadow).sum(axis=-1) < 12)))
-    picture = trees(built, rng, np.asarray(untouched.filter(ImageFilter.GaussianBlur(3)), float) / 255)
-    picture += rng.normal(0, 3, (SIZE_PX, SIZE_PX, 1))
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.5))
+    return photograph(trees(built, rng, untouched(built, meadow)), rng)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ _PREDICT_BODY: dict[str, Any] = {
     },
 }
 _PREDICT_EXAMPLE = {
-    "model": {"name": "uc-merced", "version": "2.1.0"},
+    "model": {"name": "uc-merced", "version": "2.1.1"},
     "predictions": [
         {
             "filename": "tile.jpg",

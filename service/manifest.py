@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from service.rules import CountRow, Part, Rule, Unit
 
@@ -15,6 +15,16 @@ Precision = Literal["float32", "float16", "int8"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
 Pixel = np.uint8 | np.uint16  # the number types of `InputSpec.dtype`
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _rising(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = interval
+    if low > high:
+        raise ValueError(f"interval {low} to {high} falls; write the lower end first")
+    return interval
+
+
+Interval = Annotated[tuple[Unit, Unit], AfterValidator(_rising)]  # 95 %, by bootstrap over chips
 
 
 class FileRef(Part):
@@ -86,14 +96,16 @@ class EarlyExit(Part):
 
 
 class LabelScore(Part):
-    """How well one label is found; None where no chip has it."""
+    """How well one label is found; None where no chip has it, and where an interval was not measured."""
 
     label: str
     positives: int
     precision: Unit
     recall: Unit
     f2: Unit
+    f2_interval: Interval | None = None
     average_precision: Unit | None
+    average_precision_interval: Interval | None = None
 
 
 class Scores(Part):
@@ -102,9 +114,13 @@ class Scores(Part):
     fitting: Fitting
     chips: int = Field(gt=0)
     sample_f2: Unit
+    sample_f2_interval: Interval | None = None
     macro_f2: Unit
+    macro_f2_interval: Interval | None = None
     mean_average_precision: Unit
+    mean_average_precision_interval: Interval | None = None
     group_f2: dict[str, Unit]
+    group_f2_intervals: dict[str, Interval] = Field(default={})
     labels: tuple[LabelScore, ...]
 
 

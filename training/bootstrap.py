@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from service.bundle import Interval
 from training.thresholds import sample_fbeta
 
 REPLICATES = 1000
@@ -22,24 +23,23 @@ BLOCK = 50  # replicates at a time: 40,000 chips take 8 MB
 
 Labels = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """The interval of every score; nan where no chip has the label."""
+    """The interval of every score; None where no chip has the label, no entry where none has the group's."""
 
     sample_f2: Interval
-    macro_f2: Interval
-    mean_average_precision: Interval
+    macro_f2: Interval | None
+    mean_average_precision: Interval | None
     group_f2: dict[str, Interval]
-    f2: list[Interval]  # L
-    average_precision: list[Interval]  # L
+    f2: list[Interval | None]  # L
+    average_precision: list[Interval | None]  # L
 
 
 def intervals(
     predicted_NL: Labels,
-    probs_NL: npt.NDArray[np.float32],
+    probs_NL: npt.NDArray[np.floating],
     targets_NL: Labels,
     groups: Sequence[str],
     seed: int,
@@ -67,16 +67,14 @@ def intervals(
         f2_RL.append(_f2(*np.moveaxis(sums_R3L, 1, 0)))
         average_RL.append(np.stack([ranking.average_precision(weights_RN) for ranking in rankings], axis=1))
     f2, average = np.concatenate(f2_RL), np.concatenate(average_RL)
+    of_group = {group: _mean_of_seen(f2[:, [g == group for g in groups]]) for group in dict.fromkeys(groups)}
     return Intervals(
         sample_f2=_interval(np.concatenate(sample_R)),
-        macro_f2=_interval(_mean_of_seen(f2)),
-        mean_average_precision=_interval(_mean_of_seen(average)),
-        group_f2={
-            group: _interval(_mean_of_seen(f2[:, [g == group for g in groups]]))
-            for group in dict.fromkeys(groups)
-        },
-        f2=[_interval(column) for column in f2.T],
-        average_precision=[_interval(column) for column in average.T],
+        macro_f2=_interval_of_seen(_mean_of_seen(f2)),
+        mean_average_precision=_interval_of_seen(_mean_of_seen(average)),
+        group_f2={group: found for group, mean_R in of_group.items() if (found := _interval_of_seen(mean_R))},
+        f2=[_interval_of_seen(column) for column in f2.T],
+        average_precision=[_interval_of_seen(column) for column in average.T],
     )
 
 
@@ -107,7 +105,7 @@ def paired_difference(
 class _Ranking:
     """One label's chips from the most to the least probable, sorted once for all replicates."""
 
-    def __init__(self, probs_N: npt.NDArray[np.float32], targets_N: Labels) -> None:
+    def __init__(self, probs_N: npt.NDArray[np.floating], targets_N: Labels) -> None:
         self._order_N = np.argsort(-probs_N, kind="stable")
         ranked_N = probs_N[self._order_N]
         self._targets_N = targets_N[self._order_N]
@@ -147,9 +145,11 @@ def _mean_of_seen(values_RL: Floats) -> Floats:
 
 
 def _interval(values_R: Floats) -> Interval:
-    known_R = values_R[~np.isnan(values_R)]
-    if not len(known_R):
-        return float("nan"), float("nan")
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(known_R, (tail, 1 - tail))
+    low, high = np.quantile(values_R, (tail, 1 - tail))
     return float(low), float(high)
+
+
+def _interval_of_seen(values_R: Floats) -> Interval | None:
+    seen_R = values_R[~np.isnan(values_R)]
+    return _interval(seen_R) if len(seen_R) else None

@@ -2,13 +2,14 @@
 
 The headline is cross-fitted: the networks never trained on the chip they score, and the
 rule that decides a fold was tuned on the other folds. The in-sample number, from the rule
-tuned on the very chips, stands beside it so that the difference shows.
+tuned on the very chips, stands beside it so that the difference shows. The headline has intervals.
 """
 
 import logging
 
 from service.bundle import Fitting, Scores
 from service.decision import Decision
+from training.bootstrap import Intervals, intervals
 from training.dataset import open_dataset
 from training.results import read_predictions, read_voting, write_decisions, write_scores
 from training.scores import measure, table
@@ -37,7 +38,29 @@ def evaluate(run: Run) -> Scores:
         )
         for fitting, decision in decisions.items()
     }
-    write_decisions(run, decisions["cross-fitted"])
-    write_scores(run, scores)
-    log.info("%s", table(scores["cross-fitted"]))
-    return scores["cross-fitted"]
+    unseen = decisions["cross-fitted"]
+    bounds = intervals(
+        unseen.labels_BL, unseen.probabilities_BL, found.targets_NL, dataset.groups, run.config.seed
+    )
+    headline = _with(bounds, scores["cross-fitted"])
+    write_decisions(run, unseen)
+    write_scores(run, {**scores, "cross-fitted": headline})
+    log.info("%s", table(headline))
+    return headline
+
+
+def _with(bounds: Intervals, scores: Scores) -> Scores:
+    """Return the scores with their intervals."""
+    rows = tuple(
+        row.model_copy(update={"f2_interval": f2, "average_precision_interval": average_precision})
+        for row, f2, average_precision in zip(scores.labels, bounds.f2, bounds.average_precision, strict=True)
+    )
+    return scores.model_copy(
+        update={
+            "sample_f2_interval": bounds.sample_f2,
+            "macro_f2_interval": bounds.macro_f2,
+            "mean_average_precision_interval": bounds.mean_average_precision,
+            "group_f2_intervals": bounds.group_f2,
+            "labels": rows,
+        }
+    )

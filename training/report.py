@@ -19,10 +19,9 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import LabelScore
+from service.bundle import Interval, LabelScore
 from service.rules import Cooccurrence, Vote
 from training import figures
-from training.bootstrap import Interval, intervals
 from training.dataset import Dataset, open_dataset
 from training.diagnostics import (
     Reliability,
@@ -76,8 +75,6 @@ class _Row(NamedTuple):
 
     score: LabelScore
     group: str
-    f2: Interval
-    average_precision: Interval
     bins: Reliability
 
 
@@ -132,15 +129,17 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["score"] = lambda value: "–" if _unknown(value) else f"{value:.3f}"
-    environment.filters["interval"] = lambda pair: (
-        "" if _unknown(pair[0]) else f"{pair[0]:.3f} to {pair[1]:.3f}"
-    )
+    environment.filters["score"] = _score
+    environment.filters["interval"] = _interval
     return environment
 
 
-def _unknown(value: float | None) -> bool:
-    return value is None or math.isnan(value)
+def _score(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "{:.3f} to {:.3f}".format(*interval) if interval else ""
 
 
 def _context(facts: _Findings) -> dict[str, Any]:
@@ -171,24 +170,16 @@ def _scores(facts: _Findings) -> dict[str, Any]:
     dataset = facts.dataset
     scores = read_scores(facts.run)
     headline = scores["cross-fitted"]
-    bounds = intervals(
-        facts.predicted_NL, facts.probs_NL, dataset.targets_NL, dataset.groups, facts.run.config.seed
-    )
     columns = zip(facts.probs_NL.T, dataset.targets_NL.T, strict=True)
     bins = [reliability(probs_N, targets_N) for probs_N, targets_N in columns]
-    rows = [
-        _Row(*row)
-        for row in zip(
-            headline.labels, dataset.groups, bounds.f2, bounds.average_precision, bins, strict=True
-        )
-    ]
+    rows = [_Row(*row) for row in zip(headline.labels, dataset.groups, bins, strict=True)]
     seen = [row for row in rows if row.score.positives]
+    lowest = [row.score.f2_interval[0] if row.score.f2_interval else row.score.f2 for row in seen]
     return {
         "scores": headline,
         "in_sample": scores["in-sample"],
-        "bounds": bounds,
         "rows": rows,
-        "scale_from": min(0.9, math.floor(10 * min(row.f2[0] for row in seen)) / 10),
+        "scale_from": min(0.9, math.floor(10 * min(lowest)) / 10),
         "worst_label": min(seen, key=lambda row: row.score.f2),
         **_calibration(dict(zip(dataset.labels, bins, strict=True))),
     }

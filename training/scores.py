@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from service.bundle import Fitting, LabelScore, Scores
+from service.bundle import Fitting, Interval, LabelScore, Scores
 from training.thresholds import sample_fbeta
 
 
@@ -80,11 +80,17 @@ def _average_precision(targets_N: npt.NDArray[np.bool_], probs_N: npt.NDArray[np
 
 def table(scores: Scores) -> str:
     """Render scores as a Markdown table with a headline."""
-    groups = ", ".join(f"{group} {value:.4f}" for group, value in scores.group_f2.items())
+    groups = ", ".join(
+        f"{group} {value:.4f}{_bracketed(scores.group_f2_intervals.get(group))}"
+        for group, value in scores.group_f2.items()
+    )
+    explained = " In brackets: 95 % bootstrap intervals over chips." if scores.sample_f2_interval else ""
     lines = [
-        f"{scores.fitting} on {scores.chips} chips: sample F2 **{scores.sample_f2:.4f}**, "
-        f"macro F2 {scores.macro_f2:.4f}, mAP {scores.mean_average_precision:.4f}; "
-        f"mean F2 by group: {groups}.",
+        f"{scores.fitting} on {scores.chips} chips: "
+        f"sample F2 **{scores.sample_f2:.4f}**{_bracketed(scores.sample_f2_interval)}, "
+        f"macro F2 {scores.macro_f2:.4f}{_bracketed(scores.macro_f2_interval)}, "
+        f"mAP {scores.mean_average_precision:.4f}{_bracketed(scores.mean_average_precision_interval)}; "
+        f"mean F2 by group: {groups}.{explained}",
         "",
         "| label | chips | precision | recall | F2 | average precision |",
         "|---|---:|---:|---:|---:|---:|",
@@ -93,6 +99,11 @@ def table(scores: Scores) -> str:
         average = "–" if row.average_precision is None else f"{row.average_precision:.3f}"
         lines.append(
             f"| {row.label} | {row.positives} | {row.precision:.3f} | {row.recall:.3f} "
-            f"| {row.f2:.3f} | {average} |"
+            f"| {row.f2:.3f}{_bracketed(row.f2_interval)} "
+            f"| {average}{_bracketed(row.average_precision_interval)} |"
         )
     return "\n".join(lines)
+
+
+def _bracketed(interval: Interval | None) -> str:
+    return " ({:.3f} to {:.3f})".format(*interval) if interval else ""

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,19 @@ def test_a_sealed_bundle_loads_as_it_was_written(colours: Bundle) -> None:
     assert loaded.manifest == colours.manifest
     assert loaded.label_names == list(LABELS)
     assert loaded.golden.probs_MGL("float32").shape == (MEMBERS, 4, len(LABELS))
+
+
+def test_a_bundle_without_intervals_loads(copy: Path, colours: Bundle) -> None:
+    facts = json.loads((copy / MANIFEST).read_text())
+    del facts["seal"]
+    for part in (facts["scores"], *facts["scores"]["labels"]):
+        for name in [name for name in part if "_interval" in name]:
+            del part[name]
+    content = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+    facts["seal"] = hashlib.sha256(content).hexdigest()
+    (copy / MANIFEST).write_text(json.dumps(facts))
+    assert "interval" not in (copy / MANIFEST).read_text()
+    assert load(copy).manifest == colours.manifest
 
 
 def test_thresholds_survive_the_manifest_bit_for_bit(tmp_path: Path) -> None:

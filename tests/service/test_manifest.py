@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from service.bundle import Bundle, FileRef, Manifest
+from service.bundle import Bundle, FileRef, Manifest, Scores
 
 
 def test_the_manifest_survives_json(colours: Bundle) -> None:
@@ -45,3 +45,18 @@ def test_the_order_of_an_early_exit_names_every_member_once(colours: Bundle) -> 
     for wrong in ({"order": (0, 1)}, {"order": (0, 1, 1)}, {"order": (1, 2, 3)}, {"costs": (1.0, 1.0)}):
         with pytest.raises(ValidationError, match="early_exit"):
             Manifest.model_validate({**facts, "early_exit": early_exit | wrong})
+
+
+def test_intervals_are_optional_and_rise_within_0_to_1(colours: Bundle) -> None:
+    facts = colours.manifest.scores.model_dump()
+    assert facts["sample_f2_interval"] is None and facts["group_f2_intervals"] == {}
+    assert facts["labels"][0]["f2_interval"] is None
+    assert Scores.model_validate({**facts, "macro_f2_interval": [0.25, 0.5]}).macro_f2_interval == (0.25, 0.5)
+    for wrong in ([0.5, 0.25], [-0.5, 0.5], [0.5, 1.5], [0.5], [float("nan")] * 2):
+        for field in (
+            {"sample_f2_interval": wrong},
+            {"group_f2_intervals": {"colour": wrong}},
+            {"labels": [{**facts["labels"][0], "average_precision_interval": wrong}]},
+        ):
+            with pytest.raises(ValidationError, match="_interval"):
+                Scores.model_validate({**facts, **field})

@@ -6,12 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.bundle import Scores
 from tests.training import tiny
+from training.bootstrap import intervals
 from training.evaluate import evaluate
 from training.results import read_decisions, read_predictions, read_scores, read_voting
 from training.scores import measure
 from training.voting import cross_fitted
 from training.workspace import Run
+
+
+def without_intervals(scores: Scores) -> Scores:
+    facts = scores.model_dump()
+    parts = [facts, *facts["labels"]]
+    facts, *facts["labels"] = ({k: v for k, v in part.items() if "_interval" not in k} for part in parts)
+    return Scores.model_validate(facts)
 
 
 def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
@@ -40,8 +49,28 @@ def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
             ["common"] * len(tiny.LABELS),
             fitting=scores[fitting].fitting,
         )
-        assert scores[fitting] == expected
+        assert without_intervals(scores[fitting]) == expected
         assert scores[fitting].fitting == fitting
+
+
+def test_the_headline_has_intervals_with_the_runs_seed(evaluated: Run) -> None:
+    found, scores = read_predictions(evaluated), read_scores(evaluated)
+    decision = cross_fitted(found, evaluated.config)
+    expected = intervals(
+        decision.labels_BL,
+        decision.probabilities_BL,
+        found.targets_NL,
+        ["common"] * len(tiny.LABELS),
+        evaluated.config.seed,
+    )
+    headline = scores["cross-fitted"]
+    assert headline.sample_f2_interval == expected.sample_f2
+    assert headline.macro_f2_interval == expected.macro_f2
+    assert headline.mean_average_precision_interval == expected.mean_average_precision
+    assert headline.group_f2_intervals == expected.group_f2
+    assert [row.f2_interval for row in headline.labels] == expected.f2
+    assert [row.average_precision_interval for row in headline.labels] == expected.average_precision
+    assert without_intervals(scores["in-sample"]) == scores["in-sample"]
 
 
 def test_the_tiny_ensemble_has_learned_its_colours(evaluated: Run) -> None:

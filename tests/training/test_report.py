@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.bundle import Interval
 from tests.training import tiny
-from training.bootstrap import intervals
 from training.dataset import open_dataset
 from training.evaluate import evaluate
 from training.report import report
-from training.results import read_predictions, read_scores, write_predictions
+from training.results import (
+    read_decisions,
+    read_predictions,
+    read_scores,
+    write_predictions,
+    write_scores,
+)
+from training.scores import measure
 from training.tune import tune
 from training.voting import cross_fitted_labels
 from training.workspace import Run
@@ -66,31 +73,47 @@ def run(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+def written(interval: Interval | None) -> str:
+    assert interval
+    return "{:.3f} to {:.3f}".format(*interval)
+
+
 @pytest.fixture(scope="module")
 def page(run: Run) -> Page:
     return Page(report(run).read_text(encoding="utf-8"))
 
 
 def test_the_headline_is_the_cross_fitted_score_with_its_interval(run: Run, page: Page) -> None:
-    dataset, found, scores = open_dataset(run), read_predictions(run), read_scores(run)["cross-fitted"]
-    expected = intervals(
-        cross_fitted_labels(found, run.config),
-        found.probs_ANL.mean(axis=0),
-        dataset.targets_NL,
-        dataset.groups,
-        run.config.seed,
-    )
-    for value, (low, high) in (
-        (scores.sample_f2, expected.sample_f2),
-        (scores.macro_f2, expected.macro_f2),
-        (scores.mean_average_precision, expected.mean_average_precision),
+    scores = read_scores(run)["cross-fitted"]
+    for value, interval in (
+        (scores.sample_f2, scores.sample_f2_interval),
+        (scores.macro_f2, scores.macro_f2_interval),
+        (scores.mean_average_precision, scores.mean_average_precision_interval),
     ):
-        assert f"{value:.3f} {low:.3f} to {high:.3f}" in page.text
+        assert f"{value:.3f} {written(interval)}" in page.text
     worst = min(scores.labels, key=lambda row: row.f2)
-    assert f"worst label: {worst.label} {worst.f2:.3f}" in page.text
-    for row, (low, high) in zip(scores.labels, expected.f2, strict=True):
+    assert f"worst label: {worst.label} {worst.f2:.3f} {written(worst.f2_interval)}" in page.text
+    for row in scores.labels:
         cells = f"{row.label} common {row.positives} {row.precision:.3f} {row.recall:.3f} {row.f2:.3f}"
-        assert f"{cells} {low:.3f} to {high:.3f}" in page.text
+        average_precision = f"{row.average_precision:.3f} {written(row.average_precision_interval)}"
+        assert f"{cells} {written(row.f2_interval)} {average_precision}" in page.text
+    for group, value in scores.group_f2.items():
+        assert f"{group} {value:.3f} {written(scores.group_f2_intervals[group])}" in page.text
+
+
+def test_scores_without_intervals_are_shown_without(run: Run, tmp_path: Path) -> None:
+    older = tiny.copy_of(run, tmp_path / "run")
+    plain = measure(
+        *read_decisions(older),
+        open_dataset(older).targets_NL,
+        tiny.LABELS,
+        ["common"] * 4,
+        fitting="cross-fitted",
+    )
+    write_scores(older, {"cross-fitted": plain, "in-sample": plain})
+    page = Page(report(older).read_text(encoding="utf-8"))
+    assert f"{plain.sample_f2:.3f}" in page.text
+    assert not [attributes for _, attributes in page.elements if attributes.get("class") == "bar"]
 
 
 def test_the_page_needs_nothing_but_itself(run: Run, page: Page) -> None:

@@ -95,3 +95,23 @@ def test_the_table_shows_every_label(arrays: Arrays) -> None:
     assert [row.split("|")[1].strip() for row in rows] == LABELS
     assert rows[4].split("|")[6].strip() == "–"
     assert rows[0].split("|")[5].strip() == f"{scores.labels[0].f2:.3f}"
+    assert "In brackets" not in headline
+
+
+def test_the_table_shows_the_intervals_that_are_there(arrays: Arrays) -> None:
+    scores = measure(*arrays, LABELS, GROUPS, fitting="held-out")
+    known = scores.labels[0].model_copy(update={"f2_interval": (0.25, 0.75)})
+    shown = scores.model_copy(
+        update={
+            "sample_f2_interval": (0.5, 1),
+            "group_f2_intervals": {"rare": (0, 0.1)},
+            "labels": (known, *scores.labels[1:]),
+        }
+    )
+    headline, *_, first, second, _, _, _ = table(shown).splitlines()
+    assert (
+        f"sample F2 **{scores.sample_f2:.4f}** (0.500 to 1.000), macro F2 {scores.macro_f2:.4f}, " in headline
+    )
+    assert f"rare {scores.group_f2['rare']:.4f} (0.000 to 0.100). In brackets: 95 % bootstrap" in headline
+    assert first.split("|")[5].strip() == f"{known.f2:.3f} (0.250 to 0.750)"
+    assert "(" not in second
