@@ -8,13 +8,13 @@ import { saveAnswers, saveTags, sharedNames } from "./downloads.js";
 import { Gallery } from "./gallery.js";
 import { listen } from "./intake.js";
 import { Pipeline } from "./pipeline.js";
-import { describe } from "./service.js";
+import { describe, Refused } from "./service.js";
 
 const POLL_MS = 2000; // for a service that is starting
 const wide = matchMedia("(min-width: 62rem)");
 
 const chips = new Chips();
-let model = null; // which model answered
+let model = null; // the one whose labels the page shows
 let unsaved = false; // corrections
 let busy = false; // chips wait for the service
 let filled = null; // the model card, once asked for
@@ -29,7 +29,7 @@ start();
 async function start() {
   const { labels, model: name } = await described();
   showModel(name);
-  const pipeline = new Pipeline(chips, { onAnswer: showModel, onBusy: wait });
+  const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait });
   const see = (chip) => pipeline.see(chip);
   const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
   new Detail(
@@ -142,7 +142,7 @@ function showProgress() {
   const ended = failed + chips.all.filter((chip) => chip.state === "done").length;
   const reviewed = chips.all.filter((chip) => chip.truth).length;
   Object.assign($("#progress"), { max: count, value: ended, hidden: ended === count });
-  const failures = failed ? `, ${failed} could not be` : "";
+  const failures = failed ? `, ${failed} failed` : "";
   $("#status").textContent = ended === count ? `${plural(count - failed, "chip")} labelled${failures}` : `${ended} of ${plural(count, "chip")}${failures}`;
   if (ended === count) $("#spoken-status").textContent = $("#status").textContent;
   $("#retry").hidden = !failed || ended < count;
@@ -154,8 +154,15 @@ function showProgress() {
 function showModel(name) {
   model = name;
   $("#model").textContent = `${name.name} ${name.version}`;
+}
+
+/** An answer came: the service is busy no more. It must know the labels that the page knows. */
+function hear(name) {
   if (busy) say(null);
   busy = false;
+  if (name.name === model.name && name.version === model.version) return;
+  const now = `${name.name} ${name.version}`;
+  throw new Refused({ title: "The service has another model now", detail: `It runs ${now}: save what you need and load this page again.` });
 }
 
 function wait(problem) {

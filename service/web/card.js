@@ -33,7 +33,7 @@ export async function fill(section) {
 const part = (title, ...content) => h("section", {}, h("h3", { textContent: title }), ...content);
 const score = (value) => (value === null ? "–" : value.toFixed(3));
 const range = (interval) => (interval ? `${interval[0].toFixed(3)} to ${interval[1].toFixed(3)}` : "");
-const intervalNote = (scores) => (scores.intervals ? "Ranges are 95 % bootstrap intervals over chips." : "");
+const intervalNote = (scores) => (scores.sample_f2_interval ? "Ranges are 95 % bootstrap intervals over chips." : "");
 
 function tiles(scores) {
   const shown = { "sample F2": "sample_f2", "macro F2": "macro_f2", "mean average precision": "mean_average_precision" };
@@ -43,8 +43,8 @@ function tiles(scores) {
   return h(
     "dl",
     { className: "tiles" },
-    ...Object.entries(shown).map(([title, key]) => tile(title, scores[key], scores.intervals?.[key])),
-    ...(groups.length > 1 ? groups.map(([group, value]) => tile(`mean F2, ${group} labels`, value, scores.intervals?.group_f2[group])) : []),
+    ...Object.entries(shown).map(([title, key]) => tile(title, scores[key], scores[`${key}_interval`])),
+    ...(groups.length > 1 ? groups.map(([group, value]) => tile(`mean F2, ${group} labels`, value, scores.group_f2_intervals?.[group])) : []),
   );
 }
 

@@ -8,7 +8,7 @@ import { draw, erase } from "./evidence.js";
 export class Detail {
   #shown = null; // the chip, and the prediction, whose rows are on the page
   #rows = [];
-  #pinned = null; // label
+  #pinned = null; // the label whose evidence stays, from chip to chip
 
   /** `parts` are the panel's elements; `see(chip)` asks for its picture, `retry(chip)` for its prediction. */
   constructor(parts, chips, labels, { see, retry }) {
@@ -16,7 +16,6 @@ export class Detail {
     const update = oncePerFrame(() => this.#update());
     chips.addEventListener("selected", ({ detail: chip }) => {
       if (chip) see(chip);
-      this.#pinned = null;
       update();
     });
     chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());

@@ -79,7 +79,7 @@ def test_a_corrupt_file_among_many_is_told_in_its_place(show: Callable[..., Page
     broken = upload("broken.jpg", SAMPLE[:2000], "image/jpeg")
     page.set_input_files("#files", [JPEG, *colours, broken])
     finished(page, 7)
-    expect(page.locator("#status")).to_have_text("6 chips labelled, 1 could not be")
+    expect(page.locator("#status")).to_have_text("6 chips labelled, 1 failed")
     failed = page.locator(".card[data-state=failed]")
     expect(failed).to_have_text("broken.jpgTruncated or corrupt image")
     failed.click()
@@ -199,6 +199,16 @@ def test_a_service_that_is_gone_is_told_and_can_be_asked_again(show: Callable[..
     page.locator("#retry").click()
     expect(page.locator(".row.set").first).to_be_visible()
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_another_model_is_told_and_not_mixed_in(page: Page) -> None:
+    def change(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "model": {"name": "other", "version": "9"}})
+
+    page.route("**/predict*", change)
+    drop(page, JPEG)
+    expect(page.locator("#problem")).to_contain_text("It runs other 9")
 
 
 def test_a_proxy_s_page_is_no_answer(show: Callable[..., Page]) -> None:

@@ -64,6 +64,15 @@ def test_evidence_is_seen_by_pointing_focusing_and_pressing(page: Page) -> None:
     assert not lit(page)
 
 
+def test_a_pressed_label_stays_from_chip_to_chip(page: Page) -> None:
+    page.set_input_files("#files", [PLAIN, JPEG])
+    finished(page, 2)
+    page.locator(".row", has_text="trees").get_by_role("button").click()
+    expect(page.locator("#caption")).to_have_text("trees is not set: no evidence to show")
+    page.get_by_role("option", name="sample-chip.jpg").click()
+    expect(page.locator("#caption")).to_have_text("Evidence for trees")
+
+
 def test_a_finger_sees_evidence_too(show: Callable[..., Page]) -> None:
     page = show(has_touch=True, viewport={"width": 390, "height": 844})
     drop(page, JPEG)
