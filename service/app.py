@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,12 +43,14 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.running = running
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Chipvote",
         description=_DESCRIPTION,
         version="1",  # of this API; the bundle has its own
         lifespan=lifespan,
         redoc_url=None,
+        static_url="/docs-files",
+        favicon_url="web/icon.svg",
     )
     app.state.running = None
     app.state.metrics = metrics

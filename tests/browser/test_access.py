@@ -164,3 +164,9 @@ def test_the_page_needs_no_other_network(show: Callable[..., Page]) -> None:
         }"""
     )
     assert policy == "script-src-attr"
+
+
+def test_the_documentation_needs_no_other_network_either(show: Callable[..., Page]) -> None:
+    page = show()
+    page.get_by_role("link", name="HTTP interface").click()
+    expect(page.locator(".opblock-summary-path", has_text="/predict")).to_be_visible()
