@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from pydantic_core import to_json
 
 from service import answers, parameters, rules
-from service.answers import Answer, Failure, Health, Labels, ModelCard, Prediction
+from service.answers import ModelCard
 from service.batching import Engine
 from service.bundle import Bundle, InputSpec
 from service.chips import picture
@@ -42,6 +42,7 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.overlay import overlay, png, sheet
 from service.parameters import Wanted
 from service.problems import documented
+from service.schemas import Answer, Failure, Health, Labels, Prediction
 from service.settings import Settings
 from service.uploads import FIELD, RAW_TYPES, Upload, read_uploads
 

@@ -1,32 +1,29 @@
 """The console script `chipvote`: one command per thing an operator does.
 
-Reads options, calls the modules below, prints. A `StartupError` becomes one line on
-stderr and exit status 1.
+Reads options, calls the modules below, prints. A `StartupError` or a `ChipvoteError` becomes one
+line on stderr and exit status 1.
 """
 
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic_core import to_json
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from service import answers, offline, server
-from service.answers import Answer, Failure, LabelCard, Labels, Prediction
 from service.app import gpu_of, load_bundle, open_ensemble
+from service.client import ChipvoteError, Client
 from service.ensemble import Ensemble
 from service.errors import StartupError
+from service.files import SUFFIXES, find_images
+from service.progress import watch
+from service.schemas import Answer, Failure, LabelCard, Labels, Prediction
 from service.settings import read_settings
-
-T = TypeVar("T")
-
-PATIENCE_S = 2.0  # a progress bar before that would only flicker
 
 app = typer.Typer(
     help="Label satellite chips with a voting ensemble.\n\nEvery setting is also an environment variable "
@@ -46,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 could not (or some file could not), 2 wrong usage."""
     try:
         app(arguments, prog_name="chipvote")
-    except StartupError as error:
+    except (StartupError, ChipvoteError) as error:
         print(f"chipvote: {error}", file=sys.stderr)
     sys.exit(1)
 
@@ -88,23 +85,44 @@ def predict(
             "when no member can change its labels; probabilities are then the mean of those that ran",
         ),
     ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Have the service at this address do it, as http://127.0.0.1:8000")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="CHIPVOTE_KEY", help="Bearer token for a proxy before that service"),
+    ] = None,
 ) -> None:
-    """Label files without a server; exits with 1 if any file cannot be used."""
-    settings = read_settings(bundle=bundle)
-    images = offline.find_images(files)
+    """Label files, here or by a service; exits with 1 if any file cannot be used."""
+    if url and (bundle or all_members):
+        raise typer.BadParameter("the service has its own bundle and settings", param_hint="--url")
+    images = find_images(files)
     if not images:
-        print(f"chipvote: no image ({', '.join(offline.SUFFIXES)}) in these folders", file=sys.stderr)
+        print(f"chipvote: no image ({', '.join(SUFFIXES)}) in these folders", file=sys.stderr)
         raise typer.Exit(1)
-    loaded = load_bundle(settings.bundle)
-    early_exit = not all_members and loaded.early_voter is not None
-    ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
-    results = list(_watch(offline.predict_files(ensemble, loaded, images, settings), len(images)))
-    answer = Answer(model=answers.model(loaded), predictions=results)
+    answer = _predict_by_service(images, url, key) if url else _predict_here(images, bundle, all_members)
     if as_json:
         _print_json(answer)
     else:
-        Console().print(_prediction_table(results))
-    raise typer.Exit(any("error" in result for result in results))
+        Console().print(_prediction_table(answer["predictions"]))
+    raise typer.Exit(any("error" in result for result in answer["predictions"]))
+
+
+def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool) -> Answer:
+    settings = read_settings(bundle=bundle)
+    loaded = load_bundle(settings.bundle)
+    early_exit = not all_members and loaded.early_voter is not None
+    ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
+    results = watch(offline.predict_files(ensemble, loaded, images, settings), len(images))
+    return Answer(model=answers.model(loaded), predictions=list(results))
+
+
+def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> Answer:
+    try:
+        service = Client(url, key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from error
+    return Answer(model=service.labels()["model"], predictions=list(service.predict(images)))
 
 
 @app.command()
@@ -129,24 +147,6 @@ def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None
         ensemble = Ensemble(loaded, settings.device, precision, settings.threads, gpu_of(settings))
         ensemble.self_test()
         print(f"{precision} on {ensemble.device}: {len(manifest.members)} member(s) agree with golden")
-
-
-def _watch(results: Iterable[T], total: int) -> Iterator[T]:
-    """Pass results on, and show on stderr how far they are once it takes a while."""
-    console = Console(stderr=True)
-    progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-    task = progress.add_task("chips", total=total)
-    began_s = time.monotonic()
-    shown = False
-    try:
-        for result in results:
-            progress.advance(task)
-            if not shown and time.monotonic() - began_s > PATIENCE_S:
-                progress.start()
-                shown = True
-            yield result
-    finally:
-        progress.stop()
 
 
 def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:

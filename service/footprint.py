@@ -10,11 +10,12 @@ import functools
 import io
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import tifffile
 from pyproj import Transformer
-from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before Python 3.12
+
+from service.schemas import Geometry
 
 _PIXEL_IS_POINT = 2  # of GTRasterTypeGeoKey: coordinates are those of a pixel's centre
 _USER_DEFINED = 32767
@@ -22,13 +23,6 @@ _DECIMALS = 7  # of a degree: a centimetre
 
 Point = tuple[float, float]
 Ring = list[Point]
-
-
-class Geometry(TypedDict):
-    """A GeoJSON geometry in degrees of longitude and latitude; two polygons across the antimeridian."""
-
-    type: Literal["Polygon", "MultiPolygon"]
-    coordinates: list[Any]
 
 
 def footprint(data: bytes) -> Geometry | None:

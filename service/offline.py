@@ -5,7 +5,7 @@ Knows paths, the decoder and the ensemble; no queue, no HTTP, no printing.
 Shape suffixes: H height, W width, C bands.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,23 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from service import answers
-from service.answers import Failure, Prediction
 from service.bundle import Bundle, InputSpec, Pixel
 from service.chips import decode_chip
 from service.ensemble import Ensemble
 from service.errors import NoChip, ServiceError
+from service.files import unreadable
+from service.schemas import Failure, Prediction
 from service.settings import Settings
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-
-
-def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Replace each folder by the images inside it, at any depth and sorted; keep files as given."""
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [file for file in inside if file == path or file.suffix.lower() in SUFFIXES]
-    return found
 
 
 def predict_files(
@@ -55,6 +45,6 @@ def _decode(file: Path, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:
     try:
         return decode_chip(file.read_bytes(), spec)
     except OSError as error:
-        return NoChip(f"the file cannot be read ({error.strerror}); give an image or a folder of images")
+        return NoChip(unreadable(error))
     except ServiceError as error:
         return error

@@ -14,22 +14,13 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before Python 3.12
 
 from service.errors import NotReady, Overloaded, ServiceError
+from service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
 _GENERIC = "the service failed on this request; its log says why"
-
-
-class Problem(TypedDict):
-    """An error as RFC 9457 describes it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
 
 
 def problem(error: ServiceError) -> Problem:

@@ -1,10 +1,11 @@
 from pydantic import TypeAdapter
 
 from service import answers
-from service.answers import Answer, Failure, Labels, ModelCard, Prediction
+from service.answers import ModelCard
 from service.bundle import Bundle
 from service.ensemble import Vote
 from service.errors import NotAnImage
+from service.schemas import Answer, Failure, Labels, Prediction
 from tests.fakes import LABELS, MEMBERS
 
 VOTE = Vote([0.9, 0.1, 0.6, 0.2], [3, 0, 2, 1], [True, False, True, False], 2)
@@ -32,7 +33,7 @@ def test_answers_have_the_documented_shape(colours: Bundle) -> None:
         ],
     )
     assert TypeAdapter(Answer).validate_python(answer, strict=True) == answer
-    assert set(Prediction.__annotations__) == set(answer["predictions"][0])
+    assert set(Prediction.__required_keys__) == set(answer["predictions"][0])
     assert set(Failure.__annotations__) == set(answer["predictions"][1])
     labels = answers.labels(colours)
     assert TypeAdapter(Labels).validate_python(labels, strict=True) == labels

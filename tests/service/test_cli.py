@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import cli
+from service import cli, progress
 from service.bundle import Bundle
 from service.rules import Cooccurrence
 from tests.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
@@ -62,6 +62,38 @@ def test_predict_prints_the_json_of_the_http_service(
     assert printed == served.json()
 
 
+def test_predict_by_a_service_prints_what_it_answers(
+    chips: Path, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHIPVOTE_BUNDLE", "nothing/is/here")  # it needs none
+    url = str(client.base_url)
+    assert chipvote("predict", "--url", url, chips) == 0
+    assert "reddish 0.98" in capsys.readouterr().out
+    (chips / "c.png").write_bytes(b"broken")
+    assert chipvote("predict", "--url", url, "--json", chips) == 1
+    printed = json.loads(capsys.readouterr().out)
+    files = sorted(chips.iterdir())
+    served = client.post("/predict", files=[("chip", (str(file), file.read_bytes())) for file in files])
+    assert printed == served.json()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--url", "http://127.0.0.1:9"], 1, "is the service running there?"),
+        (["--url", "127.0.0.1:8000"], 2, "no address of a service"),
+        (["--url", "http://127.0.0.1:9", "--all-members"], 2, "its own bundle and settings"),
+    ],
+)
+def test_a_service_that_cannot_be_asked_is_told_in_words(
+    chips: Path, arguments: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chipvote("predict", *arguments, chips) == status
+    error = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert says in error
+    assert status == 2 or error.startswith("chipvote: http://127.0.0.1:9/: no answer")
+
+
 def test_predict_stops_early_where_the_rule_allows_it(
     chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,7 +140,7 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path, capsys: pytest.Capt
 def test_a_long_run_shows_its_progress_on_stderr(
     chips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "PATIENCE_S", -1)
+    monkeypatch.setattr(progress, "PATIENCE_S", -1)
     monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich believe in a terminal
     assert chipvote("predict", "--json", chips) == 0
     output = capsys.readouterr()

@@ -4,7 +4,8 @@ import pytest
 
 from service.bundle import Bundle
 from service.ensemble import Ensemble
-from service.offline import find_images, predict_files
+from service.files import find_images
+from service.offline import predict_files
 from service.settings import Settings
 from tests.fakes import BLUE, GREEN, RED, picture
 
@@ -17,16 +18,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "07.png").write_bytes(b"broken")
     (tmp_path / "notes.txt").write_text("not an image")
     return tmp_path
-
-
-def test_find_images_expands_folders_and_keeps_files(folder: Path) -> None:
-    inner = folder / "inner"
-    inner.mkdir()
-    picture(RED).save(inner / "deep.TIF", "TIFF")
-    images = [folder / f"{index:02}.png" for index in range(20)]
-    assert find_images([folder]) == [*images, inner / "deep.TIF"]
-    named = [folder / "notes.txt", folder / "missing.jpg"]
-    assert find_images(named) == named
 
 
 def test_predict_files_answers_in_order(colours: Bundle, settings: Settings, folder: Path) -> None:

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from service.files import find_images, unreadable
+
+
+def test_find_images_expands_folders_and_keeps_files(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    images = [tmp_path / "a.png", tmp_path / "b.jpg", inner / "deep.TIF"]
+    for file in [*images, tmp_path / "notes.txt"]:
+        file.touch()
+    assert find_images([tmp_path]) == images
+    named = [tmp_path / "notes.txt", tmp_path / "missing.jpg"]
+    assert find_images(named) == named
+
+
+def test_what_cannot_be_read_is_told_with_the_fix() -> None:
+    assert unreadable(OSError(2, "No such file or directory")) == (
+        "the file cannot be read (No such file or directory); give an image or a folder of images"
+    )
