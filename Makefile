@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV = .venv
 SERVICE_VENV = .venv-service
 PEERS_VENV = .venv-peers
+GENERATOR_VENV = .venv-generator
 
 HOST = 127.0.0.1
 PORT = 8000
@@ -17,10 +18,11 @@ SERVING = $(VENV)/.serving
 DEVELOPING = $(VENV)/.developing
 SERVICE_ONLY = $(SERVICE_VENV)/.testing
 COMPARING = $(PEERS_VENV)/.comparing
+GENERATING = $(GENERATOR_VENV)/.generating
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench peers lock prove-image clean distclean
+.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +59,8 @@ bench: $(DEVELOPING) ## print the table of every benchmark
 
 peers: $(COMPARING) ## make the virtual environment of the servers that benchmarks compare with
 
+generator: $(GENERATING) ## make the virtual environment of the generator that proves the API's description
+
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_FLAGS)
 
@@ -78,7 +82,7 @@ clean: ## remove caches and the service's test environment
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments too; runs/ and models/ stay
-	rm -rf $(VENV) $(PEERS_VENV)
+	rm -rf $(VENV) $(PEERS_VENV) $(GENERATOR_VENV)
 
 # bin/pip, not bin/python: Debian without python3-venv leaves a folder with a Python and no pip.
 %/bin/pip:
@@ -108,3 +112,8 @@ $(SERVICE_ONLY): pyproject.toml $(call LOCKS,service-cpu dev) | $(SERVICE_VENV)/
 
 $(COMPARING): pyproject.toml $(call LOCKS,peers) | $(PEERS_VENV)/bin/pip
 	$(call install,$(PEERS_VENV),peers)
+
+# Not the project: the generated client must do without it.
+$(GENERATING): requirements/generator.txt | $(GENERATOR_VENV)/bin/pip
+	$(GENERATOR_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

@@ -22,6 +22,7 @@ from service.batching import Engine
 from service.bundle import Bundle, InputSpec
 from service.chips import picture
 from service.decoding import Decoders
+from service.documentation import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.ensemble import Ensemble, Vote
 from service.errors import (
     BodyTooLarge,
@@ -44,7 +45,7 @@ from service.parameters import Wanted
 from service.problems import documented
 from service.schemas import Answer, Failure, Health, Labels, Prediction
 from service.settings import Settings
-from service.uploads import FIELD, RAW_TYPES, Upload, read_uploads
+from service.uploads import Upload, read_uploads
 
 router = APIRouter()
 
@@ -74,51 +75,20 @@ def running(request: Request) -> Running:
     return started
 
 
-_BINARY = {"type": "string", "format": "binary"}
-_PREDICT_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": [FIELD],
-                "properties": {FIELD: {"type": "array", "items": _BINARY, "minItems": 1}},
-            }
-        },
-        **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
-    },
-}
-_PREDICT_EXAMPLE = {
-    "model": {"name": "uc-merced", "version": "2.1.1"},
-    "predictions": [
-        {
-            "filename": "tile.jpg",
-            "labels": ["trees"],
-            "scores": [
-                {"label": "trees", "probability": 0.91, "votes": 3, "predicted": True},
-                {"label": "water", "probability": 0.04, "votes": 0, "predicted": False},
-            ],
-            "members": 3,
-        }
-    ],
-}
-
-
 @router.post(
     "/predict",
     operation_id="predict",
     summary="Label chips",
+    tags=["chips"],
     response_model=Answer,
     responses={
-        200: {
-            "content": {"application/json": {"example": _PREDICT_EXAMPLE}, "image/png": {"schema": _BINARY}}
-        },
+        200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
             EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
             ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": _PREDICT_BODY, "parameters": parameters.DOCUMENTED},
+    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
 )  # fmt: skip
 async def predict(request: Request) -> Response:
     """Label one chip or many: files in the form field `chip`, or one raw image as the body.
@@ -218,15 +188,16 @@ def _count(service: Running, vote: Vote) -> None:
     "/preview",
     operation_id="preview",
     summary="Show a chip",
+    tags=["chips"],
     response_class=Response,
     responses={
-        200: {"content": {"image/png": {"schema": _BINARY}}},
+        200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
             EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
             ChipError, ServiceError, NotReady,
         ),
     },
-    openapi_extra={"requestBody": _PREDICT_BODY},
+    openapi_extra={"requestBody": ONE_CHIP},
 )  # fmt: skip
 async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
@@ -236,7 +207,13 @@ async def preview(request: Request) -> Response:
     return Response(await asyncio.to_thread(png, Image.fromarray(chip_HW3)), media_type="image/png")
 
 
-@router.get("/labels", operation_id="labels", summary="The labels, in order", responses=documented(NotReady))
+@router.get(
+    "/labels",
+    operation_id="labels",
+    summary="The labels, in order",
+    tags=["model"],
+    responses=example(LABELS, ServiceError, NotReady),
+)
 async def get_labels(request: Request) -> Labels:
     """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
     return answers.labels(running(request).bundle)
@@ -246,8 +223,9 @@ async def get_labels(request: Request) -> Labels:
     "/model",
     operation_id="model",
     summary="The model card",
+    tags=["model"],
     response_model=ModelCard,
-    responses=documented(NotReady),
+    responses=example(MODEL_CARD, ServiceError, NotReady),
 )
 async def get_model(request: Request) -> dict[str, Any]:
     """The bundle's manifest, with the device and the precision it runs at."""
@@ -255,13 +233,25 @@ async def get_model(request: Request) -> dict[str, Any]:
     return answers.model_card(service.bundle, service.ensemble.device, service.ensemble.precision)
 
 
-@router.get("/health/live", operation_id="live", summary="Is the process there?")
+@router.get(
+    "/health/live",
+    operation_id="live",
+    summary="Is the process there?",
+    tags=["operation"],
+    responses=example(LIVE),
+)
 async def get_live() -> Health:
     """Answer as long as the event loop turns."""
     return Health(status="live")
 
 
-@router.get("/health/ready", operation_id="ready", summary="Can it predict?", responses=documented(NotReady))
+@router.get(
+    "/health/ready",
+    operation_id="ready",
+    summary="Can it predict?",
+    tags=["operation"],
+    responses=example(READY, NotReady),
+)
 async def get_ready(request: Request) -> Health:
     """Ready once the golden decisions have been reproduced, until shutting down begins."""
     if not running(request).engine.ready:
@@ -270,7 +260,11 @@ async def get_ready(request: Request) -> Health:
 
 
 @router.get(
-    "/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    tags=["operation"],
+    response_class=PlainTextResponse,
 )
 async def get_metrics(request: Request) -> Response:
     """Every counter and histogram, in Prometheus' text format."""
