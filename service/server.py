@@ -66,7 +66,7 @@ def _announce(running: Running, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     manifest, ensemble = running.bundle.manifest, running.ensemble
     logger.info(
-        "serving %s %s: %d member(s), %s on %s, at http://%s:%d (docs at /docs)",
+        "serving %s %s: %d member(s), %s on %s, at http://%s:%d (the interface: /docs)",
         manifest.name,
         manifest.version,
         len(manifest.members),

@@ -11,7 +11,7 @@ import pytest
 from service.bundle import Bundle
 from service.settings import Settings
 from tests.fakes import make_bundle
-from tests.serving import serving
+from tests.serving import DEFAULT_BUNDLE, serving
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -43,4 +43,11 @@ def settings(colours: Bundle) -> Settings:
 def client(settings: Settings) -> Iterator[httpx.Client]:
     """A client of one real server that all tests share."""
     with serving(settings) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def default_client() -> Iterator[httpx.Client]:
+    """A client of one real server with the default bundle, for tests that want real maps and labels."""
+    with serving(Settings(bundle=DEFAULT_BUNDLE, device="cpu")) as connected:
         yield connected

@@ -4,12 +4,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DEFAULT_BUNDLE = ROOT / "models/uc-merced"
+SAMPLE_CHIP = ROOT / "docs/sample-chip.jpg"
 
 
 @contextmanager

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
-from service.settings import Settings
-from tests.serving import serving
+from tests.serving import SAMPLE_CHIP
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "deploy/prometheus"
@@ -30,12 +30,10 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_every_metric_of_the_rules_is_served() -> None:
+def test_every_metric_of_the_rules_is_served(default_client: httpx.Client) -> None:
     rules = (FOLDER / "alerts.yml").read_text(encoding="utf-8")
-    sample = (ROOT / "docs/sample-chip.jpg").read_bytes()
-    with serving(Settings(bundle=ROOT / "models/uc-merced", port=0)) as client:
-        client.post("/predict", content=sample, headers={"content-type": "image/jpeg"})
-        served = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
+    default_client.post("/predict", files={"chip": SAMPLE_CHIP.read_bytes()})
+    served = set(re.findall(r"^([a-z_]+)", default_client.get("/metrics").text, re.MULTILINE))
     asked = set(re.findall(r"\b(chipvote_[a-z_]+)\{", rules))
     assert asked
     assert asked <= served

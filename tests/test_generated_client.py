@@ -2,17 +2,13 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service.settings import Settings
-from tests.serving import serving
+from tests.serving import ROOT, SAMPLE_CHIP
 
-ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "docs/sample-chip.jpg"
 GENERATOR = ROOT / ".venv-generator/bin"
 # Pictures are bytes to it only if told so. Then a warning would be something that it left out.
 AS_IT_COMES = "post_hooks: []\n"
@@ -62,31 +58,27 @@ print(json.dumps([prediction.labels, [label.name for label in known.labels]]))
 """
 
 
-@pytest.fixture(scope="module")
-def default() -> Iterator[httpx.Client]:
-    with serving(Settings(bundle=ROOT / "models/uc-merced", device="cpu")) as connected:
-        yield connected
-
-
 @pytest.mark.skipif(not GENERATOR.exists(), reason="no generator of clients (make generator)")
 @pytest.mark.parametrize("pictures", [False, True])
-def test_a_generated_client_labels_a_chip(default: httpx.Client, tmp_path: Path, pictures: bool) -> None:
-    (tmp_path / "openapi.json").write_bytes(default.get("/openapi.json").content)
+def test_a_generated_client_labels_a_chip(
+    default_client: httpx.Client, tmp_path: Path, pictures: bool
+) -> None:
+    (tmp_path / "openapi.json").write_bytes(default_client.get("/openapi.json").content)
     (tmp_path / "configuration.yml").write_text(AS_IT_COMES + PICTURES_ARE_BYTES * pictures)
     generate = [f"{GENERATOR}/openapi-python-client", "generate", "--path", "openapi.json", "--meta", "none"]
     generate += ["--output-path", "generated", "--config", "configuration.yml"]
     generate += ["--fail-on-warning"] * pictures
     made = subprocess.run(generate, cwd=tmp_path, capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
-    ask = [f"{GENERATOR}/python", "-c", SCRIPT, str(default.base_url), str(SAMPLE), str(pictures)]
+    ask = [f"{GENERATOR}/python", "-c", SCRIPT, str(default_client.base_url), str(SAMPLE_CHIP), str(pictures)]
     asked = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True)
     assert asked.returncode == 0, asked.stderr
     labels, known = json.loads(asked.stdout)
-    assert labels == served_labels(default)
-    assert known == [label["name"] for label in default.get("/labels").json()["labels"]]
+    assert labels == served_labels(default_client)
+    assert known == [label["name"] for label in default_client.get("/labels").json()["labels"]]
 
 
 def served_labels(client: httpx.Client) -> list[str]:
-    (prediction,) = client.post("/predict", files={"chip": SAMPLE.read_bytes()}).json()["predictions"]
+    (prediction,) = client.post("/predict", files={"chip": SAMPLE_CHIP.read_bytes()}).json()["predictions"]
     labels: list[str] = prediction["labels"]
     return labels

@@ -5,7 +5,6 @@ import re
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,10 +22,6 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from service.settings import Settings
-from tests.serving import serving
-
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -45,13 +40,6 @@ def four_bands(seed: int = 0) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[httpx.Client]:
-    """A service with the default bundle."""
-    with serving(Settings(bundle=ROOT / "models/uc-merced", device="cpu")) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
         pytest.skip("no Chromium (apt install chromium)")
@@ -62,12 +50,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def show(browser: Browser, service: httpx.Client) -> Iterator[Callable[..., Page]]:
+def show(browser: Browser, default_client: httpx.Client) -> Iterator[Callable[..., Page]]:
     """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen.
 
     The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
     """
-    home = str(service.base_url)
+    home = str(default_client.base_url)
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

@@ -10,16 +10,17 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import ROOT, drop, finished, four_bands, upload
+from tests.browser.conftest import drop, finished, four_bands, upload
 from tests.fakes import RED, encoded, picture
+from tests.serving import SAMPLE_CHIP
 
-SAMPLE = (ROOT / "docs/sample-chip.jpg").read_bytes()
+SAMPLE = SAMPLE_CHIP.read_bytes()
 JPEG = upload("sample-chip.jpg", SAMPLE, "image/jpeg")
 
 
-def predicted(service: httpx.Client, data: bytes) -> list[str]:
+def predicted(default_client: httpx.Client, data: bytes) -> list[str]:
     """What the service says of one chip, in the page's words."""
-    (prediction,) = service.post("/predict", files={"chip": data}).json()["predictions"]
+    (prediction,) = default_client.post("/predict", files={"chip": data}).json()["predictions"]
     return [label.replace("-", " ") for label in prediction["labels"]]
 
 
@@ -45,11 +46,11 @@ def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
     return np.array(data, np.uint8).reshape(height, width, 4)
 
 
-def test_a_dropped_chip_gets_its_labels(page: Page, service: httpx.Client) -> None:
+def test_a_dropped_chip_gets_its_labels(page: Page, default_client: httpx.Client) -> None:
     drop(page, JPEG)
     expect(page.locator("#picture")).to_be_visible()
     expect(page.locator(".row.set").first).to_be_visible()
-    assert tags(page) == predicted(service, SAMPLE)
+    assert tags(page) == predicted(default_client, SAMPLE)
     assert page.locator(".row.set .label").count() == len(tags(page))
     trees = page.get_by_role("button", name="trees (set")
     expect(trees).to_have_accessible_name("trees (set, probability 0.99, 3 of 3 votes, needs 2)")
@@ -59,7 +60,7 @@ def test_a_dropped_chip_gets_its_labels(page: Page, service: httpx.Client) -> No
     assert page.locator(".groups h3").all_inner_texts() == ["COMMON"]
 
 
-def test_a_pasted_picture_gets_its_labels(page: Page, service: httpx.Client) -> None:
+def test_a_pasted_picture_gets_its_labels(page: Page, default_client: httpx.Client) -> None:
     page.evaluate(
         """(bytes) => {
             const transfer = new DataTransfer();
@@ -70,7 +71,7 @@ def test_a_pasted_picture_gets_its_labels(page: Page, service: httpx.Client) -> 
     )
     expect(page.locator("#name")).to_have_text("pasted-1.png")
     expect(page.locator(".row.set").first).to_be_visible()
-    assert tags(page) == predicted(service, SAMPLE)
+    assert tags(page) == predicted(default_client, SAMPLE)
 
 
 def test_a_corrupt_file_among_many_is_told_in_its_place(show: Callable[..., Page]) -> None:
@@ -98,12 +99,14 @@ def test_a_text_is_refused_with_what_is_accepted(show: Callable[..., Page]) -> N
     expect(page.locator("#picture")).to_be_hidden()
 
 
-def test_many_chips_are_filtered_and_sorted(page: Page, service: httpx.Client) -> None:
+def test_many_chips_are_filtered_and_sorted(page: Page, default_client: httpx.Client) -> None:
     chips = {f"{n}.png": encoded(picture((n, 120 - n // 4, 40), 256), "PNG") for n in range(0, 240, 40)}
     chips["sample.jpg"] = SAMPLE
     page.set_input_files("#files", [upload(name, data) for name, data in chips.items()])
     finished(page, len(chips))
-    answer = service.post("/predict?members=true", files=[("chip", chip) for chip in chips.items()]).json()
+    answer = default_client.post(
+        "/predict?members=true", files=[("chip", chip) for chip in chips.items()]
+    ).json()
     by_name = {
         prediction["filename"]: {score["label"]: score for score in prediction["scores"]}
         for prediction in answer["predictions"]
@@ -129,14 +132,14 @@ def test_many_chips_are_filtered_and_sorted(page: Page, service: httpx.Client) -
     expect(page.locator(".card .number").first).to_have_text(f"apart {max(spread.values()):.2f}")
 
 
-def test_a_four_band_tiff_is_shown_and_labelled(page: Page, service: httpx.Client) -> None:
+def test_a_four_band_tiff_is_shown_and_labelled(page: Page, default_client: httpx.Client) -> None:
     data = four_bands()
     drop(page, upload("planet.tif", data, "image/tiff"))
     expect(page.locator("#picture[src^=blob]")).to_be_visible()
-    preview = Image.open(io.BytesIO(service.post("/preview", files={"chip": data}).content))
+    preview = Image.open(io.BytesIO(default_client.post("/preview", files={"chip": data}).content))
     np.testing.assert_array_equal(pixels_of(page, "#picture")[..., :3], np.asarray(preview))
     page.locator("#progress").wait_for(state="hidden")
-    assert tags(page) == (predicted(service, data) or ["No label"])
+    assert tags(page) == (predicted(default_client, data) or ["No label"])
 
 
 def test_a_jpeg_of_four_components_is_shown_as_planet_means_it(page: Page, shared_data: Path) -> None:
@@ -148,7 +151,7 @@ def test_a_jpeg_of_four_components_is_shown_as_planet_means_it(page: Page, share
 
 
 def test_real_chips_get_the_labels_of_the_service(
-    page: Page, service: httpx.Client, shared_data: Path
+    page: Page, default_client: httpx.Client, shared_data: Path
 ) -> None:
     files = sorted((shared_data / "ucmerced").rglob("*.jpg"))[::140]
     files += sorted((shared_data / "planet/tif").glob("*"))[:2]
@@ -157,7 +160,7 @@ def test_real_chips_get_the_labels_of_the_service(
     for file in files:
         page.get_by_role("option", name=file.name).click()
         expect(page.locator("#name")).to_have_text(file.name)
-        assert tags(page) == (predicted(service, file.read_bytes()) or ["No label"])
+        assert tags(page) == (predicted(default_client, file.read_bytes()) or ["No label"])
 
 
 def test_a_file_s_name_is_text_and_nothing_else(page: Page) -> None:

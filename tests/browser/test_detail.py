@@ -81,8 +81,8 @@ def test_a_finger_sees_evidence_too(show: Callable[..., Page]) -> None:
     assert lit(page)
 
 
-def test_the_page_draws_evidence_as_the_service_does(page: Page, service: httpx.Client) -> None:
-    answer = service.post("/predict?evidence=true", files={"chip": SAMPLE}).json()["predictions"][0]
+def test_the_page_draws_evidence_as_the_service_does(page: Page, default_client: httpx.Client) -> None:
+    answer = default_client.post("/predict?evidence=true", files={"chip": SAMPLE}).json()["predictions"][0]
     grid = next(score["evidence"] for score in answer["scores"] if score["label"] == "trees")
     drop(page, JPEG)
     page.locator(".row", has_text="trees").get_by_role("button").focus()
@@ -153,12 +153,12 @@ def test_unsaved_corrections_are_not_lost_without_a_word(page: Page) -> None:
     assert asked == ["confirm", "beforeunload"]
 
 
-def test_answers_are_saved_as_csv_json_and_geojson(page: Page, service: httpx.Client) -> None:
+def test_answers_are_saved_as_csv_json_and_geojson(page: Page, default_client: httpx.Client) -> None:
     geo = geotiff()
     page.set_input_files("#files", [JPEG, upload("here.tif", geo, "image/tiff"), PLAIN])
     finished(page, 3)
     files = [("chip", (name, data)) for name, data in (("sample-chip.jpg", SAMPLE), ("here.tif", geo))]
-    served = service.post("/predict?members=true&evidence=true&footprint=true", files=files).json()
+    served = default_client.post("/predict?members=true&evidence=true&footprint=true", files=files).json()
 
     rows = list(csv.DictReader(io.StringIO(text(saved(page, "CSV")))))
     assert [row["image_name"] for row in rows] == ["sample-chip.jpg", "here.tif", "plain, red.png"]
@@ -195,8 +195,8 @@ def test_what_is_saved_is_what_is_shown(show: Callable[..., Page]) -> None:
     assert json.loads(text(saved(page, "GeoJSON")))["features"][0]["properties"]["labels"] is None
 
 
-def test_the_model_card_tells_what_the_service_tells(page: Page, service: httpx.Client) -> None:
-    card = service.get("/model").json()
+def test_the_model_card_tells_what_the_service_tells(page: Page, default_client: httpx.Client) -> None:
+    card = default_client.get("/model").json()
     page.get_by_role("tab", name="Model card").click()
     expect(page.locator("#card .tiles")).to_contain_text(f"{card['scores']['sample_f2']:.3f}")
     assert page.url.endswith("#card")

@@ -1,8 +1,5 @@
 """Where a label's evidence lies: the arithmetic, and through HTTP with the default bundle."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import numpy as np
 import onnxruntime as ort
@@ -12,12 +9,9 @@ from PIL import Image
 from service import bundle
 from service.chips import decode_chip
 from service.evidence import averaged, counting, resampled
-from service.settings import Settings
-from tests.serving import serving
+from tests.serving import DEFAULT_BUNDLE, SAMPLE_CHIP
 
-ROOT = Path(__file__).parents[2]
-BUNDLE = ROOT / "models/uc-merced"
-SAMPLE = (ROOT / "docs/sample-chip.jpg").read_bytes()
+SAMPLE = SAMPLE_CHIP.read_bytes()
 JPEG = {"content-type": "image/jpeg"}
 
 
@@ -42,17 +36,11 @@ def test_members_in_favour_count_and_otherwise_all() -> None:
     assert counting(probs, [], []).tolist() == [1, 1, 1]
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with serving(Settings(bundle=BUNDLE, port=0)) as connected:
-        yield connected
-
-
-def test_evidence_is_the_average_of_the_members_that_voted(client: httpx.Client) -> None:
-    answer = client.post("/predict?evidence=true&members=true", content=SAMPLE, headers=JPEG).json()
+def test_evidence_is_the_average_of_the_members_that_voted(default_client: httpx.Client) -> None:
+    answer = default_client.post("/predict?evidence=true&members=true", content=SAMPLE, headers=JPEG).json()
     (prediction,) = answer["predictions"]
-    loaded = bundle.load(BUNDLE)
-    precision = client.get("/model").json()["precision"]
+    loaded = bundle.load(DEFAULT_BUNDLE)
+    precision = default_client.get("/model").json()["precision"]
     chips = decode_chip(SAMPLE, loaded.manifest.input)[np.newaxis]
     runs = [
         ort.InferenceSession(loaded.graph_path(member, precision)).run(
@@ -76,9 +64,9 @@ def test_evidence_is_the_average_of_the_members_that_voted(client: httpx.Client)
             assert np.mean(score["evidence"]) == pytest.approx(np.average(means, weights=use), abs=0.02)
 
 
-def test_a_closer_look_changes_no_answer(client: httpx.Client) -> None:
-    plain = client.post("/predict", content=SAMPLE, headers=JPEG).json()
-    close = client.post("/predict?members=true&evidence=true", content=SAMPLE, headers=JPEG).json()
+def test_a_closer_look_changes_no_answer(default_client: httpx.Client) -> None:
+    plain = default_client.post("/predict", content=SAMPLE, headers=JPEG).json()
+    close = default_client.post("/predict?members=true&evidence=true", content=SAMPLE, headers=JPEG).json()
     for score in close["predictions"][0]["scores"]:
         score.pop("members")
         score.pop("evidence", None)
@@ -92,8 +80,8 @@ def test_a_closer_look_changes_no_answer(client: httpx.Client) -> None:
     )
 
 
-def test_a_flag_that_is_none_is_refused(client: httpx.Client) -> None:
-    answer = client.post("/predict?evidence=maybe", content=SAMPLE, headers=JPEG)
+def test_a_flag_that_is_none_is_refused(default_client: httpx.Client) -> None:
+    answer = default_client.post("/predict?evidence=maybe", content=SAMPLE, headers=JPEG)
     assert answer.status_code == 422
     assert answer.json()["title"] == "Invalid parameter"
     assert "evidence=maybe" in answer.json()["detail"]

@@ -1,8 +1,6 @@
 """Evidence as a picture: the colours, and through HTTP with the default bundle."""
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -10,12 +8,10 @@ import pytest
 from PIL import Image
 
 from service.overlay import overlay, sheet
-from service.settings import Settings
 from tests.service.test_problems import assert_problem
-from tests.serving import serving
+from tests.serving import SAMPLE_CHIP
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = (ROOT / "docs/sample-chip.jpg").read_bytes()
+SAMPLE = SAMPLE_CHIP.read_bytes()
 JPEG = {"content-type": "image/jpeg"}
 GREY = np.full((64, 64, 3), 100, np.uint8)
 
@@ -40,25 +36,19 @@ def test_a_sheet_holds_the_chip_and_every_map() -> None:
     assert image.getpixel((8 + 72 + 32, 8 + 24 + 32)) == (221, 198, 84)
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with serving(Settings(bundle=ROOT / "models/uc-merced", port=0)) as connected:
-        yield connected
-
-
 def shown(answer: httpx.Response) -> Image.Image:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/png"
     return Image.open(io.BytesIO(answer.content))
 
 
-def test_a_chip_is_answered_by_pictures(client: httpx.Client) -> None:
-    answer = client.post("/predict?evidence=true", content=SAMPLE, headers=JPEG).json()
+def test_a_chip_is_answered_by_pictures(default_client: httpx.Client) -> None:
+    answer = default_client.post("/predict?evidence=true", content=SAMPLE, headers=JPEG).json()
     scores = {score["label"]: score for score in answer["predictions"][0]["scores"]}
     ask = "/predict?evidence=true&format=png"
-    everything = shown(client.post(ask, content=SAMPLE, headers=JPEG))
+    everything = shown(default_client.post(ask, content=SAMPLE, headers=JPEG))
     assert everything.size == (4 * 264 + 8, 2 * 288 + 8)  # the chip and six labels
-    one = shown(client.post(f"{ask}&label=trees", files={"chip": ("a.jpg", SAMPLE)}))
+    one = shown(default_client.post(f"{ask}&label=trees", files={"chip": ("a.jpg", SAMPLE)}))
     chip_HW3 = np.asarray(Image.open(io.BytesIO(SAMPLE)))
     np.testing.assert_array_equal(one, overlay(chip_HW3, scores["trees"]["evidence"]))
 
@@ -72,15 +62,15 @@ def test_a_chip_is_answered_by_pictures(client: httpx.Client) -> None:
         ("evidence=true&format=png&label=sea", "predicted labels: bare-soil, "),
     ],
 )
-def test_what_cannot_be_shown_is_refused(client: httpx.Client, query: str, says: str) -> None:
-    answer = client.post(f"/predict?{query}", content=SAMPLE, headers=JPEG)
+def test_what_cannot_be_shown_is_refused(default_client: httpx.Client, query: str, says: str) -> None:
+    answer = default_client.post(f"/predict?{query}", content=SAMPLE, headers=JPEG)
     assert_problem(answer, 422)
     assert says in answer.json()["detail"]
 
 
-def test_only_a_single_good_chip_has_a_picture(client: httpx.Client) -> None:
+def test_only_a_single_good_chip_has_a_picture(default_client: httpx.Client) -> None:
     ask = "/predict?evidence=true&format=png"
-    two = client.post(ask, files=[("chip", ("a.jpg", SAMPLE)), ("chip", ("b.jpg", SAMPLE))])
+    two = default_client.post(ask, files=[("chip", ("a.jpg", SAMPLE)), ("chip", ("b.jpg", SAMPLE))])
     assert_problem(two, 422)
     assert "2 came" in two.json()["detail"]
-    assert_problem(client.post(ask, content=b"hello", headers=JPEG), 415)
+    assert_problem(default_client.post(ask, content=b"hello", headers=JPEG), 415)
