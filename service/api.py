@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
-from PIL import Image
 from prometheus_client import Counter
 from pydantic_core import to_json
 
@@ -42,6 +41,7 @@ from service.footprint import footprint
 from service.metrics import CONTENT_TYPE, Metrics
 from service.overlay import overlay, png, sheet
 from service.parameters import Wanted
+from service.previews import Previews
 from service.problems import documented
 from service.schemas import Answer, Failure, Health, Labels, Prediction
 from service.settings import Settings
@@ -59,6 +59,7 @@ class Running:
     ensemble: Ensemble  # to be asked where it runs; only the engine may run it
     engine: Engine[Ensemble]
     decoders: Decoders
+    previews: Previews
     metrics: Metrics
     predicted: Sequence[Counter]  # of each label, in the bundle's order
 
@@ -194,7 +195,7 @@ def _count(service: Running, vote: Vote) -> None:
         200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
             EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
-            ChipError, ServiceError, NotReady,
+            ChipError, ServiceError, Overloaded, NotReady,
         ),
     },
     openapi_extra={"requestBody": ONE_CHIP},
@@ -202,9 +203,9 @@ def _count(service: Running, vote: Vote) -> None:
 async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
     service = running(request)
-    uploads = await read_uploads(request, max_body_bytes=service.settings.max_body_bytes, max_chips=1)
-    chip_HW3 = await asyncio.to_thread(picture, uploads[0].data, service.bundle.manifest.input)
-    return Response(await asyncio.to_thread(png, Image.fromarray(chip_HW3)), media_type="image/png")
+    service.previews.check()  # before the body is read
+    (upload,) = await read_uploads(request, max_body_bytes=service.settings.max_body_bytes, max_chips=1)
+    return Response(await service.previews.draw(upload.data), media_type="image/png")
 
 
 @router.get(

@@ -25,6 +25,7 @@ from service.decoding import Decoders
 from service.ensemble import Ensemble
 from service.errors import BundleError, ServiceError
 from service.metrics import Metrics
+from service.previews import Previews
 from service.sessions import Gpu
 from service.settings import Settings
 
@@ -125,11 +126,13 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[api.Runnin
         # Not before: while launches are recorded, no other thread should ask CUDA for anything.
         metrics.device_memory.set_function(device_memory)
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
+    previews = Previews(loaded.manifest.input)
     try:
-        yield api.Running(settings, loaded, ensemble, engine, decoders, metrics, predicted)
+        yield api.Running(settings, loaded, ensemble, engine, decoders, previews, metrics, predicted)
     finally:
         await engine.stop()
         decoders.close()
+        previews.close()
 
 
 class _Shortcut:

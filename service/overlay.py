@@ -20,6 +20,7 @@ _STRENGTH = 0.78  # how much of the chip full evidence hides
 _COLUMNS = 4
 _CAPTION_PX = 24
 _GAP_PX = 8
+_NARROWEST_PX = 120  # what a caption needs
 
 
 def png(image: Image.Image) -> bytes:
@@ -51,7 +52,7 @@ def sheet(chip_HW3: Chip, grids: Mapping[str, Sequence[Sequence[float]]]) -> Ima
     tiles = [("chip", Image.fromarray(chip_HW3))]
     tiles += [(label, overlay(chip_HW3, grid_hw)) for label, grid_hw in grids.items()]
     height_px, width_px = chip_HW3.shape[:2]
-    across_px, down_px = width_px + _GAP_PX, height_px + _CAPTION_PX + _GAP_PX
+    across_px, down_px = max(width_px, _NARROWEST_PX) + _GAP_PX, height_px + _CAPTION_PX + _GAP_PX
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     result = Image.new("RGB", (columns * across_px + _GAP_PX, rows * down_px + _GAP_PX), "white")

@@ -23,13 +23,13 @@ router = APIRouter(include_in_schema=False)
 _files = StaticFiles(directory=FOLDER)
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def get_page(request: Request) -> Response:
     """Show the page."""
     return await get_file(request, "index.html")
 
 
-@router.get("/web/{name}")
+@router.api_route("/web/{name}", methods=["GET", "HEAD"])
 async def get_file(request: Request, name: str) -> Response:
     """Send one of the page's files."""
     response = await _files.get_response(name, request.scope)

@@ -3,6 +3,7 @@
 Documents the same parameters for OpenAPI. Knows names and values; nothing of how they are met.
 """
 
+from collections import Counter
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from starlette.datastructures import QueryParams
@@ -55,16 +56,18 @@ def wanted(query: QueryParams) -> Wanted:
     """Read the parameters.
 
     Raises:
-        InvalidParameter: names the one with a value that it cannot have.
+        InvalidParameter: names the one that is unknown, repeated, or has a value that it cannot have.
     """
+    for name, count in Counter(name for name, _ in query.multi_items()).items():
+        if name not in Wanted._fields or count > 1:
+            raise InvalidParameter(f"{name} is there {count} times; each once: {', '.join(Wanted._fields)}")
     for name in _FLAGS:
         if query.get(name, "false") not in ("true", "false"):
             raise InvalidParameter(f"{name}={query[name]}: it is true or false")
-    form, label = query.get("format", "json"), query.get("label")
-    members, evidence, footprint = (query.get(name) == "true" for name in _FLAGS)
-    if form not in get_args(Format):
+    if (form := query.get("format", "json")) not in get_args(Format):
         raise InvalidParameter(f"format={form}: it is {' or '.join(get_args(Format))}")
-    read = Wanted(members, evidence, footprint, cast(Format, form), label)
+    flags = {name: query.get(name) == "true" for name in _FLAGS}
+    read = Wanted(**flags, format=cast(Format, form), label=query.get("label"))
     if read.format == "png" and not read.evidence:
         raise InvalidParameter("format=png shows evidence; add evidence=true")
     if read.label is not None and read.format != "png":

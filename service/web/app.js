@@ -4,7 +4,7 @@ import { fill } from "./card.js";
 import { AT_MOST, Chips } from "./chips.js";
 import { Detail } from "./detail.js";
 import { $, h, oncePerFrame, plural, spoken } from "./dom.js";
-import { saveAnswers, saveTags, sharedNames } from "./downloads.js";
+import { saveAnswers, saveTags, sharedNames, tagsFile } from "./downloads.js";
 import { Gallery } from "./gallery.js";
 import { listen } from "./intake.js";
 import { Pipeline } from "./pipeline.js";
@@ -15,55 +15,50 @@ const wide = matchMedia("(min-width: 62rem)");
 
 const chips = new Chips();
 let model = null; // the one whose labels the page shows
-let unsaved = false; // corrections
-let busy = false; // chips wait for the service
+let saved = tagsFile([]); // the corrections as they were last taken home
+let busy = null; // why chips wait, while they do
 let filled = null; // the model card, once asked for
 
-const early = []; // files that came before the service was ready
-let take = (files) => early.push(...files);
-listen($("#drop"), [$("#files"), $("#folder")], (files) => take(files));
+const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait });
+const see = (chip) => pipeline.see(chip);
+const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
+const parts = {
+  panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
+  place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
+  rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
+};
+new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
+const described = describeLabels();
+listen($("#drop"), [$("#files"), $("#folder")], take, (lost) =>
+  say({ title: `${plural(lost, "file")} could not be read`, detail: "The browser did not get at them." }),
+);
 tabs();
-theme();
-start();
+follow();
 
-async function start() {
-  const { labels, model: name } = await described();
-  showModel(name);
-  const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait });
-  const see = (chip) => pipeline.see(chip);
-  const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
-  new Detail(
-    {
-      panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
-      place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
-      rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
-    },
-    chips,
-    labels,
-    { see, retry: (chip) => pipeline.take([chip]) },
-  );
-  $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
-  follow(pipeline, labels, gallery);
-  take = (files) => {
-    if (!files.length) return;
-    showTab("chips");
-    say(null);
-    const added = chips.add(files);
-    if (added.length < files.length) {
-      say({ title: `This page holds ${AT_MOST} chips`, detail: "The rest was left out; `chipvote predict --url` takes any number." });
-    }
-    pipeline.take(added);
-  };
-  take(early);
+async function take(files) {
+  if (!files.length) return;
+  showTab("chips");
+  say(null);
+  const added = chips.add(files);
+  if (added.length < files.length) {
+    say({ title: `This page holds ${AT_MOST} chips`, detail: "The rest was left out; `chipvote predict --url` takes any number." });
+  }
+  await described;
+  pipeline.take(added.filter((chip) => chips.all.includes(chip)));
 }
 
 /** Ask for the labels until the service is ready to tell. */
-async function described() {
+async function describeLabels() {
   for (;;) {
     try {
-      const answer = await describe("labels");
+      const { labels, rule, model: name } = await describe("labels");
       say(null);
-      return answer;
+      chips.labels = labels;
+      document.body.dataset.rule = rule;
+      $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+      model = name;
+      $("#model").textContent = `${name.name} ${name.version}`;
+      return;
     } catch (error) {
       say(error.problem ?? { title: "This page is broken", detail: String(error) });
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -71,12 +66,11 @@ async function described() {
   }
 }
 
-function follow(pipeline, labels, gallery) {
+function follow() {
   const refresh = oncePerFrame(showProgress);
   for (const kind of ["added", "changed", "cleared", "arranged"]) chips.addEventListener(kind, refresh);
   chips.addEventListener("changed", ({ detail: chip }) => {
-    if (!chips.selected && chip.state === "done" && wide.matches) chips.select(chips.all[0]);
-    if (chip.truth) unsaved = true;
+    if (!chips.selected && chip.state === "done" && wide.matches) chips.select(chips.all.find(({ state }) => state !== "failed"));
   });
   chips.addEventListener("added", () => {
     if (chips.all.length === 1) chips.select(chips.all[0]);
@@ -84,10 +78,12 @@ function follow(pipeline, labels, gallery) {
   for (const control of ["label", "show", "sort"]) $(`#${control}`).addEventListener("change", () => arrange(control));
   $("#show-all").addEventListener("click", () => {
     $("#label").value = "";
+    $("#show").value = "all";
     arrange("label");
+    gallery.focus();
   });
   for (const button of document.querySelectorAll("[data-save]")) {
-    button.addEventListener("click", () => saveAnswers(button.dataset.save, chips.shown(), model, labels));
+    button.addEventListener("click", () => saveAnswers(button.dataset.save, chips.shown(), model, chips.labels));
   }
   $("#correct").addEventListener("click", ({ currentTarget }) => {
     const on = currentTarget.ariaPressed !== "true";
@@ -95,21 +91,22 @@ function follow(pipeline, labels, gallery) {
     document.body.classList.toggle("correcting", on);
   });
   $("#save-tags").addEventListener("click", () => {
-    saveTags(chips.all);
-    unsaved = false;
+    saved = tagsFile(chips.all);
+    saveTags(saved);
     const shared = sharedNames(chips.all);
     if (shared.length) say({ title: "Two chips share a name", detail: `${shared.join(", ")}: keep one row of each in the tags file.` });
   });
   $("#retry").addEventListener("click", () => {
-    const failed = chips.all.filter((chip) => chip.state === "failed");
-    for (const chip of failed) chips.change(chip, { state: "waiting", problem: null });
-    pipeline.take(failed);
+    pipeline.take(chips.all.filter((chip) => chip.state === "failed"));
+    (gallery.list.checkVisibility() ? gallery : parts.name).focus(); // this button goes
   });
   $("#clear").addEventListener("click", () => {
-    if (unsaved && !confirm("The corrections are not saved. Clear all the same?")) return;
+    if (unsaved() && !confirm("The corrections are not saved. Clear all the same?")) return;
     pipeline.stop();
     chips.clear();
-    unsaved = false;
+    [$("#label").value, $("#show").value, $("#sort").value] = ["", "all", "added"];
+    arrange("label");
+    busy = null;
     say(null);
     $("#files").focus();
   });
@@ -117,19 +114,25 @@ function follow(pipeline, labels, gallery) {
     document.body.classList.remove("open");
     gallery.focus();
   });
-  addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
+  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
 }
+
+const unsaved = () => chips.all.some((chip) => chip.truth) && tagsFile(chips.all) !== saved;
 
 /** On a narrow screen the detail takes the gallery's place. */
 function open() {
   document.body.classList.add("open");
-  if (!wide.matches) scrollTo({ top: 0 });
+  if (wide.matches) return;
+  scrollTo({ top: 0 });
+  if (chips.all.length > 1) $("#back").focus();
 }
 
 function arrange(changed) {
   const [label, show, sort] = ["label", "show", "sort"].map((id) => $(`#${id}`));
-  for (const option of show.options) option.disabled = ["set", "unset"].includes(option.value) && !label.value;
-  if (changed === "label") show.value = label.value ? "set" : "all";
+  const ofLabel = ({ value }) => value === "set" || value === "unset";
+  for (const option of show.options) option.disabled = ofLabel(option) && !label.value;
+  if (changed === "label" && label.value && show.value === "all") show.value = "set";
+  if (!label.value && ofLabel(show)) show.value = "all";
   chips.arrange({ label: label.value, show: show.value, sort: sort.value });
 }
 
@@ -146,33 +149,30 @@ function showProgress() {
   $("#status").textContent = ended === count ? `${plural(count - failed, "chip")} labelled${failures}` : `${ended} of ${plural(count, "chip")}${failures}`;
   if (ended === count) $("#spoken-status").textContent = $("#status").textContent;
   $("#retry").hidden = !failed || ended < count;
-  $("#nothing").hidden = $("#list").childElementCount > 0;
   $("#save-tags").textContent = reviewed ? `Save tags CSV (${reviewed})` : "Save tags CSV";
   $("#save-tags").disabled = !reviewed;
 }
 
-function showModel(name) {
-  model = name;
-  $("#model").textContent = `${name.name} ${name.version}`;
-}
-
 /** An answer came: the service is busy no more. It must know the labels that the page knows. */
 function hear(name) {
-  if (busy) say(null);
-  busy = false;
+  if (busy && $("#alert").textContent === words(busy)) say(null);
+  busy = null;
   if (name.name === model.name && name.version === model.version) return;
   const now = `${name.name} ${name.version}`;
   throw new Refused({ title: "The service has another model now", detail: `It runs ${now}: save what you need and load this page again.` });
 }
 
 function wait(problem) {
-  busy = true;
+  busy = problem;
   say(problem);
 }
+
+const words = ({ title, detail }) => `${title} ${detail}`;
 
 /** Tell a problem in words, or take the last one back. */
 function say(problem) {
   const alert = $("#alert");
+  if (problem && !alert.hidden && alert.textContent === words(problem)) return; // or it would be read out again
   alert.hidden = !problem;
   alert.replaceChildren(...(problem ? [h("strong", { textContent: problem.title }), ` ${problem.detail}`] : []));
 }
@@ -204,27 +204,5 @@ function showTab(name) {
   if (name === "card") filled ??= fill($("#card")).catch((error) => {
     filled = null; // the next look tries again
     say(error.problem ?? { title: "No model card", detail: String(error) });
-  });
-}
-
-function theme() {
-  const root = document.documentElement;
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const kept = (() => {
-    try {
-      return localStorage.getItem("chipvote-theme");
-    } catch {
-      return null; // storage may be forbidden
-    }
-  })();
-  if (kept) root.dataset.theme = kept;
-  $("#theme").addEventListener("click", () => {
-    const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
-    try {
-      localStorage.setItem("chipvote-theme", root.dataset.theme);
-    } catch {
-      // Then it holds until the page is left.
-    }
   });
 }

@@ -15,6 +15,12 @@ const RULES = {
   "expected-f": "Probabilities are calibrated, and the label set of highest expected F2 is taken.",
 };
 
+const PROBABILITIES = {
+  vote: "Probabilities are a mean over the members, not calibrated: 0.8 does not mean that four in five such chips have the label.",
+  blend: "Probabilities are clipped scores, not calibrated: 0.8 does not mean that four in five such chips have the label.",
+  "expected-f": "Probabilities were calibrated on the training chips' ground; elsewhere they may be off.",
+};
+
 /** Fetch the card and fill a section with it. */
 export async function fill(section) {
   const card = await describe("model");
@@ -49,8 +55,9 @@ function tiles(scores) {
 }
 
 /** What a user should not rely on, read off the scores. */
-function weaknesses({ scores, input, provenance }) {
+function weaknesses({ scores, labels, decision, input, provenance }) {
   const measured = scores.labels.filter(({ positives }) => positives > 0);
+  const found = new Set(measured.map(({ label }) => label));
   const weakest = measured.toSorted((a, b) => a.f2 - b.f2).slice(0, WEAKEST);
   const share = (part) => `${Math.round(100 * part)} %`;
   const lines = weakest.map(({ label, f2, precision, recall }) => {
@@ -58,13 +65,14 @@ function weaknesses({ scores, input, provenance }) {
     const missed = `${share(1 - recall)} of those that have it are missed`;
     return h("li", {}, h("b", { textContent: spoken(label) }), ` F2 ${score(f2)}: ${wrong}, ${missed}.`);
   });
-  const unmeasured = scores.labels.filter(({ positives }) => !positives).map(({ label }) => spoken(label));
+  const unmeasured = labels.map(({ name }) => name).filter((name) => !found.has(name)).map(spoken);
   if (unmeasured.length) lines.push(h("li", { textContent: `Never measured, for want of chips that have it: ${unmeasured.join(", ")}.` }));
   const few = measured.filter(({ positives }) => positives < 30).map(({ label, positives }) => `${spoken(label)} (${positives})`);
   if (few.length) lines.push(h("li", { textContent: `Measured on fewer than 30 chips: ${few.join(", ")}.` }));
   lines.push(
     h("li", { textContent: `It knows the ground, the resolution and the sensor of ${provenance.dataset}, ${input.width}×${input.height} px of ${input.bands.join(", ")}. On other chips, score a labelled sample first.` }),
-    h("li", { textContent: "It always answers: a chip that shows something else gets the labels that look nearest, or none. Probabilities are a mean over members." }),
+    h("li", { textContent: "It always answers: a chip that shows something else gets the labels that look nearest, or none." }),
+    h("li", { textContent: PROBABILITIES[decision.rule] }),
   );
   return h("ul", { className: "weak" }, ...lines);
 }
@@ -83,15 +91,19 @@ function labelTable({ labels, scores, decision }) {
       h("th", { scope: "row", textContent: spoken(name) }),
       h("td", { className: "text", textContent: group }),
       ...[row?.positives ?? 0, `${(100 * prevalence).toFixed(1)} %`, ...cells].map((textContent) => h("td", { textContent })),
-      h("td", { className: "f2" }, known ? bar(row.f2, row.f2_interval, from) : null, h("span", { textContent: known ? score(row.f2) : "–" })),
+      h("td", {}, h("div", { className: "f2" }, known ? bar(row.f2, row.f2_interval, from) : null, known ? score(row.f2) : "–")),
       h("td", { className: "soft", textContent: known ? range(row.f2_interval) : "" }),
       h("td", { textContent: known ? score(row.average_precision) : "–" }),
-      h("td", { className: "soft", textContent: (decision.thresholds ?? []).map((member) => Number(member[index] ?? member).toFixed(2)).join(" ") }),
+      h("td", { className: "soft", textContent: thresholdsOf(decision, index).map((t) => t.toFixed(2)).join(" ") || "–" }),
     );
   });
   const head = ["label", "group", "chips", "prevalence", "precision", "recall", "F2", "95 % interval", "average precision", "thresholds"];
   return table(head, rows, `How well each label is found. The bars show F2 on a scale from ${from.toFixed(1)} to 1.`);
 }
+
+/** Of a vote each member's, of a blend the score's, of expected F none. */
+const thresholdsOf = ({ rule, thresholds }, label) =>
+  ({ vote: () => thresholds.map((member) => member[label]), blend: () => [thresholds[label]], "expected-f": () => [] })[rule]();
 
 function bar(value, interval, from) {
   const percent = (share) => `${((100 * share) / (1 - from)).toFixed(1)}%`;

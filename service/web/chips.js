@@ -11,12 +11,14 @@ export class Chips extends EventTarget {
   all = [];
   selected = null;
   view = { label: "", show: "all", sort: "added" };
+  labels = []; // as the service describes them
 
+  /** Add files, as { file, name }; returns the chips, fewer if the page is full. */
   add(files) {
-    const added = files.slice(0, AT_MOST - this.all.length).map((file) => ({
+    const added = files.slice(0, AT_MOST - this.all.length).map(({ file, name }) => ({
       id: nextId++,
       file,
-      name: file.name,
+      name,
       state: "waiting", // then "running", and "done" or "failed"
       picture: null, // an address that an image can show
       prediction: null,
@@ -39,8 +41,8 @@ export class Chips extends EventTarget {
     this.#tell("selected", chip);
   }
 
-  arrange(changes) {
-    Object.assign(this.view, changes);
+  arrange(view) {
+    this.view = view;
     this.#tell("arranged");
   }
 
@@ -57,12 +59,34 @@ export class Chips extends EventTarget {
     const chips = this.all.filter((chip) => belongs(chip, show, label));
     if (sort === "added") return chips;
     const key = {
-      likely: (chip) => -(probability(chip, label) ?? -1),
-      unlikely: (chip) => probability(chip, label) ?? 2,
-      disagreement: (chip) => -(disagreement(chip, label) ?? -1),
+      likely: (chip) => -(this.probability(chip, label) ?? -1),
+      unlikely: (chip) => this.probability(chip, label) ?? 2,
+      disagreement: (chip) => -(this.disagreement(chip, label) ?? -1),
     }[sort];
     const keys = new Map(chips.map((chip) => [chip, key(chip)]));
     return chips.sort((a, b) => keys.get(a) - keys.get(b));
+  }
+
+  /** The probability of a label; without one, of the likeliest. Null where there is no prediction. */
+  probability(chip, label) {
+    return this.#largest(chip, label, (score) => score.probability);
+  }
+
+  /** How far apart the members with a say are on a label; without one, on the most disputed. */
+  disagreement(chip, label) {
+    return this.#largest(chip, label, (score, { weights }) => {
+      const say = score.members.filter((_, member) => weights[member] !== 0);
+      return Math.max(...say) - Math.min(...say);
+    });
+  }
+
+  #largest(chip, label, measure) {
+    if (!chip.prediction) return null;
+    let largest = -Infinity;
+    for (const [index, score] of chip.prediction.scores.entries()) {
+      if (!label || score.label === label) largest = Math.max(largest, measure(score, this.labels[index]));
+    }
+    return largest;
   }
 
   #tell(kind, detail) {
@@ -86,18 +110,6 @@ function belongs(chip, show, label) {
       return true;
   }
 }
-
-const scoresOf = (chip, label) =>
-  (chip.prediction?.scores ?? []).filter((score) => !label || score.label === label);
-
-const largest = (numbers) => (numbers.length ? Math.max(...numbers) : null);
-
-/** The probability of a label; without one, of the likeliest. */
-export const probability = (chip, label) => largest(scoresOf(chip, label).map((score) => score.probability));
-
-/** How far apart the members are on a label, highest minus lowest; without one, on the most disputed. */
-export const disagreement = (chip, label) =>
-  largest(scoresOf(chip, label).map(({ members }) => Math.max(...members) - Math.min(...members)));
 
 /** The labels of a chip that a person changed. */
 export function corrections(chip) {

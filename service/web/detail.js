@@ -6,56 +6,79 @@ import { h, oncePerFrame, plural, spoken } from "./dom.js";
 import { draw, erase } from "./evidence.js";
 
 export class Detail {
-  #shown = null; // the chip, and the prediction, whose rows are on the page
+  #shown = {}; // the chip, and what came of it, that is on the page
   #rows = [];
+  #order = []; // of the chips when this one was selected: a review may take it out of the view
   #pinned = null; // the label whose evidence stays, from chip to chip
 
   /** `parts` are the panel's elements; `see(chip)` asks for its picture, `retry(chip)` for its prediction. */
-  constructor(parts, chips, labels, { see, retry }) {
-    Object.assign(this, { parts, chips, labels, retry });
+  constructor(parts, chips, { see, retry }) {
+    Object.assign(this, { parts, chips, retry });
     const update = oncePerFrame(() => this.#update());
     chips.addEventListener("selected", ({ detail: chip }) => {
       if (chip) see(chip);
+      this.#order = chips.shown();
       update();
     });
     chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());
     parts.rightAndNext.addEventListener("click", () => this.#confirm());
+    parts.undo.addEventListener("click", () => {
+      chips.change(chips.selected, { truth: null });
+      parts.rightAndNext.focus(); // this button goes
+    });
+    const frame = parts.picture.parentElement;
+    parts.picture.addEventListener("load", ({ currentTarget: { naturalWidth, naturalHeight } }) =>
+      frame.style.setProperty("--ratio", naturalWidth / naturalHeight),
+    );
     // What the browser cannot show, although its first bytes promised it.
     parts.picture.addEventListener("error", () => parts.picture.removeAttribute("src"));
-    parts.undo.addEventListener("click", () => chips.change(chips.selected, { truth: null }));
   }
 
   #update() {
     const chip = this.chips.selected;
     this.parts.panel.hidden = !chip;
     if (!chip) return;
-    const { panel, name, picture, place, problem, groups } = this.parts;
+    const { panel, name, picture, place, groups } = this.parts;
     panel.dataset.state = chip.state;
     name.textContent = chip.name;
     picture.alt = `The chip ${chip.name}`;
-    if (chip.picture) picture.src = chip.picture;
-    else picture.removeAttribute("src");
-    place.textContent = whereabouts(chip.prediction?.footprint);
-    problem.hidden = chip.state !== "failed";
-    if (chip.problem) {
-      problem.replaceChildren(
-        h("strong", { textContent: chip.problem.title }),
-        h("p", { textContent: chip.problem.detail }),
-        h("button", { type: "button", textContent: "Try again", on: { click: () => this.retry(chip) } }),
-      );
+    const { prediction, problem } = chip;
+    if (this.#shown.chip !== chip || this.#shown.picture !== chip.picture) {
+      if (chip.picture) picture.src = chip.picture;
+      else picture.removeAttribute("src");
     }
-    if (this.#shown?.chip !== chip || this.#shown.prediction !== chip.prediction) {
-      this.#shown = { chip, prediction: chip.prediction };
+    if (this.#shown.chip !== chip || this.#shown.problem !== problem) this.#tell(chip);
+    const same = this.#shown.chip === chip && this.#shown.prediction === prediction;
+    this.#shown = { chip, prediction, problem, picture: chip.picture };
+    if (!same) {
+      place.textContent = whereabouts(prediction?.footprint);
       this.#rows = [];
-      groups.replaceChildren(...this.#groups(chip.prediction));
+      groups.replaceChildren(...this.#groups(prediction));
       this.#show(null);
     }
     this.#review(chip);
   }
 
+  /** Say in words what is wrong with a chip, if anything is. */
+  #tell(chip) {
+    const { problem: place, name } = this.parts;
+    place.hidden = !chip.problem;
+    if (!chip.problem) return;
+    const retry = () => {
+      this.retry(chip);
+      name.focus(); // this button goes
+    };
+    place.replaceChildren(
+      h("strong", { textContent: chip.problem.title }),
+      h("p", { textContent: chip.problem.detail }),
+      h("button", { type: "button", textContent: "Try again", on: { click: retry } }),
+    );
+  }
+
   #groups(prediction) {
     if (!prediction) return [];
-    const rows = prediction.scores.map((score, index) => [this.labels[index].group, this.#row(score, index)]);
+    const { labels } = this.chips;
+    const rows = prediction.scores.map((score, index) => [labels[index].group, this.#row(score, labels[index])]);
     return Object.entries(Object.groupBy(rows, ([group]) => group)).map(([group, members]) =>
       h(
         "section",
@@ -66,8 +89,8 @@ export class Detail {
     );
   }
 
-  #row(score, index) {
-    const { name, thresholds, weights, quorum } = this.labels[index];
+  #row(score, label) {
+    const { name, weights, quorum } = label;
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const votes = quorum === null ? "" : `${score.votes}/${total}`;
     const needs = quorum === null ? "" : `, ${score.votes} of ${total} votes, needs ${quorum}`;
@@ -83,7 +106,7 @@ export class Detail {
       "li",
       { className: score.predicted ? "row set" : "row" },
       button,
-      track(score, thresholds, weights, quorum),
+      track(score, label),
       h("span", { className: "number", aria: { hidden: "true" }, textContent: score.probability.toFixed(2) }),
       h("span", { className: "votes", aria: { hidden: "true" }, title: needs.slice(2), textContent: votes }),
       h("label", { className: "truth", title: "Is it on the chip?" }, checkbox),
@@ -128,7 +151,7 @@ export class Detail {
       checkbox.checked = truth.has(score.label);
       row.classList.toggle("wrong", changed.has(score.label));
     }
-    rightAndNext.disabled = !chip.prediction;
+    rightAndNext.ariaDisabled = !chip.prediction; // and not `disabled`, which would take the keyboard away from it
     rightAndNext.textContent = changed.size ? "Done, next chip" : "All right, next chip";
     undo.hidden = !chip.truth;
     verdict.textContent = !chip.truth
@@ -148,16 +171,17 @@ export class Detail {
 
   #confirm() {
     const chip = this.chips.selected;
-    const order = this.chips.shown(); // before the review takes the chip out of the view
+    if (!chip.prediction) return;
+    const later = this.#order.slice(this.#order.indexOf(chip) + 1);
     this.chips.change(chip, { truth: chip.truth ?? new Set(chip.prediction.labels) });
-    const next = order[order.indexOf(chip) + 1];
+    const next = later.find((other) => other.prediction);
     if (next) this.chips.select(next);
   }
 }
 
 /** A bar for the probability; in it a lane per member, with its own probability and threshold. */
-function track(score, thresholds, weights, quorum) {
-  const voting = score.members.length === thresholds.length && quorum !== null;
+function track(score, { thresholds, weights, quorum }) {
+  const voting = quorum !== null;
   const percent = (share) => `${(100 * share).toFixed(2)}%`;
   const mark = (className, at, lane) =>
     h("i", { className, style: { left: percent(at), ...lane } });
@@ -170,7 +194,8 @@ function track(score, thresholds, weights, quorum) {
   });
   const shared = voting ? [] : thresholds.map((threshold) => mark("tick", threshold, { top: 0, height: "100%" }));
   const fill = h("i", { className: "fill", style: { width: percent(score.probability) } });
-  return h("div", { className: "track", aria: { hidden: "true" } }, fill, ...shared, ...lanes);
+  const style = { "--members": score.members.length };
+  return h("div", { className: "track", style, aria: { hidden: "true" } }, fill, ...shared, ...lanes);
 }
 
 /** The label set, with what a person took out of it and put in. */
@@ -188,8 +213,12 @@ function tagsOf(chip, changed) {
 
 function whereabouts(footprint) {
   if (!footprint) return "";
-  const ring = footprint.type === "Polygon" ? footprint.coordinates[0] : footprint.coordinates[0][0];
-  const [longitude, latitude] = [0, 1].map((axis) => (Math.min(...ring.map((p) => p[axis])) + Math.max(...ring.map((p) => p[axis]))) / 2);
+  const across = footprint.type === "MultiPolygon"; // the antimeridian: east of it, count on
+  const points = footprint.coordinates.flat(across ? 2 : 1);
+  const middle = (numbers) => (Math.min(...numbers) + Math.max(...numbers)) / 2;
+  const turned = middle(points.map(([x]) => (across && x < 0 ? x + 360 : x)));
+  const longitude = turned > 180 ? turned - 360 : turned;
+  const latitude = middle(points.map(([, y]) => y));
   const side = (degrees, [positive, negative]) => `${Math.abs(degrees).toFixed(4)}° ${degrees < 0 ? negative : positive}`;
   return `Centre at ${side(latitude, "NS")}, ${side(longitude, "EW")}`;
 }

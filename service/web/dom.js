@@ -1,12 +1,11 @@
 // Builds elements. Text goes in as text: nothing of a file's name or of an answer is ever markup.
 
-export const $ = (selector, root = document) => root.querySelector(selector);
+export const $ = (selector) => document.querySelector(selector);
 
-/** Make an element: properties, `data`, `aria`, `on`, and children (elements, text, or null for none). */
-export function h(tag, { data, aria, on, style, ...properties } = {}, ...children) {
+/** Make an element: properties, `aria`, `on`, `style`, and children (elements, text, or null for none). */
+export function h(tag, { aria, on, style, ...properties } = {}, ...children) {
   const element = document.createElement(tag);
   Object.assign(element, properties);
-  Object.assign(element.dataset, data);
   for (const [name, value] of Object.entries(aria ?? {})) element.setAttribute(`aria-${name}`, value);
   for (const [name, listener] of Object.entries(on ?? {})) element.addEventListener(name, listener);
   for (const [name, value] of Object.entries(style ?? {})) element.style.setProperty(name, value);

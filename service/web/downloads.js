@@ -15,17 +15,21 @@ export function saveAnswers(kind, chips, model, labels) {
   save(`chipvote.${kind}`, type, write(answered, model, labels));
 }
 
-/** Save the reviewed chips' labels as a tags file for training. */
-export function saveTags(chips) {
-  const rows = chips.filter((chip) => chip.truth).map((chip) => [chip.name, trueLabels(chip).join(" ")]);
-  save("labels.csv", "text/csv", csv([["image_name", "tags"], ...rows]));
+/** The reviewed chips' labels as a tags file for training, which looks for chips by their bare names. */
+export function tagsFile(chips) {
+  const rows = chips.filter((chip) => chip.truth).map((chip) => [bare(chip.name), trueLabels(chip).join(" ")]);
+  return csv([["image_name", "tags"], ...rows]);
 }
+
+export const saveTags = (text) => save("labels.csv", "text/csv", text);
 
 /** The names that two reviewed chips share: a tags file can mean only one of them. */
 export function sharedNames(chips) {
-  const names = chips.filter((chip) => chip.truth).map((chip) => chip.name);
+  const names = chips.filter((chip) => chip.truth).map((chip) => bare(chip.name));
   return [...new Set(names.filter((name, index) => names.indexOf(name) < index))];
 }
+
+const bare = (name) => name.slice(name.lastIndexOf("/") + 1);
 
 /** What a person says is there, in the model's order. */
 const trueLabels = (chip) => chip.prediction.scores.map((score) => score.label).filter((label) => chip.truth.has(label));
@@ -42,7 +46,8 @@ function asCsv(chips, model, labels) {
 
 function asJson(chips, model) {
   const predictions = chips.map((chip) => ({
-    ...(chip.prediction ?? { filename: chip.name, error: chip.problem }),
+    ...(chip.prediction ?? { error: chip.problem }),
+    filename: chip.name, // the service saw it as a form spells it
     ...(chip.truth && { reviewed_labels: trueLabels(chip) }),
   }));
   return JSON.stringify({ model, predictions }, null, 1);
@@ -57,7 +62,7 @@ function asGeoJson(chips, model) {
       labels: chip.prediction?.labels ?? null,
       probabilities: chip.prediction && Object.fromEntries(chip.prediction.scores.map((s) => [s.label, s.probability])),
       error: chip.problem?.detail ?? null,
-      model: model && `${model.name} ${model.version}`,
+      model: `${model.name} ${model.version}`,
     },
   }));
   return JSON.stringify({ type: "FeatureCollection", features }, null, 1);

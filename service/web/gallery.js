@@ -1,6 +1,6 @@
 // All chips as a list of cards: one is selected, arrow keys walk. Draws what changed, once per frame.
 
-import { corrections, disagreement, probability } from "./chips.js";
+import { corrections } from "./chips.js";
 import { h, oncePerFrame, plural, spoken } from "./dom.js";
 
 const REARRANGE_MS = 400; // while answers come in, cards must not jump all the time
@@ -51,9 +51,9 @@ export class Gallery {
     list.addEventListener("keydown", (event) => this.#walk(event));
   }
 
-  /** Move the keyboard to the selected card. */
+  /** Move the keyboard to the selected card, or else to the first. */
   focus() {
-    this.#cards.get(this.chips.selected)?.card.focus();
+    (this.list.querySelector("[aria-selected=true]") ?? this.list.firstElementChild)?.focus();
   }
 
   #touch(chips, draw) {
@@ -102,8 +102,8 @@ export class Gallery {
     if (label || sort !== "added") {
       const [what, number] =
         sort === "disagreement"
-          ? ["apart", disagreement(chip, label)]
-          : [label ? spoken(label) : "highest", probability(chip, label)];
+          ? ["apart", this.chips.disagreement(chip, label)]
+          : [label ? spoken(label) : "highest", this.chips.probability(chip, label)];
       words.push(h("span", { className: "number", textContent: `${what} ${number.toFixed(2)}` }), " ");
     }
     words.push([...(chip.truth ?? chip.prediction.labels)].map(spoken).join(", ") || "no label");
@@ -120,13 +120,19 @@ export class Gallery {
     clearTimeout(this.#rearranging);
     this.#rearranging = 0;
     const shown = this.chips.shown();
-    const cards = shown.map((chip) => this.#cards.get(chip).card);
-    const same = cards.length === this.list.childElementCount && cards.every((c, i) => c === this.list.children[i]);
-    if (!same) {
-      const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
-      this.list.replaceChildren(...cards);
-      if (focused?.isConnected) focused.focus({ preventScroll: true });
+    const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
+    let at = this.list.firstElementChild;
+    for (const chip of shown) {
+      const { card } = this.#cards.get(chip);
+      if (card === at) at = at.nextElementSibling;
+      else this.list.insertBefore(card, at);
     }
+    while (at) {
+      const gone = at;
+      at = at.nextElementSibling;
+      gone.remove();
+    }
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
     const all = this.chips.all.length;
     this.count.textContent = shown.length === all ? plural(all, "chip") : `${shown.length} of ${plural(all, "chip")}`;
     this.#mark();

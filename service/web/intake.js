@@ -1,13 +1,17 @@
 // Files from people: dropped (folders too), pasted or chosen. Knows which of them the browser can show.
 
-const SUFFIX = /\.(jpe?g|png|tiff?)$/i;
+const SUFFIX = /^[^.].*\.(jpe?g|png|tiff?)$/i; // of a folder's images; hidden files are none
 const HEAD_BYTES = 65_536;
+const PNG_WITH_OPACITY = [4, 6]; // colour types; the model sees the colours behind it
 
-/** Call `take` with the files of every drop, paste and choice. */
-export function listen(zone, inputs, take) {
+/**
+ * Call `take` with the files of every drop, paste and choice, as { file, name }; and `complain` with how many
+ * of a drop could not be read.
+ */
+export function listen(zone, inputs, take, complain) {
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      take(fromFolders([...input.files]));
+      take([...input.files].filter(({ webkitRelativePath: path, name }) => !path || SUFFIX.test(name)).map(named));
       input.value = ""; // the same file may be chosen again
     });
   }
@@ -16,24 +20,24 @@ export function listen(zone, inputs, take) {
     depth = change ? Math.max(0, depth + change) : 0;
     zone.classList.toggle("dragged-over", depth > 0);
   };
-  addEventListener("dragenter", () => mark(1));
-  addEventListener("dragleave", () => mark(-1));
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragenter", (event) => carriesFiles(event) && mark(1));
+  addEventListener("dragleave", (event) => carriesFiles(event) && mark(-1));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", async (event) => {
     event.preventDefault();
     mark(0);
-    take(await dropped(event.dataTransfer));
+    const { files, lost } = await dropped(event.dataTransfer);
+    take(files);
+    if (lost) complain(lost);
   });
-  addEventListener("paste", (event) => {
-    const files = [...event.clipboardData.files];
-    if (files.length) take(files.map(named));
-  });
+  addEventListener("paste", (event) => take([...event.clipboardData.files].map(pasted)));
 }
 
-/** Whether the browser would show a file as it is. */
+/** Whether the browser would show a file as the model sees it. */
 export async function showable(file) {
   const head = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer());
-  if (head[0] === 0x89 && head[1] === 0x50) return true; // PNG
+  if (head[0] === 0x89 && head[1] === 0x50) return !PNG_WITH_OPACITY.includes(head[25]);
   return head[0] === 0xff && head[1] === 0xd8 && componentsOfJpeg(head) !== 4;
 }
 
@@ -52,33 +56,41 @@ function componentsOfJpeg(head) {
 }
 
 async function dropped(transfer) {
-  // Entries must be asked for before the event ends.
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.());
+  // Both must be asked for before the event ends.
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const files = [...transfer.files];
-  if (!entries.some((entry) => entry?.isDirectory)) return files;
-  return (await Promise.all(entries.filter(Boolean).map(inside))).flat();
+  if (!entries.some((entry) => entry.isDirectory)) return { files: files.map(named), lost: 0 };
+  const found = (await Promise.all(entries.map((entry) => inside(entry, true)))).flat();
+  return { files: found.filter(Boolean), lost: found.filter((one) => one === null).length };
 }
 
-async function inside(entry, depth = 0) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return depth === 0 || SUFFIX.test(file.name) ? [file] : [];
+/** The images of an entry, and null for each that cannot be read; of what was dropped itself, any file. */
+async function inside(entry, itself = false) {
+  try {
+    if (entry.isFile) {
+      if (!itself && !SUFFIX.test(entry.name)) return [];
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      return [{ file, name: withoutFolder(entry.fullPath.slice(1)) }];
+    }
+    const reader = entry.createReader();
+    const children = [];
+    for (;;) {
+      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!some.length) break; // it gives a hundred at a time
+      children.push(...some);
+    }
+    children.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    return (await Promise.all(children.map((child) => inside(child)))).flat();
+  } catch {
+    return [null];
   }
-  const reader = entry.createReader();
-  const found = [];
-  for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break; // it gives a hundred at a time
-    found.push(...some);
-  }
-  found.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
-  return (await Promise.all(found.map((child) => inside(child, depth + 1)))).flat();
 }
 
-/** Of a chosen folder, the images; of chosen files, all: who chose them wants to hear what is wrong. */
-const fromFolders = (files) => files.filter((file) => !file.webkitRelativePath || SUFFIX.test(file.name));
+const named = (file) => ({ file, name: withoutFolder(file.webkitRelativePath || file.name) });
+
+/** The name of a file in a folder that was given: only folders inside that one are part of it. */
+const withoutFolder = (path) => (path.includes("/") ? path.slice(path.indexOf("/") + 1) : path);
 
 let pastes = 0;
 /** Browsers call everything pasted image.png. */
-const named = (file) =>
-  file.name === "image.png" ? new File([file], `pasted-${++pastes}.png`, { type: file.type }) : file;
+const pasted = (file) => ({ file, name: file.name === "image.png" ? `pasted-${++pastes}.png` : file.name });

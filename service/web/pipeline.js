@@ -8,21 +8,29 @@ const PICTURES = 2;
 
 export class Pipeline {
   #chips;
-  #controller = new AbortController();
+  #controller;
   #pictures;
   #predictions;
+  #asked = new WeakSet(); // for a prediction that has not come
   #seen = new WeakSet();
+  #missed = new WeakSet(); // to be seen, but there was no picture
 
   /** `onAnswer(model)` hears which model answered, `onBusy(problem)` why chips wait. */
   constructor(chips, { onAnswer, onBusy }) {
+    Object.assign(this, { onAnswer, onBusy });
     this.#chips = chips;
-    this.onAnswer = onAnswer;
-    this.onBusy = onBusy;
     this.#begin();
   }
 
+  /** Have chips predicted that wait for it, or that failed. */
   take(chips) {
-    for (const chip of chips) this.#predictions(chip);
+    for (const chip of chips) {
+      if (this.#asked.has(chip)) continue;
+      this.#asked.add(chip);
+      if (chip.state === "failed") this.#chips.change(chip, { state: "waiting", problem: null });
+      if (this.#missed.delete(chip)) this.see(chip);
+      this.#predictions(chip);
+    }
   }
 
   /** Get a chip's picture, if it was not asked for before. */
@@ -46,15 +54,17 @@ export class Pipeline {
 
   async #picture(chip, signal) {
     try {
-      const shown = (await showable(chip.file)) ? chip.file : await preview(chip.file, signal);
+      const shown = (await showable(chip.file)) ? chip.file : await preview(chip.file, { signal, onBusy: this.onBusy });
       if (!signal.aborted) this.#chips.change(chip, { picture: URL.createObjectURL(shown) });
     } catch {
-      // The prediction of the same bytes says what is wrong with them.
+      // The prediction of the same bytes says what is wrong; if it is tried again, so is this.
+      this.#seen.delete(chip);
+      this.#missed.add(chip);
     }
   }
 
   async #predict(chip, signal) {
-    this.#chips.change(chip, { state: "running", problem: null });
+    this.#chips.change(chip, { state: "running" });
     try {
       const { model, predictions } = await predict(chip.file, { signal, onBusy: this.onBusy });
       if (signal.aborted) return;
@@ -62,8 +72,10 @@ export class Pipeline {
       this.#chips.change(chip, { state: "done", prediction: predictions[0] });
     } catch (error) {
       if (signal.aborted) return;
-      const problem = error instanceof Refused ? error.problem : { title: "Not readable", detail: String(error) };
+      const problem = error instanceof Refused ? error.problem : { title: "This page is broken", detail: String(error) };
       this.#chips.change(chip, { state: "failed", problem });
+    } finally {
+      this.#asked.delete(chip);
     }
   }
 }

@@ -1,9 +1,12 @@
 // Speaks to the service. A problem is an object { title, detail } as the service words it.
 
 const PATIENCE_MS = 120_000; // how long a chip waits for a busy service
+const TRIES = 3; // of a service that does not answer, beside the first
+const UNREACHABLE = 0; // in place of a status
+const UNREADABLE = -1;
 
 export class Refused extends Error {
-  constructor(problem, status = 0) {
+  constructor(problem, status = UNREACHABLE) {
     super(problem.title);
     this.problem = problem;
     this.status = status;
@@ -14,20 +17,33 @@ const unreachable = {
   title: "The service does not answer",
   detail: "Is it still running, and this computer still connected? Try again once it is.",
 };
+const unreadable = {
+  title: "The file cannot be read",
+  detail: "It was moved, changed or deleted since it was chosen: choose it again.",
+};
 
 /** Fetch one of the service's descriptions: "labels" or "model". */
 export const describe = async (path) => (await send(path)).json();
 
 /** Label one chip, with all that the page shows. */
-export async function predict(file, { signal, onBusy }) {
+export const predict = (file, how) =>
+  patiently(how, async () =>
+    whole((await send("predict?members=true&evidence=true&footprint=true", await form(file, how.signal))).json()),
+  );
+
+/** Have the service draw a chip that the browser cannot. */
+export const preview = (file, how) =>
+  patiently(how, async () => whole((await send("preview", await form(file, how.signal))).blob()));
+
+/** Ask again while the service is busy, and a few times when it does not answer; `onBusy(problem)` hears why. */
+async function patiently({ signal, onBusy }, ask) {
   const began = performance.now();
   for (let attempt = 0; ; attempt++) {
     try {
-      const response = await send("predict?members=true&evidence=true&footprint=true", form(file, signal));
-      return await response.json();
+      return await ask();
     } catch (error) {
-      const busy = error instanceof Refused && (error.status === 503 || error.status === 0);
-      if (!busy || performance.now() - began > PATIENCE_MS || (error.status === 0 && attempt > 2)) throw error;
+      const mayPass = error.status === 503 || (error.status === UNREACHABLE && attempt < TRIES);
+      if (!mayPass || performance.now() - began > PATIENCE_MS) throw error;
       onBusy(error.problem);
       const wait = Math.max(error.retryAfterMs ?? 0, 500 * 2 ** Math.min(attempt, 4));
       await pause(wait * (1 + Math.random() / 2), signal);
@@ -35,27 +51,32 @@ export async function predict(file, { signal, onBusy }) {
   }
 }
 
-/** Have the service draw a chip that the browser cannot. */
-export const preview = async (file, signal) => (await send("preview", form(file, signal))).blob();
-
-function form(file, signal) {
+async function form(file, signal) {
   const body = new FormData();
-  body.append("chip", file, file.name);
+  try {
+    // Read here: in `fetch`, a file that is gone looks like a service that is.
+    body.append("chip", new Blob([await file.arrayBuffer()]), file.name);
+  } catch {
+    throw new Refused(unreadable, UNREADABLE);
+  }
   return { method: "POST", body, signal };
 }
 
 async function send(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(unreachable);
-  }
+  const response = await whole(fetch(path, options));
   if (response.ok) return response;
   const refused = new Refused(await problemOf(response), response.status);
   refused.retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0) || 0;
   throw refused;
+}
+
+/** Wait for what the network brings; if it breaks off, the service is not to be reached. */
+async function whole(arriving) {
+  try {
+    return await arriving;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Refused(unreachable);
+  }
 }
 
 async function problemOf(response) {
@@ -71,10 +92,14 @@ async function problemOf(response) {
 
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
+    const giveUp = () => {
       clearTimeout(timer);
       reject(signal.reason);
-    });
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", giveUp);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", giveUp);
   });
 }

@@ -242,4 +242,4 @@ def test_a_folder_gives_its_images_and_leaves_the_rest(page: Page, tmp_path: Pat
     (inside / "labels.csv").write_text("image_name,tags\n")
     page.set_input_files("#folder", tmp_path / "chips")
     finished(page, 2)
-    assert page.locator(".card .name").all_text_contents() == ["a.png", "b.png"]
+    assert page.locator(".card .name").all_text_contents() == ["deep/a.png", "deep/b.png"]

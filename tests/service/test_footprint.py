@@ -1,6 +1,7 @@
 """Where a GeoTIFF lies, against pyproj and formulas, on files of tifffile's writer."""
 
 import io
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,53 @@ def test_a_chip_across_the_antimeridian_is_cut_there() -> None:
 )
 def test_what_does_not_say_where_it_lies_has_none(data: bytes) -> None:
     assert footprint(data) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        geotiff(4326, geographic=True, corner=(10, 95), scale=1e-4),  # no latitude
+        geotiff(4326, geographic=True, corner=(-180, 90), scale=360 / SIZE_PX),  # the whole world
+        geotiff(3413, corner=(-96, 96)),  # on the pole
+        geotiff(5773),  # heights
+        geotiff(4978, geographic=True),  # from the earth's centre
+        geotiff(scale=0),
+        geotiff(scale=float("nan")),
+    ],
+    ids=["latitude", "world", "pole", "heights", "geocentric", "scale 0", "scale nan"],
+)
+def test_what_is_no_place_on_a_map_has_none(data: bytes) -> None:
+    assert footprint(data) is None
+
+
+@pytest.mark.parametrize("longitude", [179.9995, -180.0005, 539.9995])
+def test_degrees_across_the_antimeridian_are_cut_too(longitude: float) -> None:
+    geometry = footprint(geotiff(4326, geographic=True, corner=(longitude, 50), scale=1e-3 / SIZE_PX))
+    assert geometry and geometry["type"] == "MultiPolygon"
+    spans = [(min(x for x, _ in ring), max(x for x, _ in ring)) for (ring,) in geometry["coordinates"]]
+    assert spans == [pytest.approx((179.9995, 180)), pytest.approx((-180, -179.9995))]
+
+
+def test_a_chip_that_ends_at_the_antimeridian_is_whole() -> None:
+    geometry = footprint(geotiff(4326, geographic=True, corner=(180 - SIZE_PX * 1e-4, 50), scale=1e-4))
+    assert geometry and geometry["type"] == "Polygon"
+
+
+def test_counts_in_the_file_are_not_believed() -> None:
+    """Four billion keys, or keys that each claim all of a long tag: neither time nor memory."""
+    endless = [1, 1, 0, 4_294_967_295, 3072, 0, 1, 32633]
+    greedy = [1, 1, 0, 4000, *[2049, 34736, 60_000, 0] * 4000]
+    doubles = (34736, "d", 60_000, [0.0] * 60_000, True)
+    for tags in (
+        [(34735, "I", len(endless), endless, True)],
+        [(34735, "H", len(greedy), greedy, True), doubles],
+    ):
+        file = io.BytesIO()
+        pixels = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
+        tifffile.imwrite(file, pixels, photometric="rgb", extratags=tags)
+        began_s = time.process_time()
+        assert footprint(file.getvalue()) is None
+        assert time.process_time() - began_s < 1
 
 
 def test_an_answer_tells_it_if_asked(client: httpx.Client) -> None:

@@ -31,9 +31,9 @@ def test_a_map_without_evidence_in_favour_leaves_the_chip_alone() -> None:
 def test_a_sheet_holds_the_chip_and_every_map() -> None:
     grid = [[1.0]]
     image = sheet(GREY, {f"label-{index}": grid for index in range(5)})
-    assert image.size == (4 * 72 + 8, 2 * (64 + 24 + 8) + 8)
+    assert image.size == (4 * (120 + 8) + 8, 2 * (64 + 24 + 8) + 8)  # room for captions
     assert image.getpixel((8 + 32, 8 + 24 + 32)) == (100, 100, 100)
-    assert image.getpixel((8 + 72 + 32, 8 + 24 + 32)) == (221, 198, 84)
+    assert image.getpixel((8 + 128 + 32, 8 + 24 + 32)) == (221, 198, 84)
 
 
 def shown(answer: httpx.Response) -> Image.Image:

@@ -9,7 +9,6 @@ from service.parameters import DOCUMENTED, Wanted, wanted
     ("query", "expected"),
     [
         ("", Wanted()),
-        ("other=1", Wanted()),
         ("members=true&evidence=false", Wanted(members=True)),
         ("footprint=true", Wanted(footprint=True)),
         ("evidence=true&format=png&label=a%20b", Wanted(evidence=True, format="png", label="a b")),
@@ -17,6 +16,12 @@ from service.parameters import DOCUMENTED, Wanted, wanted
 )
 def test_a_query_is_what_is_wanted(query: str, expected: Wanted) -> None:
     assert wanted(QueryParams(query)) == expected
+
+
+@pytest.mark.parametrize("query", ["evidnce=true", "members=true&members=false", "format=png&format=png"])
+def test_a_slip_is_no_silent_other_answer(query: str) -> None:
+    with pytest.raises(InvalidParameter, match="each once: members, evidence, footprint, format, label"):
+        wanted(QueryParams(query))
 
 
 @pytest.mark.parametrize("query", ["members=1", "evidence=", "footprint=True", "format=jpeg", "format=png"])
