@@ -88,6 +88,7 @@ class Engine(Generic[V]):
         self._idle.set()
         metrics.queue_depth.set_function(self._waiting.qsize)
         metrics.places.set(queue_size)
+        metrics.taken.set_function(lambda: self._places - self._free)
         metrics.ready.set_function(lambda: float(self.ready))
 
     async def start(self) -> V:

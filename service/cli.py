@@ -4,13 +4,13 @@ Reads options, calls the modules below, prints. A `StartupError` or a `ChipvoteE
 line on stderr and exit status 1.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic_core import to_json
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,7 @@ from service.app import gpu_of, load_bundle, open_ensemble
 from service.client import ChipvoteError, Client
 from service.ensemble import Ensemble
 from service.errors import StartupError
-from service.files import SUFFIXES, find_images
+from service.files import SUFFIXES, find_images, printable
 from service.progress import watch
 from service.schemas import Answer, Failure, LabelCard, Labels, Prediction
 from service.settings import read_settings
@@ -157,7 +157,7 @@ def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
         else:
             found = [score for score in result["scores"] if score["predicted"]]
             cell = Text(", ".join(f"{score['label']} {score['probability']:.2f}" for score in found))
-        table.add_row(Text(str(result["filename"])), cell)
+        table.add_row(Text(printable(str(result["filename"]))), cell)
     return table
 
 
@@ -181,4 +181,4 @@ def _thresholds(label: LabelCard) -> str:
 
 
 def _print_json(answer: Answer | Labels) -> None:
-    print(to_json(answer, indent=2).decode())
+    print(json.dumps(answer, indent=2))  # in ASCII: it can spell any file's name

@@ -7,10 +7,11 @@
         print(result["filename"], result["labels"] if "labels" in result else result["error"]["detail"])
 
 Sends several chips per request and several requests at a time, waits for a busy service, and
-holds no more than those in memory. Needs httpx, and rich for the progress bar; nothing of the
+has no more files in memory than are being sent. Needs httpx, and rich for the progress bar; nothing of the
 server. The answers' shapes are the service's own (`schemas.py`).
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
@@ -58,13 +59,13 @@ class Client:
         Args:
             url: where the service answers, as `http://127.0.0.1:8000`; also below a path.
             key: sent as a bearer token, for a proxy that asks for one; the service does not.
-            timeout_s: seconds that one answer may take.
+            timeout_s: seconds without a byte after which a request counts as failed.
             chips_per_request: at most.
             connections: requests at the same time.
             patience_s: seconds that a request is sent again while the service is busy or has gone.
 
         Raises:
-            ValueError: the address is none, or a number below 1.
+            ValueError: the address is none, the key cannot be one, or a number is below 1.
         """
         if chips_per_request < 1 or connections < 1:
             raise ValueError("chips_per_request and connections must be 1 or more")
@@ -113,6 +114,8 @@ class Client:
         Raises:
             ChipvoteError: the service cannot be used, or stayed busy for longer than the patience.
         """
+        if isinstance(paths, str | Path):
+            raise TypeError("paths is one path; give a list of them")
         total = len(paths) if isinstance(paths, Sized) else None
         wanted = {"members": members, "evidence": evidence, "footprint": footprint}
         results = self._predict(paths, {name: "true" for name, on in wanted.items() if on})
@@ -120,6 +123,7 @@ class Client:
 
     def _predict(self, paths: Iterable[Path | str], query: Mapping[str, str]) -> Iterator[Result]:
         waiting: deque[Future[list[Result]]] = deque()
+        turns = asyncio.Semaphore(self._connections)
         # The event loop has a thread of its own: so it works in a notebook, which has one already, and
         # while the caller looks at results.
         with (
@@ -128,7 +132,7 @@ class Client:
         ):
             try:
                 for part in self._parts(paths):
-                    waiting.append(portal.start_task_soon(self._label, http, part, query))
+                    waiting.append(portal.start_task_soon(self._label, http, turns, part, query))
                     if len(waiting) > 2 * self._connections:
                         yield from waiting.popleft().result()
                 while waiting:
@@ -152,10 +156,15 @@ class Client:
             yield part
 
     async def _label(
-        self, http: httpx.AsyncClient, paths: Sequence[Path], query: Mapping[str, str]
+        self,
+        http: httpx.AsyncClient,
+        turns: asyncio.Semaphore,
+        paths: Sequence[Path],
+        query: Mapping[str, str],
     ) -> list[Result]:
-        read = [await anyio.to_thread.run_sync(_read, path) for path in paths]
-        answered = iter(await self._send(http, [file for file in read if isinstance(file, _File)], query))
+        async with turns:
+            read = [await anyio.to_thread.run_sync(_read, path) for path in paths]
+            answered = iter(await self._send(http, [file for file in read if isinstance(file, _File)], query))
         return [next(answered) if isinstance(file, _File) else file for file in read]
 
     async def _send(
@@ -164,12 +173,18 @@ class Client:
         """Send some chips in one request, or in more if the service does not take that much."""
         if not files:
             return []
-        form = [("chip", (file.path.name, file.data)) for file in files]
+        # The name is none of the service's business, and may hold what no form can spell.
+        form = [("chip", ("chip", file.data)) for file in files]
         response = await self._exchange.post(http, "predict", query, form)
         if response.status_code == 200:
-            results: list[Result] = self._exchange.json(response)["predictions"]
-            for file, result in zip(files, results, strict=True):
-                result["filename"] = str(file.path)
+            answer = self._exchange.json(response)
+            try:
+                results: list[Result] = answer["predictions"]
+                for file, result in zip(files, results, strict=True):
+                    result["filename"] = str(file.path)
+            except (KeyError, TypeError, ValueError):
+                what = f"this is no answer for {len(files)} chips"
+                raise self._exchange.strange(response, what) from None
             return results
         if len(files) > 1 and response.status_code in TOO_MUCH:
             half = len(files) // 2
@@ -185,13 +200,13 @@ class Client:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         return 0  # reading it will say what is wrong
 
 
 def _read(path: Path) -> _File | Failure:
     try:
         return _File(path, path.read_bytes())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         no_chip = Problem(type="about:blank", title="No chip", status=400, detail=unreadable(error))
         return Failure(filename=str(path), error=no_chip)

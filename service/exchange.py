@@ -15,7 +15,7 @@ import httpx
 
 from service.schemas import Problem
 
-OVERLOADED = 503
+BUSY = (429, 502, 503, 504)  # the service when it is full, and what proxies say while it restarts
 _LONGEST_WAIT_S = 10.0
 
 
@@ -40,12 +40,21 @@ class Exchange:
         """Prepare; nothing is sent yet.
 
         Raises:
-            ValueError: the address is none.
+            ValueError: the address is none, or the key cannot be one.
         """
-        base = httpx.URL(url if url.endswith("/") else f"{url}/")
-        if base.scheme not in ("http", "https") or not base.host:
+        try:
+            base = httpx.URL(url if url.endswith("/") else f"{url}/")
+        except httpx.InvalidURL as error:
+            raise ValueError(
+                f"{url!r} is no address ({error}); give one like http://127.0.0.1:8000"
+            ) from error
+        if base.scheme not in ("http", "https") or not base.host or base.query or base.fragment:
             raise ValueError(f"{url!r} is no address of a service; give one like http://127.0.0.1:8000")
-        self._url, self._patience_s = base, patience_s
+        if key and not (key.isascii() and key.isprintable()):
+            raise ValueError("the key has characters that no header can carry; is there a line's end in it?")
+        if key and base.userinfo:
+            raise ValueError("give a key or a user in the address, not both")
+        self._shown, self._timeout_s, self._patience_s = _shown(base), timeout_s, patience_s
         self._options: dict[str, Any] = {
             "base_url": base,
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
@@ -67,7 +76,7 @@ class Exchange:
         try:
             with httpx.Client(**self._options) as http:
                 response = http.get(path)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._unreachable(error) from error
         self._reached = True
         if response.status_code != 200:
@@ -91,13 +100,13 @@ class Exchange:
         while True:
             try:
                 response = await http.post(path, params=query, files=files)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failed, asked_s = self._unreachable(error), 0.0
                 if not self._reached:
                     raise failed from error
             else:
                 self._reached = True
-                if response.status_code != OVERLOADED:
+                if response.status_code not in BUSY:
                     return response
                 failed, asked_s = self.unusable(response), _retry_after_s(response)
             wait_s = _wait_s(attempt, asked_s)
@@ -114,20 +123,32 @@ class Exchange:
         """
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             kind = response.headers.get("content-type", "no type")
-            raise ChipvoteError(
-                f"{response.url}: {kind} came where JSON was expected; is {self._url} where Chipvote answers?"
-            ) from None
+            raise self.strange(response, f"{kind} came where JSON was expected") from None
+
+    def strange(self, response: httpx.Response, what: str) -> ChipvoteError:
+        """Return the error that an answer means which Chipvote does not give."""
+        return ChipvoteError(f"{_shown(response.url)}: {what}; is {self._shown} where Chipvote answers?")
 
     def unusable(self, response: httpx.Response) -> ChipvoteError:
         """Return the error that an answer means."""
         said = problem(response)
-        return ChipvoteError(f"{response.url}: {said['title']}: {said['detail']}", said)
+        return ChipvoteError(f"{_shown(response.url)}: {said['title']}: {said['detail']}", said)
 
-    def _unreachable(self, error: httpx.TransportError) -> ChipvoteError:
+    def _unreachable(self, error: httpx.RequestError) -> ChipvoteError:
+        if isinstance(error, httpx.ReadTimeout):
+            return ChipvoteError(
+                f"{self._shown}: not a byte for {self._timeout_s:g} s; send fewer chips per request, or set "
+                "timeout_s"
+            )
         reason = str(error) or type(error).__name__
-        return ChipvoteError(f"{self._url}: no answer ({reason}); is the service running there?")
+        return ChipvoteError(f"{self._shown}: no answer ({reason}); is the service running there?")
+
+
+def _shown(url: httpx.URL) -> str:
+    """Write an address without the password that may be in it."""
+    return str(url.copy_with(userinfo=b""))
 
 
 def problem(response: httpx.Response) -> Problem:
@@ -137,6 +158,8 @@ def problem(response: httpx.Response) -> Problem:
         return Problem(type=said["type"], title=said["title"], status=said["status"], detail=said["detail"])
     except (ValueError, TypeError, KeyError):
         detail = "something between here and the service answered so"
+        if response.status_code in (401, 403):
+            detail += "; if it asks for a key, give it: Client(url, key=…), --key or CHIPVOTE_KEY"
         if target := response.headers.get("location"):
             detail = f"it leads to {target}; give the address that it ends at"
         title = f"{response.status_code} {response.reason_phrase}".strip()

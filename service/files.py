@@ -15,6 +15,12 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def unreadable(error: OSError) -> str:
+def unreadable(error: OSError | ValueError) -> str:
     """Say why a file gives no bytes, and the fix."""
-    return f"the file cannot be read ({error.strerror}); give an image or a folder of images"
+    reason = error.strerror if isinstance(error, OSError) else error
+    return f"the file cannot be read ({reason}); give an image or a folder of images"
+
+
+def printable(name: str) -> str:
+    """Replace in a name what is no text; file systems and forms know names that are none."""
+    return name.encode("utf-8", "replace").decode()

@@ -89,6 +89,11 @@ class Metrics:
         self.places = Gauge(
             "chipvote_queue_places", "Most chips accepted and not yet answered.", registry=self.registry
         )
+        self.taken = Gauge(
+            "chipvote_queue_places_taken",
+            "Chips accepted and not yet answered: waiting to be decoded, for the engine, or in it.",
+            registry=self.registry,
+        )
         self.ready = Gauge(
             "chipvote_ready", "1 while the service accepts chips, 0 before and after.", registry=self.registry
         )

@@ -44,7 +44,7 @@ def predict_files(
 def _decode(file: Path, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:
     try:
         return decode_chip(file.read_bytes(), spec)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return NoChip(unreadable(error))
     except ServiceError as error:
         return error

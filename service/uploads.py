@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from service.errors import BodyTooLarge, MalformedForm, NoChip, UnsupportedBody
+from service.files import printable
 
 FIELD = "chip"
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
@@ -71,7 +72,8 @@ async def _read_form(headers: Headers, body: AsyncGenerator[bytes, None], max_ch
         files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
         if not files:
             raise NoChip(f"the form has no file in its field `{FIELD}`; send each chip as one such file")
-        return [Upload(_printable(file.filename), await file.read()) for file in files]
+        # The form chooses its own character set, and some can spell what JSON cannot.
+        return [Upload(printable(file.filename or ""), await file.read()) for file in files]
     finally:
         await form.close()
 
@@ -95,8 +97,3 @@ class _WholeForm(MultiPartParser):
             yield chunk
         if not self._closed:
             raise MultiPartException("It ends before its closing boundary.")
-
-
-def _printable(filename: str | None) -> str:
-    # The form chooses its own character set, and some can spell what JSON cannot.
-    return (filename or "").encode("utf-8", "replace").decode()

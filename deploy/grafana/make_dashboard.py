@@ -41,7 +41,9 @@ def label_share(over: str) -> str:
 
 def now() -> list[Panel]:
     """Return whether all is well."""
-    requests, failed = (rate("chipvote_requests_total", USERS, *m) for m in ((), ('status=~"5.."',)))
+    requests, failed = (
+        rate("chipvote_requests_total", USERS, *m) for m in ((), ('status=~"5.."', 'status!="503"'))
+    )
     return [
         stat(
             "Services",
@@ -60,15 +62,15 @@ def now() -> list[Panel]:
         ),
         stat(
             "Failed requests",
-            "Share answered with a 5xx status; probes and scrapes not counted.",
+            "Share answered with a 5xx status but 503; probes and scrapes not counted.",
             {"": f"({failed} or vector(0)) / ({requests} > 0)"},
             unit="percentunit",
             steps=((GOOD, None), (BAD, 0.01)),
         ),
         stat(
             "Fullest queue",
-            "Waiting chips as a share of the places; where none is left, the answer is 503.",
-            {"": f"max({of('chipvote_queue_chips')} / {of('chipvote_queue_places')})"},
+            "Places taken, as a share of all; where none is left, the answer is 503.",
+            {"": f"max({of('chipvote_queue_places_taken')} / {of('chipvote_queue_places')})"},
             unit="percentunit",
             width=3,
             steps=((GOOD, None), (BAD, 0.9)),
@@ -129,9 +131,10 @@ def engine() -> list[Panel]:
     return [
         lines(
             "Queue",
-            "Waiting chips against places. A queue that stays long: the engine is the bottleneck.",
+            "Chips before the engine, and places taken of all. Always many: the engine is the bottleneck.",
             {
                 "{{instance}} waiting": of("chipvote_queue_chips"),
+                "{{instance}} taken": of("chipvote_queue_places_taken"),
                 "{{instance}} places": of("chipvote_queue_places"),
             },
         ),

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_predict_by_a_service_prints_what_it_answers(
     files = sorted(chips.iterdir())
     served = client.post("/predict", files=[("chip", (str(file), file.read_bytes())) for file in files])
     assert printed == served.json()
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(
+    chips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    (chips / "a.png").rename(chips / os.fsdecode(b"\xff.png"))
+    assert chipvote("predict", chips) == 0
+    assert "?.png" in capsys.readouterr().out.replace("\n", "")
+    assert chipvote("predict", "--json", chips) == 0
+    names = [prediction["filename"] for prediction in json.loads(capsys.readouterr().out)["predictions"]]
+    assert names == [str(file) for file in sorted(chips.iterdir())]
 
 
 @pytest.mark.parametrize(

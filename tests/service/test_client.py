@@ -1,5 +1,6 @@
 """The client against a real server."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -140,6 +141,47 @@ def test_a_service_that_fails_is_an_error_with_its_problem(chips: list[Path]) ->
     assert raised.value.problem == {
         "type": "about:blank", "title": "Internal error", "status": 500, "detail": "its log says why",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ['{"predictions": []}', '{"predictions": [1]}', "{}", "[]", "[" * 100_000])
+def test_an_answer_of_somebody_else_is_told(answer: str, chips: list[Path]) -> None:
+    with (
+        saying(Reply(200, answer)) as said,
+        pytest.raises(ChipvoteError, match=r"is http://127\.0\.0\.1:.* where Chipvote answers"),
+    ):
+        list(Client(said.url).predict(chips[:1]))
+
+
+def test_names_that_are_no_text_are_labelled_too(url: str, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b'\xff\xfe "quoted"\n.png')
+    picture(RED).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(odd)
+    good, bad = Client(url).predict([odd, "no\0path.png"])
+    assert "error" not in good and good["labels"] == ["reddish"]
+    assert good["filename"] == str(odd)
+    assert "error" in bad and "embedded null byte" in bad["error"]["detail"]
+
+
+def test_one_path_alone_is_a_slip(url: str) -> None:
+    with pytest.raises(TypeError, match="give a list"):
+        Client(url).predict("chip.png")
+
+
+def test_no_more_files_are_in_memory_than_are_being_sent(
+    chips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[float, Path]] = []
+    original = Path.read_bytes
+
+    def note(path: Path) -> bytes:
+        read.append((time.monotonic(), path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", note)
+    began_s = time.monotonic()
+    with saying(Reply(503, BUSY)) as said, pytest.raises(ChipvoteError):
+        list(Client(said.url, chips_per_request=2, connections=3, patience_s=2).predict(chips))
+    assert {path for at_s, path in read if at_s < began_s + 0.7} == set(chips[:6])
 
 
 def test_numbers_below_one_are_refused(url: str) -> None:

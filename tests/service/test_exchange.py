@@ -1,6 +1,7 @@
 """What comes back when it is not an answer: against a server that says what a test tells it to."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -135,6 +136,7 @@ def test_the_key_is_sent_and_never_told() -> None:
         assert said.heard[0][1] == "Bearer s3cret"
     assert "s3cret" not in str(raised.value)
     assert "401 Unauthorized: something between here and the service answered so" in str(raised.value)
+    assert "give it: Client(url, key=…), --key or CHIPVOTE_KEY" in str(raised.value)
 
 
 def test_a_page_is_no_answer() -> None:
@@ -153,7 +155,48 @@ def test_a_redirection_names_the_address_to_give() -> None:
         exchange(said.url).get("labels")
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "not an address"])
+@pytest.mark.parametrize("status", [429, 502, 504])
+def test_what_proxies_say_while_a_service_restarts_is_waited_for(status: int) -> None:
+    with saying(Reply(status, "<html>"), Reply(200)) as said:
+        assert post(exchange(said.url)).status_code == 200
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+    with saying(Reply(200), Reply(200, "{", {"Content-Length": "9"}), Reply(200)) as said:
+        known = exchange(said.url)
+        post(known)
+        assert post(known).text == "{}"
+
+
+def test_a_service_that_says_nothing_is_told_with_the_setting() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, pytest.raises(ChipvoteError, match=r"not a byte for 0\.2 s; .* set timeout_s"):
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        Exchange(url, None, timeout_s=0.2, connections=1, patience_s=1).get("labels")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:8000", "ftp://host", "http://", "not an address", "http://host:abc", "http://[::1",
+     "http://host/?a=b", "http://host/#a"],
+)  # fmt: skip
 def test_what_is_no_address_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match="is no address of a service"):
+    with pytest.raises(ValueError, match="is no address"):
         exchange(url)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel"])
+def test_what_is_no_key_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(ValueError, match="characters that no header can carry") as raised:
+        exchange("http://127.0.0.1:9", key=key)
+    assert key not in str(raised.value)
+
+
+def test_a_password_in_the_address_is_used_and_not_told() -> None:
+    with saying(Reply(500, "no")) as said:
+        with pytest.raises(ChipvoteError) as raised:
+            exchange(said.url.replace("//", "//user:s3cret@")).get("labels")
+        assert said.heard[0][1] == "Basic dXNlcjpzM2NyZXQ="
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(ValueError, match="not both"):
+        exchange("http://user:s3cret@127.0.0.1:9", key="key")

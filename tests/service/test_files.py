@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from service.files import find_images, unreadable
+from service.files import find_images, printable, unreadable
 
 
 def test_find_images_expands_folders_and_keeps_files(tmp_path: Path) -> None:
@@ -18,3 +18,7 @@ def test_what_cannot_be_read_is_told_with_the_fix() -> None:
     assert unreadable(OSError(2, "No such file or directory")) == (
         "the file cannot be read (No such file or directory); give an image or a folder of images"
     )
+
+
+def test_a_name_that_is_no_text_can_be_printed() -> None:
+    assert printable("caf\u00e9 \udcff.png") == "caf\u00e9 ?.png"
