@@ -147,11 +147,14 @@ class Client:
         size = 0
         for path in map(Path, paths):
             more = _size(path)
-            if part and (len(part) == self._chips_per_request or size + more > REQUEST_BYTES):
+            if part and size + more > REQUEST_BYTES:
                 yield part
                 part, size = [], 0
             part.append(path)
             size += more
+            if len(part) == self._chips_per_request:  # now, and not when the next path comes
+                yield part
+                part, size = [], 0
         if part:
             yield part
 

@@ -1,17 +1,17 @@
 """Chips in, labels out: what a person does with the page."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import drop, finished, four_bands, upload
-from tests.fakes import RED, encoded, picture
+from tests.fakes import GREEN, RED, encoded, picture
 from tests.serving import SAMPLE_CHIP
 
 SAMPLE = SAMPLE_CHIP.read_bytes()
@@ -72,31 +72,6 @@ def test_a_pasted_picture_gets_its_labels(page: Page, default_client: httpx.Clie
     expect(page.locator("#name")).to_have_text("pasted-1.png")
     expect(page.locator(".row.set").first).to_be_visible()
     assert tags(page) == predicted(default_client, SAMPLE)
-
-
-def test_a_corrupt_file_among_many_is_told_in_its_place(show: Callable[..., Page]) -> None:
-    page = show(tolerate="422")
-    colours = [upload(f"{n}.png", encoded(picture((n, 99, 40), 256), "PNG")) for n in range(0, 250, 50)]
-    broken = upload("broken.jpg", SAMPLE[:2000], "image/jpeg")
-    page.set_input_files("#files", [JPEG, *colours, broken])
-    finished(page, 7)
-    expect(page.locator("#status")).to_have_text("6 chips labelled, 1 failed")
-    failed = page.locator(".card[data-state=failed]")
-    expect(failed).to_have_text("broken.jpgTruncated or corrupt image")
-    failed.click()
-    expect(page.locator("#problem")).to_contain_text("the image is truncated or corrupt")
-    page.select_option("#show", "failed")
-    expect(page.locator("#count")).to_have_text("1 of 7 chips")
-    page.locator("#problem").get_by_role("button", name="Try again").click()
-    finished(page, 1)  # of those shown
-    expect(page.locator("#problem")).to_be_visible()  # it is no better than before
-
-
-def test_a_text_is_refused_with_what_is_accepted(show: Callable[..., Page]) -> None:
-    page = show(tolerate="415")
-    drop(page, upload("notes.txt", b"hello", "text/plain"))
-    expect(page.locator("#problem")).to_contain_text("accepted are JPEG and PNG")
-    expect(page.locator("#picture")).to_be_hidden()
 
 
 def test_many_chips_are_filtered_and_sorted(page: Page, default_client: httpx.Client) -> None:
@@ -171,58 +146,6 @@ def test_a_file_s_name_is_text_and_nothing_else(page: Page) -> None:
     expect(page.locator(".card .name").first).to_have_text(name)
 
 
-def test_a_busy_service_is_waited_for(show: Callable[..., Page]) -> None:
-    page = show(tolerate="503")
-    times = 0
-
-    def busy_once(route: Route) -> None:
-        nonlocal times
-        times += 1
-        if times > 1:
-            route.continue_()
-            return
-        problem = '{"type":"about:blank","title":"Overloaded","status":503,"detail":"256 chips are waiting"}'
-        headers = {"Retry-After": "1"}
-        route.fulfill(status=503, body=problem, headers=headers, content_type="application/problem+json")
-
-    page.route("**/predict*", busy_once)
-    drop(page, JPEG)
-    expect(page.locator("#alert")).to_contain_text("256 chips are waiting")
-    expect(page.locator(".row.set").first).to_be_visible()
-    expect(page.locator("#alert")).to_be_hidden()
-    assert times == 2
-
-
-def test_a_service_that_is_gone_is_told_and_can_be_asked_again(show: Callable[..., Page]) -> None:
-    page = show(tolerate="ERR_FAILED")
-    page.route("**/predict*", lambda route: route.abort())
-    drop(page, JPEG)
-    expect(page.locator("#problem")).to_contain_text("The service does not answer", timeout=15_000)
-    page.unroute("**/predict*")
-    page.locator("#retry").click()
-    expect(page.locator(".row.set").first).to_be_visible()
-    expect(page.locator("#problem")).to_be_hidden()
-
-
-def test_another_model_is_told_and_not_mixed_in(page: Page) -> None:
-    def change(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "model": {"name": "other", "version": "9"}})
-
-    page.route("**/predict*", change)
-    drop(page, JPEG)
-    expect(page.locator("#problem")).to_contain_text("It runs other 9")
-
-
-def test_a_proxy_s_page_is_no_answer(show: Callable[..., Page]) -> None:
-    page = show(tolerate="413")
-    page.route(
-        "**/predict*", lambda route: route.fulfill(status=413, body="<h1>no", content_type="text/html")
-    )
-    drop(page, JPEG)
-    expect(page.locator("#problem")).to_contain_text("413")
-
-
 def test_clear_forgets_everything(page: Page) -> None:
     page.set_input_files("#files", [JPEG, upload("b.png", encoded(picture(RED), "PNG"))])
     finished(page, 2)
@@ -243,3 +166,63 @@ def test_a_folder_gives_its_images_and_leaves_the_rest(page: Page, tmp_path: Pat
     page.set_input_files("#folder", tmp_path / "chips")
     finished(page, 2)
     assert page.locator(".card .name").all_text_contents() == ["deep/a.png", "deep/b.png"]
+
+
+def test_a_chip_is_shown_as_the_model_sees_it_whatever_the_camera_noted(page: Page) -> None:
+    red_left = Image.new("RGB", (256, 256), GREEN)
+    red_left.paste(RED, (0, 0, 128, 256))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a viewer should turn it by a quarter
+    drop(page, upload("turned.jpg", encoded(red_left, "JPEG", exif=turned)))
+    expect(page.locator("#picture[src^=blob]")).to_be_visible()
+    shot_HW3 = np.asarray(Image.open(io.BytesIO(page.locator(".picture").screenshot())).convert("RGB"))
+    height_px, width_px, _ = shot_HW3.shape
+    left, right = (shot_HW3[height_px // 4, column] for column in (width_px // 4, 3 * width_px // 4))
+    assert left[0] > left[1] and right[1] > right[0]
+
+
+def test_what_is_behind_opacity_is_shown_as_the_model_sees_it(page: Page) -> None:
+    clear = Image.new("RGBA", (256, 256), (*RED, 0))
+    drop(page, upload("clear.png", encoded(clear, "PNG")))
+    expect(page.locator("#picture[src^=blob]")).to_be_visible()
+    assert pixels_of(page, "#picture")[0, 0].tolist() == [*RED, 255]
+
+
+def test_a_tall_chip_fits_and_its_evidence_covers_it(page: Page) -> None:
+    drop(page, upload("tall.jpg", encoded(Image.open(io.BytesIO(SAMPLE)).resize((64, 512)), "JPEG")))
+    expect(page.locator(".row").first).to_be_visible()
+    picture_box, canvas_box = (page.locator(part).bounding_box() for part in ("#picture", "#evidence"))
+    assert picture_box and picture_box["height"] < 500
+    assert picture_box["height"] / picture_box["width"] == pytest.approx(8, rel=0.02)
+    assert picture_box == canvas_box
+
+
+def test_dropped_folders_and_files_all_come(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "chips"
+    (folder / "sub").mkdir(parents=True)
+    for file in (folder / "a.png", folder / "sub/a.png", folder / ".hidden.png", tmp_path / "beside.png"):
+        picture(RED).save(file)
+    (folder / "labels.csv").write_text("image_name,tags")
+    browser = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder), str(tmp_path / "beside.png")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    finished(page, 3)
+    assert page.locator(".card .name").all_text_contents() == ["a.png", "sub/a.png", "beside.png"]
+
+
+def test_clear_forgets_the_view_too(page: Page) -> None:
+    page.set_input_files("#files", [JPEG, upload("b.png", encoded(picture(RED), "PNG"))])
+    finished(page, 2)
+    page.select_option("#show", "failed")
+    expect(page.locator(".nothing")).to_be_visible()
+    page.locator("#show-all").click()
+    expect(page.locator(".nothing")).to_be_hidden()
+    expect(page.locator(".card").first).to_be_focused()
+    page.select_option("#show", "failed")
+    page.locator("#clear").click()
+    page.set_input_files("#files", [JPEG])
+    expect(page.locator(".row.set").first).to_be_visible()
+    with page.expect_download() as caught:
+        page.locator("[data-save=csv]").click()
+    assert "sample-chip.jpg" in Path(caught.value.path()).read_text()
