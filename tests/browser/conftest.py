@@ -55,11 +55,17 @@ def show(browser: Browser, default_client: httpx.Client) -> Iterator[Callable[..
 
     The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
     """
-    home = str(default_client.base_url)
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(*, tolerate: str = "no message", **options: Any) -> Page:  # noqa: ANN401
+    def opened(
+        *,
+        service: httpx.Client = default_client,
+        tolerate: str = "no message",
+        **options: Any,  # noqa: ANN401
+    ) -> Page:
+        home = str(service.base_url)
+
         def read(message: ConsoleMessage) -> None:
             if tolerate not in message.text:
                 complaints.append(f"console: {message.text}")

@@ -125,6 +125,25 @@ def test_corrections_become_a_tags_file_that_the_trainer_reads(page: Page, tmp_p
     assert spoken == [{*before, "water"} - {"trees"}, set(right)]
 
 
+def test_a_review_goes_on_where_it_was_though_chips_leave_the_view(page: Page) -> None:
+    chips = [upload(f"{n}.png", encoded(picture((n * 40, 90, 40), 256), "PNG")) for n in range(5)]
+    page.set_input_files("#files", chips)
+    finished(page, 5)
+    page.locator("#correct").click()
+    page.select_option("#show", "unreviewed")
+    page.get_by_role("option", name="2.png").click()
+    page.get_by_role("checkbox", name="airplane is on the chip").check()
+    expect(page.locator("#count")).to_have_text("4 of 5 chips")  # it has left
+    page.get_by_role("button", name="Done, next chip").click()
+    expect(page.locator("#name")).to_have_text("3.png")
+    page.get_by_role("button", name="All right, next chip").click()
+    page.get_by_role("button", name="All right, next chip").click()
+    expect(page.get_by_role("button", name="All right, next chip")).to_be_focused()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="All right, next chip")).to_be_focused()
+    expect(page.locator("#verdict")).to_have_text("Not reviewed")
+
+
 def test_a_correction_can_be_taken_back(page: Page) -> None:
     drop(page, JPEG)
     page.locator("#correct").click()
