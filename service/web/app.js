@@ -44,7 +44,8 @@ async function take(files) {
     say({ title: `This page holds ${AT_MOST} chips`, detail: "The rest was left out; `chipvote predict --url` takes any number." });
   }
   await described;
-  pipeline.take(added.filter((chip) => chips.all.includes(chip)));
+  const there = new Set(chips.all); // they may have been cleared meanwhile
+  pipeline.take(added.filter((chip) => there.has(chip)));
 }
 
 /** Ask for the labels until the service is ready to tell. */
