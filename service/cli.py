@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from service import answers, offline, server
@@ -150,7 +150,8 @@ def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None
 
 
 def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
-    table = Table("file", "labels (mean probability)")
+    # The end of a path is what tells one file from another.
+    table = Table(Column("file", overflow="fold"), "labels (mean probability)")
     for result in results:
         if "error" in result:
             cell = Text(f"{result['error']['title']}: {result['error']['detail']}", style="red")
