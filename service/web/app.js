@@ -19,7 +19,7 @@ let saved = tagsFile([]); // the corrections as they were last taken home
 let busy = null; // why chips wait, while they do
 let filled = null; // the model card, once asked for
 
-const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait });
+const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait, onFree: free });
 const see = (chip) => pipeline.see(chip);
 const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
 const parts = {
@@ -29,9 +29,7 @@ const parts = {
 };
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
 const described = describeLabels();
-listen($("#drop"), [$("#files"), $("#folder")], take, (lost) =>
-  say({ title: `${plural(lost, "file")} could not be read`, detail: "The browser did not get at them." }),
-);
+listen($("#drop"), [$("#files"), $("#folder")], take, say);
 tabs();
 follow();
 
@@ -50,18 +48,20 @@ async function take(files) {
 
 /** Ask for the labels until the service is ready to tell. */
 async function describeLabels() {
-  for (;;) {
+  for (let problem = null; ; ) {
     try {
       const { labels, rule, model: name } = await describe("labels");
-      say(null);
+      unsay(problem);
       chips.labels = labels;
       document.body.dataset.rule = rule;
       $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
       model = name;
       $("#model").textContent = `${name.name} ${name.version}`;
+      if (!$("#card").hidden) showTab("card"); // which could not be filled until now
       return;
     } catch (error) {
-      say(error.problem ?? { title: "This page is broken", detail: String(error) });
+      problem = error.problem ?? { title: "This page is broken", detail: String(error) };
+      if ($("#alert").hidden) say(problem); // what stands there may matter more
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -154,10 +154,8 @@ function showProgress() {
   $("#save-tags").disabled = !reviewed;
 }
 
-/** An answer came: the service is busy no more. It must know the labels that the page knows. */
+/** An answer came: its model must know the labels that the page knows. */
 function hear(name) {
-  if (busy && $("#alert").textContent === words(busy)) say(null);
-  busy = null;
   if (name.name === model.name && name.version === model.version) return;
   const now = `${name.name} ${name.version}`;
   throw new Refused({ title: "The service has another model now", detail: `It runs ${now}: save what you need and load this page again.` });
@@ -168,6 +166,11 @@ function wait(problem) {
   say(problem);
 }
 
+function free() {
+  unsay(busy);
+  busy = null;
+}
+
 const words = ({ title, detail }) => `${title} ${detail}`;
 
 /** Tell a problem in words, or take the last one back. */
@@ -176,6 +179,11 @@ function say(problem) {
   if (problem && !alert.hidden && alert.textContent === words(problem)) return; // or it would be read out again
   alert.hidden = !problem;
   alert.replaceChildren(...(problem ? [h("strong", { textContent: problem.title }), ` ${problem.detail}`] : []));
+}
+
+/** Take a problem back, if it is the one that stands there. */
+function unsay(problem) {
+  if (problem && $("#alert").textContent === words(problem)) say(null);
 }
 
 function tabs() {

@@ -8,7 +8,7 @@ import { draw, erase } from "./evidence.js";
 export class Detail {
   #shown = {}; // the chip, and what came of it, that is on the page
   #rows = [];
-  #order = []; // of the chips when this one was selected: a review may take it out of the view
+  #order = []; // of the chips before a review took this one out of the view
   #pinned = null; // the label whose evidence stays, from chip to chip
 
   /** `parts` are the panel's elements; `see(chip)` asks for its picture, `retry(chip)` for its prediction. */
@@ -17,7 +17,6 @@ export class Detail {
     const update = oncePerFrame(() => this.#update());
     chips.addEventListener("selected", ({ detail: chip }) => {
       if (chip) see(chip);
-      this.#order = chips.shown();
       update();
     });
     chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());
@@ -166,12 +165,19 @@ export class Detail {
     const truth = new Set(chip.truth ?? chip.prediction.labels);
     if (there) truth.add(label);
     else truth.delete(label);
+    this.#remember();
     this.chips.change(chip, { truth });
+  }
+
+  #remember() {
+    const shown = this.chips.shown();
+    if (shown.includes(this.chips.selected)) this.#order = shown;
   }
 
   #confirm() {
     const chip = this.chips.selected;
     if (!chip.prediction) return;
+    this.#remember();
     const later = this.#order.slice(this.#order.indexOf(chip) + 1);
     this.chips.change(chip, { truth: chip.truth ?? new Set(chip.prediction.labels) });
     const next = later.find((other) => other.prediction);

@@ -133,6 +133,7 @@ export class Gallery {
       gone.remove();
     }
     if (focused?.isConnected) focused.focus({ preventScroll: true });
+    else if (focused) this.focus();
     const all = this.chips.all.length;
     this.count.textContent = shown.length === all ? plural(all, "chip") : `${shown.length} of ${plural(all, "chip")}`;
     this.#mark();
@@ -149,7 +150,7 @@ export class Gallery {
   }
 
   #walk(event) {
-    const shown = this.chips.shown();
+    const shown = [...this.list.children].map((card) => this.#chipOf.get(card)); // as they lie just now
     const at = shown.indexOf(this.#chipOf.get(document.activeElement));
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const columns = getComputedStyle(this.list).gridTemplateColumns.split(" ").length;

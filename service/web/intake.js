@@ -1,17 +1,23 @@
 // Files from people: dropped (folders too), pasted or chosen. Knows which of them the browser can show.
 
+import { plural } from "./dom.js";
+
 const SUFFIX = /^[^.].*\.(jpe?g|png|tiff?)$/i; // of a folder's images; hidden files are none
 const HEAD_BYTES = 65_536;
 const PNG_WITH_OPACITY = [4, 6]; // colour types; the model sees the colours behind it
 
+const noImage = { title: "No image in there", detail: "JPEG, PNG and TIFF files are taken from folders." };
+
 /**
- * Call `take` with the files of every drop, paste and choice, as { file, name }; and `complain` with how many
- * of a drop could not be read.
+ * Call `take` with the files of every drop, paste and choice, as { file, name }; and `complain` with the problem
+ * if some, or all, of them come to nothing.
  */
 export function listen(zone, inputs, take, complain) {
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      take([...input.files].filter(({ webkitRelativePath: path, name }) => !path || SUFFIX.test(name)).map(named));
+      const files = [...input.files].filter(({ webkitRelativePath: path, name }) => !path || SUFFIX.test(name));
+      if (input.files.length && !files.length) complain(noImage);
+      take(files.map(named));
       input.value = ""; // the same file may be chosen again
     });
   }
@@ -29,7 +35,8 @@ export function listen(zone, inputs, take, complain) {
     mark(0);
     const { files, lost } = await dropped(event.dataTransfer);
     take(files);
-    if (lost) complain(lost);
+    if (lost) complain({ title: `${plural(lost, "file")} could not be read`, detail: "The browser did not get at them." });
+    else if (!files.length && carriesFiles(event)) complain(noImage);
   });
   addEventListener("paste", (event) => take([...event.clipboardData.files].map(pasted)));
 }

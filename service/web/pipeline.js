@@ -1,7 +1,7 @@
 // What happens to every chip: its prediction, and a picture for it once it is to be seen, several at a time.
 
 import { showable } from "./intake.js";
-import { predict, preview, Refused } from "./service.js";
+import { mayPass, predict, preview, Refused } from "./service.js";
 
 const PREDICTIONS = 4; // at a time; a browser has six connections to a host
 const PICTURES = 2;
@@ -13,11 +13,11 @@ export class Pipeline {
   #predictions;
   #asked = new WeakSet(); // for a prediction that has not come
   #seen = new WeakSet();
-  #missed = new WeakSet(); // to be seen, but there was no picture
+  #missed = new Set(); // to be seen, but the service could not be reached for a picture
 
-  /** `onAnswer(model)` hears which model answered, `onBusy(problem)` why chips wait. */
-  constructor(chips, { onAnswer, onBusy }) {
-    Object.assign(this, { onAnswer, onBusy });
+  /** `onAnswer(model)` hears which model answered, `onBusy(problem)` why chips wait, `onFree()` that they do not. */
+  constructor(chips, { onAnswer, onBusy, onFree }) {
+    Object.assign(this, { onAnswer, onBusy, onFree });
     this.#chips = chips;
     this.#begin();
   }
@@ -28,7 +28,6 @@ export class Pipeline {
       if (this.#asked.has(chip)) continue;
       this.#asked.add(chip);
       if (chip.state === "failed") this.#chips.change(chip, { state: "waiting", problem: null });
-      if (this.#missed.delete(chip)) this.see(chip);
       this.#predictions(chip);
     }
   }
@@ -47,6 +46,7 @@ export class Pipeline {
   }
 
   #begin() {
+    this.#missed.clear();
     const { signal } = (this.#controller = new AbortController());
     this.#pictures = queue(PICTURES, signal, (chip) => this.#picture(chip, signal));
     this.#predictions = queue(PREDICTIONS, signal, (chip) => this.#predict(chip, signal));
@@ -55,11 +55,12 @@ export class Pipeline {
   async #picture(chip, signal) {
     try {
       const shown = (await showable(chip.file)) ? chip.file : await preview(chip.file, { signal, onBusy: this.onBusy });
-      if (!signal.aborted) this.#chips.change(chip, { picture: URL.createObjectURL(shown) });
-    } catch {
-      // The prediction of the same bytes says what is wrong; if it is tried again, so is this.
-      this.#seen.delete(chip);
-      this.#missed.add(chip);
+      if (signal.aborted) return;
+      this.#chips.change(chip, { picture: URL.createObjectURL(shown) });
+      if (shown !== chip.file) this.#reached();
+    } catch (error) {
+      // What is wrong with its bytes, the prediction of the same bytes says.
+      if (!signal.aborted && mayPass(error)) this.#missed.add(chip);
     }
   }
 
@@ -68,6 +69,7 @@ export class Pipeline {
     try {
       const { model, predictions } = await predict(chip.file, { signal, onBusy: this.onBusy });
       if (signal.aborted) return;
+      this.#reached();
       this.onAnswer(model);
       this.#chips.change(chip, { state: "done", prediction: predictions[0] });
     } catch (error) {
@@ -77,6 +79,16 @@ export class Pipeline {
     } finally {
       this.#asked.delete(chip);
     }
+  }
+
+  /** The service answers: what was missed may come now. */
+  #reached() {
+    this.onFree();
+    for (const chip of this.#missed) {
+      this.#seen.delete(chip);
+      this.see(chip);
+    }
+    this.#missed.clear();
   }
 }
 

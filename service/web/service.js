@@ -42,14 +42,17 @@ async function patiently({ signal, onBusy }, ask) {
     try {
       return await ask();
     } catch (error) {
-      const mayPass = error.status === 503 || (error.status === UNREACHABLE && attempt < TRIES);
-      if (!mayPass || performance.now() - began > PATIENCE_MS) throw error;
+      const late = performance.now() - began > PATIENCE_MS || (error.status === UNREACHABLE && attempt >= TRIES);
+      if (late || !mayPass(error)) throw error;
       onBusy(error.problem);
       const wait = Math.max(error.retryAfterMs ?? 0, 500 * 2 ** Math.min(attempt, 4));
       await pause(wait * (1 + Math.random() / 2), signal);
     }
   }
 }
+
+/** Whether an error is the service's state and not the chip's. */
+export const mayPass = (error) => error.status === 503 || error.status === UNREACHABLE;
 
 async function form(file, signal) {
   const body = new FormData();

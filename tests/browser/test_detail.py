@@ -144,6 +144,17 @@ def test_a_review_goes_on_where_it_was_though_chips_leave_the_view(page: Page) -
     expect(page.locator("#verdict")).to_have_text("Not reviewed")
 
 
+def test_a_review_takes_chips_that_came_after_the_first_was_selected(page: Page) -> None:
+    drop(page, JPEG)
+    expect(page.locator(".row.set").first).to_be_visible()
+    page.set_input_files("#files", [PLAIN, upload("c.png", encoded(picture(GREEN), "PNG"))])
+    finished(page, 3)
+    page.locator("#correct").click()
+    for name in ("plain, red.png", "c.png"):
+        page.get_by_role("button", name="All right, next chip").click()
+        expect(page.locator("#name")).to_have_text(name)
+
+
 def test_a_correction_can_be_taken_back(page: Page) -> None:
     drop(page, JPEG)
     page.locator("#correct").click()

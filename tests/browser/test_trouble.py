@@ -146,3 +146,35 @@ def test_chips_may_come_before_the_service_is_ready(show: Callable[..., Page]) -
     expect(page.locator(".card img[src^=blob]")).to_have_count(2)
     ready = True
     finished(page, 2)
+
+
+def test_pictures_that_were_missed_come_once_the_service_answers_again(show: Callable[..., Page]) -> None:
+    page = show(tolerate="ERR_FAILED")
+    page.route("**/preview", lambda route: route.abort())
+    drop(page, upload("a.tif", four_bands(1)))
+    expect(page.locator("#status")).to_have_text("1 chip labelled")
+    expect(page.locator("#alert")).to_contain_text("The service does not answer")
+    page.wait_for_timeout(8_000)  # until it has given up
+    page.unroute("**/preview")
+    drop(page, upload("b.png", encoded(picture(RED), "PNG")))
+    expect(page.locator(".card img[src^=blob]")).to_have_count(2)
+    expect(page.locator("#alert")).to_be_hidden()
+
+
+def test_a_model_card_that_was_asked_for_too_early_comes_by_itself(show: Callable[..., Page]) -> None:
+    page = show(tolerate="503")
+    for path in ("**/labels", "**/model"):
+        page.route(path, lambda route: route.fulfill(status=503, body=NOT_READY))
+    page.get_by_role("tab", name="Model card").click()
+    page.reload()
+    expect(page.locator("#alert")).to_have_text("Not ready it is starting")
+    for path in ("**/labels", "**/model"):
+        page.unroute(path)
+    expect(page.locator("#card .tiles")).to_be_visible()
+    expect(page.locator("#alert")).to_be_hidden()
+
+
+def test_a_folder_without_an_image_is_told(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image_name,tags")
+    page.set_input_files("#folder", tmp_path)
+    expect(page.locator("#alert")).to_contain_text("No image in there")
