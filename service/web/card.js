@@ -26,7 +26,7 @@ export async function fill(section) {
   const card = await describe("model");
   section.replaceChildren(
     h("h2", { textContent: `${card.name} ${card.version}` }),
-    h("p", { className: "lead", textContent: card.description }),
+    h("p", { textContent: card.description }),
     tiles(card.scores),
     h("p", { className: "soft", textContent: `${FITTING[card.scores.fitting]} ${plural(card.scores.chips, "chip")}. ${intervalNote(card.scores)}` }),
     part("Where it is weak", weaknesses(card)),
