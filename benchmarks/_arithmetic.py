@@ -9,10 +9,10 @@ from time import perf_counter
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from service.bundle import Precision
+from service.runtime import open_session
 
 SIDE = 2048
 CHANNELS, SIDE_PX = 1024, 64
@@ -58,7 +58,7 @@ class Peak:
         self._sessions = []
         for make in makers:
             model, feed, count = make()
-            session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+            session = open_session(model.SerializeToString())
             self._sessions.append((session, feed, count))
 
     def gmac_s(self) -> float:

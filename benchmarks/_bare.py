@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from service.bundle import Pixel
+from service.runtime import open_session
 
 
 class Way(NamedTuple):
@@ -44,14 +44,7 @@ class BareLoop:
 
     def __init__(self, graphs: Sequence[Path], way: Way) -> None:
         self.name = way.name
-        options = ort.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        if not way.spinning:
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.intra_op_num_threads = way.threads
-        self._sessions = [
-            ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]) for graph in graphs
-        ]
+        self._sessions = [open_session(graph, threads=way.threads, spinning=way.spinning) for graph in graphs]
         self._callers = ThreadPoolExecutor(way.callers) if way.callers > 1 else None
         self._warm: set[int] = set()  # batch sizes whose memory is there
 

@@ -5,11 +5,21 @@ The answers' shapes are in `schemas.py`.
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from service.bundle import Bundle, Manifest, Precision
-from service.ensemble import Vote
+from service.ensemble import Ensemble, Vote
 from service.errors import ServiceError
 from service.problems import problem
 from service.schemas import Failure, LabelCard, Labels, Model, Prediction
+
+
+class PassedOver(BaseModel):
+    """A way to run the bundle that did not give its golden answers on this machine."""
+
+    device: str
+    precision: Precision
+    reason: str
 
 
 class ModelCard(Manifest):
@@ -17,6 +27,7 @@ class ModelCard(Manifest):
 
     device: str
     precision: Precision
+    passed_over: tuple[PassedOver, ...]
 
 
 def model(bundle: Bundle) -> Model:
@@ -73,6 +84,8 @@ def labels(bundle: Bundle) -> Labels:
     return Labels(model=model(bundle), rule=rule.rule, labels=cards)
 
 
-def model_card(bundle: Bundle, device: str, precision: Precision) -> dict[str, Any]:
+def model_card(bundle: Bundle, ensemble: Ensemble) -> dict[str, Any]:
     """Return the `ModelCard` of a bundle that runs."""
-    return {"device": device, "precision": precision, **bundle.manifest.model_dump(mode="json")}
+    passed_over = [{**rung._asdict(), "reason": reason} for rung, reason in ensemble.passed_over.items()]
+    how = {"device": ensemble.device, "precision": ensemble.precision, "passed_over": passed_over}
+    return {**how, **bundle.manifest.model_dump(mode="json")}

@@ -231,7 +231,7 @@ async def get_labels(request: Request) -> Labels:
 async def get_model(request: Request) -> dict[str, Any]:
     """The bundle's manifest, with the device and the precision it runs at."""
     service = running(request)
-    return answers.model_card(service.bundle, service.ensemble.device, service.ensemble.precision)
+    return answers.model_card(service.bundle, service.ensemble)
 
 
 @router.get(

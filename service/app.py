@@ -22,11 +22,10 @@ from service.bundle import Bundle
 from service.chips import check_bands
 from service.cuda import device_memory
 from service.decoding import Decoders
-from service.ensemble import Ensemble
 from service.errors import BundleError, ServiceError
+from service.ladder import open_ensemble
 from service.metrics import Metrics
 from service.previews import Previews
-from service.sessions import Gpu
 from service.settings import Settings
 
 _DESCRIPTION = """Satellite chips in, land-use label sets out: an ensemble votes on every label.
@@ -77,31 +76,6 @@ def load_bundle(folder: Path) -> Bundle:
             f"{folder / bundle.MANIFEST}: input.bands: {error}; export such a bundle"
         ) from error
     return loaded
-
-
-def gpu_of(settings: Settings) -> Gpu:
-    """Return how the settings have a GPU used."""
-    return Gpu(settings.gpu_memory_bytes, settings.cuda_graphs, settings.tensorrt)
-
-
-def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
-    """Open a bundle's ensemble and prove that it answers as it should.
-
-    Raises:
-        StartupError: see `Ensemble` and `Ensemble.self_test`.
-    """
-    ensemble = Ensemble(
-        loaded,
-        settings.device,
-        settings.precision,
-        settings.threads,
-        gpu_of(settings),
-        settings.max_batch,
-        early_exit=settings.early_exit,
-    )
-    ensemble.self_test()
-    ensemble.warm_up(settings.max_batch)
-    return ensemble
 
 
 @asynccontextmanager

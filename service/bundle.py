@@ -4,6 +4,7 @@
       bundle.json            the manifest (`Manifest`)
       <member>.<precision>.onnx
       golden.npz             generated chips with the answers they must get
+      out_of_fold.npz        the members' probabilities of training chips that they had not seen
       README.md              the model card, for people; the service does not read it
 
 Training writes a bundle with `seal`, the service reads it with `load`, and both go
@@ -151,8 +152,9 @@ def load(folder: Path) -> Bundle:
     manifest = _parse(path, text)
     bundle = Bundle(folder, manifest)
     graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
-    for ref in (*graphs, manifest.golden):
-        _verify(folder, ref)
+    for ref in (*graphs, manifest.golden, manifest.out_of_fold):
+        if ref:
+            _verify(folder, ref)
     _ = bundle.golden
     return bundle
 

@@ -16,11 +16,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from service import answers, offline, server
-from service.app import gpu_of, load_bundle, open_ensemble
+from service.app import load_bundle
 from service.client import ChipvoteError, Client
 from service.ensemble import Ensemble
 from service.errors import StartupError
 from service.files import SUFFIXES, find_images, printable
+from service.ladder import gpu_of, open_ensemble
 from service.progress import watch
 from service.schemas import Answer, Failure, LabelCard, Labels, Prediction
 from service.settings import read_settings

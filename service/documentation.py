@@ -72,6 +72,7 @@ MODEL_CARD = {
     **_MODEL,
     "device": "cpu",
     "precision": "int8",
+    "passed_over": [],
     "description": "Land-use labels for overhead RGB chips of about 0.3 m per pixel.",
     "input": {"bands": ["red", "green", "blue"], "dtype": "uint8", "height": 256, "width": 256},
     "labels": [{"name": "trees", "group": "common", "prevalence": 0.48}],
@@ -79,7 +80,7 @@ MODEL_CARD = {
         {
             "name": "resnet50",
             "architecture": "resnet50",
-            "graphs": {"int8": {"file": _FILE, "check": _CHECK}},
+            "graphs": {"int8": {"file": _FILE, "check": _CHECK, "bounded": True}},
         }
     ],
     "decision": {"rule": "vote", "thresholds": [[0.25]], "weights": [[1]], "quorum": [1]},

@@ -8,6 +8,8 @@ L labels.
 """
 
 import copy
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,15 +18,17 @@ import numpy.typing as npt
 from service.bundle import Bundle, Pixel, Precision
 from service.cuda import padded
 from service.early_exit import EarlyDecision
-from service.errors import BundleError, SettingsError
+from service.errors import ServiceError, SettingsError, WrongAnswers
 from service.evidence import averaged, counting
-from service.placement import place
+from service.placement import Rung, place
 from service.sessions import Device, Gpu
 
 # How far a probability may be from the golden one on another machine. Kernels sum in another
 # order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
-# the depth of a network, and int8 by whole quantisation steps where a value sat on an edge.
-TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0.1}
+# the depth of a network. Integers are exact everywhere; what an int8 graph keeps in float32 before them
+# moves a value that sat on an edge by a whole step (0.005 at most between AVX2 and AMX).
+TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0.02}
+ROUNDING = 1e-5  # by which a probability may leave 0..1
 
 
 class Vote(NamedTuple):
@@ -51,6 +55,7 @@ class Ensemble:
         max_batch: int = 1,
         *,
         early_exit: bool = False,
+        passed_over: Mapping[Rung, str] = MappingProxyType({}),
     ) -> None:
         """Load every graph and check it against the manifest.
 
@@ -62,6 +67,7 @@ class Ensemble:
             gpu: how sessions use a GPU.
             max_batch: most chips at a time; TensorRT's engines are built for no more.
             early_exit: leave a chip alone once no member can change its label set.
+            passed_over: not to be taken, each with the reason.
 
         Raises:
             DeviceError: the device does not come up, or cannot run the graphs.
@@ -69,6 +75,7 @@ class Ensemble:
             BundleError: names a graph that does not fit the manifest.
         """
         self._bundle = bundle
+        self.passed_over = passed_over
         self._early_voter = bundle.early_voter if early_exit else None
         if early_exit and not self._early_voter:
             raise SettingsError(
@@ -77,7 +84,9 @@ class Ensemble:
             )
         spec, largest = bundle.manifest.input, padded(max(max_batch, len(bundle.golden.chips_GHWC)))
         gpu = gpu._replace(largest=(largest, spec.height, spec.width, len(spec.bands)))
-        self.device, self.precision, self._runner = place(bundle, device, precision, threads, gpu)
+        self.device, self.precision, self._runner = place(
+            bundle, device, precision, threads, gpu, passed_over
+        )
 
     @property
     def at_once(self) -> int | None:
@@ -94,9 +103,13 @@ class Ensemble:
         return lanes
 
     def probabilities(self, chips_BHWC: npt.NDArray[Pixel]) -> npt.NDArray[np.float32]:
-        """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1."""
+        """Run every member: (B,H,W,C) of the input's dtype → float32 (M,B,L), each in 0..1.
+
+        Raises:
+            ServiceError: a graph answered what is no probability; so for `vote`.
+        """
         self._runner.load(chips_BHWC)
-        return np.stack([self._runner.run(member) for member in range(len(self._bundle.manifest.members))])
+        return np.stack([self._run(member, len(chips_BHWC)) for member in self._members])
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel], closely: bool = False) -> list[Vote]:
         """Answer a batch: (B,H,W,C) → one `Vote` per chip.
@@ -113,10 +126,14 @@ class Ensemble:
         """Reproduce the bundle's golden answers.
 
         Raises:
-            BundleError: a decision differs, or a probability by more than `TOLERANCE`.
+            WrongAnswers: a decision differs, or a probability by more than `TOLERANCE`.
         """
         golden = self._bundle.golden
-        probs_MGL = self.probabilities(golden.chips_GHWC)
+        path = self._bundle.folder / self._bundle.manifest.golden.path
+        try:
+            probs_MGL = self.probabilities(golden.chips_GHWC)
+        except ServiceError as error:
+            raise WrongAnswers(f"{path}: {error}; export the bundle again") from error
         wrong_GL = self._bundle.decider.decide(probs_MGL).labels_BL != golden.labels_GL
         if self._early_voter:
             wrong_GL |= self._decide(golden.chips_GHWC).labels_BL != golden.labels_GL
@@ -124,11 +141,10 @@ class Ensemble:
         wrong = int(wrong_GL.sum())
         # `<=` and not `>`: a NaN must fail.
         if wrong or not (off_MGL <= TOLERANCE[self.precision]).all():
-            path = self._bundle.folder / self._bundle.manifest.golden.path
-            raise BundleError(
+            raise WrongAnswers(
                 f"{path}: on {self.device} at {self.precision}, {wrong} of {wrong_GL.size} golden decisions "
                 f"differ and probabilities are off by up to {off_MGL.max():.2g} (allowed: 0 and "
-                f"{TOLERANCE[self.precision]}); export the bundle again or set another CHIPVOTE_PRECISION"
+                f"{TOLERANCE[self.precision]}); export the bundle again"
             )
 
     def warm_up(self, max_batch: int) -> None:
@@ -137,9 +153,9 @@ class Ensemble:
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
 
     def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
-        rule, members = self._bundle.manifest.decision, range(len(self._bundle.manifest.members))
+        rule, members = self._bundle.manifest.decision, self._members
         self._runner.load(chips_BHWC)
-        probs, maps = zip(*(self._runner.explain(member) for member in members), strict=True)
+        probs, maps = zip(*(self._explain_by(member, len(chips_BHWC)) for member in members), strict=True)
         probs_MBL = np.stack(probs)
         labels_BL, votes_BL, means_BL = self._bundle.decider.decide(probs_MBL)
 
@@ -165,7 +181,7 @@ class Ensemble:
 
     def _decide(self, chips_BHWC: npt.NDArray[Pixel]) -> EarlyDecision:
         if not self._early_voter:
-            members_B = np.full(len(chips_BHWC), len(self._bundle.manifest.members))
+            members_B = np.full(len(chips_BHWC), len(self._members))
             return EarlyDecision(*self._bundle.decider.decide(self.probabilities(chips_BHWC)), members_B)
         loaded_O = np.empty(0, np.intp)
 
@@ -174,6 +190,34 @@ class Ensemble:
             if not np.array_equal(rows_O, loaded_O):
                 self._runner.load(chips_BHWC if len(rows_O) == len(chips_BHWC) else chips_BHWC[rows_O])
                 loaded_O = rows_O
-            return self._runner.run(member)
+            return self._run(member, len(rows_O))
 
         return self._early_voter.decide(len(chips_BHWC), ask)
+
+    @property
+    def _members(self) -> range:
+        return range(len(self._bundle.manifest.members))
+
+    def _run(self, member: int, chips: int) -> npt.NDArray[np.float32]:
+        return self._checked(member, chips, self._runner.run(member))
+
+    def _explain_by(self, member: int, chips: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        probs_BL, maps_BLhw = self._runner.explain(member)
+        if maps_BLhw.shape[:2] != probs_BL.shape or not np.isfinite(maps_BLhw).all():
+            raise ServiceError(f"{self._named(member)} answered evidence that is none")
+        return self._checked(member, chips, probs_BL), maps_BLhw
+
+    def _checked(self, member: int, chips: int, probs_BL: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Refuse what is no probability: whatever the rule made of it would be no label set."""
+        wanted = (chips, len(self._bundle.manifest.labels))
+        # `>=` and `<=`: a NaN must fail.
+        if probs_BL.shape == wanted and bool(((probs_BL >= -ROUNDING) & (probs_BL <= 1 + ROUNDING)).all()):
+            return probs_BL
+        least, most = np.min(probs_BL, initial=np.inf), np.max(probs_BL, initial=-np.inf)
+        raise ServiceError(
+            f"{self._named(member)} answered {probs_BL.shape} values from {least:g} to {most:g} where "
+            f"{wanted} probabilities are due"
+        )
+
+    def _named(self, member: int) -> str:
+        return f"{self._bundle.manifest.members[member].name} ({self.precision} on {self.device})"

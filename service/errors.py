@@ -18,6 +18,7 @@
     ├── NotReady               503
     └── StartupError           never reaches a client: the service refuses to start
         ├── BundleError
+        │   └── WrongAnswers
         ├── DeviceError
         └── SettingsError
 
@@ -147,6 +148,10 @@ class StartupError(ServiceError):
 
 class BundleError(StartupError):
     """Raised when a bundle is missing, altered or inconsistent."""
+
+
+class WrongAnswers(BundleError):
+    """Raised when graphs that are as they were sealed do not reproduce the golden answers here."""
 
 
 class DeviceError(StartupError):

@@ -55,6 +55,7 @@ class Graph(Part):
 
     file: FileRef
     check: ExportCheck
+    bounded: bool = False  # no two products of 8 bits can add up beyond 16 bits, which x86 without VNNI needs
 
 
 class Member(Part):
@@ -149,6 +150,7 @@ class Manifest(Part):
     decision: Rule
     early_exit: EarlyExit | None = None
     golden: FileRef
+    out_of_fold: FileRef | None = None  # what the members said of training chips that they had not seen
     scores: Scores
     provenance: Provenance
 

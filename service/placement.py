@@ -7,7 +7,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
@@ -20,8 +20,9 @@ from service.cpu import CpuRunner
 from service.cuda import CudaRunner
 from service.errors import DeviceError, SettingsError
 from service.processors import processors
+from service.runtime import needs_exact
 from service.self_measurement import fastest, plans
-from service.sessions import Device, Gpu, check_graph, open_session, require_cuda
+from service.sessions import Device, Gpu, check_graph, open_on, require_cuda
 
 logger = logging.getLogger("chipvote")
 
@@ -56,6 +57,13 @@ class Runner(Protocol):
         """Run whatever is slow the first time, for batches of up to `max_batch`."""
 
 
+class Rung(NamedTuple):
+    """One way to run a bundle: where, and at which precision."""
+
+    device: Device
+    precision: Precision
+
+
 class Placement(NamedTuple):
     """Where the members run."""
 
@@ -70,6 +78,7 @@ def place(
     precision: Literal["auto"] | Precision,
     threads: int,
     gpu: Gpu,
+    without: Collection[Rung] = (),
 ) -> Placement:
     """Open a bundle's members.
 
@@ -79,6 +88,7 @@ def place(
         precision: `auto` takes the fastest for the device that the bundle has.
         threads: processors of the CPU to use, at most; 0 is all that this process may use.
         gpu: how sessions use a GPU.
+        without: not to be taken, though the bundle has it.
 
     Raises:
         DeviceError: the device does not come up, or cannot run the graphs.
@@ -91,24 +101,30 @@ def place(
             "set one of these or auto"
         )
     if device == "cpu":
-        return _place_on_cpu(bundle, precision, threads)
+        return _place_on_cpu(bundle, precision, threads, without)
     try:
-        placed = _place_on_cuda(bundle, precision, gpu)
+        placed = _place_on_cuda(bundle, precision, gpu, without)
     except DeviceError as error:
         if device == "cuda":
             raise
         logger.info("device auto: cpu, because %s", error)
-        return _place_on_cpu(bundle, precision, threads)
+        return _place_on_cpu(bundle, precision, threads, without)
     if device == "auto":
         logger.info("device auto: cuda")
     return placed
 
 
-def _place_on_cpu(bundle: Bundle, precision: Literal["auto"] | Precision, threads: int) -> Placement:
-    there = bundle.manifest.precisions
+def _place_on_cpu(
+    bundle: Bundle, precision: Literal["auto"] | Precision, threads: int, without: Collection[Rung]
+) -> Placement:
+    there = {choice for choice in bundle.manifest.precisions if Rung("cpu", choice) not in without}
     tried = [choice for choice in PRECISIONS["cpu"] if choice in there] or sorted(there)
+    if precision != "auto":
+        tried = [precision] if precision in there else []
+    if not tried:
+        raise DeviceError(f"{bundle.folder} has no precision that is left for the CPU")
     available = processors()
-    candidates = plans(tried if precision == "auto" else [precision], min(threads or available, available))
+    candidates = plans(tried, min(threads or available, available))
     first = partial(_open, bundle, bundle.manifest.members[0])
     plan, chips_per_s = fastest(candidates, partial(first, device="cpu"), bundle.golden.chips_GHWC)
     for tried_plan, rate in chips_per_s.items():
@@ -123,13 +139,23 @@ def _place_on_cpu(bundle: Bundle, precision: Literal["auto"] | Precision, thread
         """Open every member."""
         return [_open(bundle, m, plan.precision, threads, device="cpu") for m in bundle.manifest.members]
 
+    graphs = [member.graphs[plan.precision] for member in bundle.manifest.members]
+    unbounded = [graph.file.path for graph in graphs if needs_exact(graph.bounded, plan.precision)]
+    if unbounded:
+        logger.warning(
+            "this processor cuts off sums of 8-bit products (it has no VNNI), and the weights of %s are not "
+            "bounded against that: exact kernels are on, which take longer; export the bundle again",
+            ", ".join(unbounded),
+        )
     alone = sessions(plan.side_by_side) if plan.side_by_side > 1 else None
     return Placement("cpu", plan.precision, CpuRunner(sessions(plan.threads), plan.side_by_side, alone))
 
 
-def _place_on_cuda(bundle: Bundle, precision: Literal["auto"] | Precision, gpu: Gpu) -> Placement:
+def _place_on_cuda(
+    bundle: Bundle, precision: Literal["auto"] | Precision, gpu: Gpu, without: Collection[Rung]
+) -> Placement:
     require_cuda(gpu)
-    there = bundle.manifest.precisions
+    there = {choice for choice in bundle.manifest.precisions if Rung("cuda", choice) not in without}
     chosen = next((p for p in PRECISIONS["cuda"] if p in there and precision in ("auto", p)), None)
     if chosen is None:
         raise DeviceError(
@@ -154,8 +180,9 @@ def _open(
     device: Device,
     gpu: Gpu = Gpu(),  # noqa: B008
 ) -> ort.InferenceSession:
-    path = bundle.graph_path(member, precision)
-    session = open_session(path, device, threads, gpu)
+    path, graph = bundle.graph_path(member, precision), member.graphs[precision]
+    exact = device == "cpu" and needs_exact(graph.bounded, precision)
+    session = open_on(device, path, threads, gpu, exact=exact)
     check_graph(session, path, bundle.manifest.input, len(bundle.manifest.labels))
     return session
 

@@ -17,6 +17,7 @@ import onnxruntime as ort
 
 from service.bundle import InputSpec
 from service.errors import BundleError, DeviceError
+from service.runtime import CPU, Provider, open_session
 
 Device = Literal["cpu", "cuda"]
 
@@ -70,30 +71,33 @@ def require_cuda(gpu: Gpu = Gpu()) -> None:  # noqa: B008
         raise DeviceError(f"CUDA did not come up ({_reason(error)}); {_ADVICE}") from error
 
 
-def open_session(path: Path, device: Device, threads: int, gpu: Gpu = Gpu()) -> ort.InferenceSession:  # noqa: B008
-    """Load one graph.
+def open_on(
+    device: Device,
+    path: Path,
+    threads: int,
+    gpu: Gpu = Gpu(),  # noqa: B008
+    *,
+    exact: bool = False,
+) -> ort.InferenceSession:
+    """Load one graph; exact kernels as `open_session` knows them.
 
     Raises:
         DeviceError: CUDA or TensorRT does not come up, or has no kernel for some part of the graph.
         BundleError: the file is no graph that this ONNX Runtime can run.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only; everything that matters raises
-    options.intra_op_num_threads = threads if device == "cpu" else 1
-    # Every member has its own thread pool, and the idle threads of one would spin on the
-    # cores that the next one needs: off, three ResNet-18 on two cores answer twice as fast.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
+    providers: list[Provider] = [(CPU, {})]
     if device == "cpu":
         _share_memory()
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        entries = {"session.use_env_allocators": "1"}
     else:
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        options.add_session_config_entry("session.use_env_allocators", str(int(gpu.memory_bytes > 0)))
+        threads = 1
+        entries = {
+            "session.disable_cpu_ep_fallback": "1",
+            "session.use_env_allocators": str(int(gpu.memory_bytes > 0)),
+        }
         providers = _gpu_providers(path, gpu)
     try:
-        # Its own fallback to the CPU would hide the reason for which CUDA did not come up.
-        session = ort.InferenceSession(path, options, providers=providers, enable_fallback=False)
+        session = open_session(path, threads=threads, exact=exact, providers=providers, entries=entries)
     except Exception as error:  # ONNX Runtime's exceptions share no other base
         if device == "cuda":
             raise DeviceError(
@@ -117,7 +121,7 @@ def _share_memory() -> None:
     ort.create_and_register_allocator(place, None)
 
 
-def _gpu_providers(path: Path, gpu: Gpu) -> list[tuple[str, dict[str, str]]]:
+def _gpu_providers(path: Path, gpu: Gpu) -> list[Provider]:
     """Return the providers for one graph, the one that must come up first."""
     cuda = {
         "cudnn_conv_algo_search": "HEURISTIC",  # the default tries every algorithm, for every size

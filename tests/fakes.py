@@ -1,17 +1,16 @@
 """Stand-ins: hand-written ONNX graphs, whole bundles made of them, and pictures.
 
-A tiny member is one linear layer on the chip's mean colour, so tests can say what it must
-answer. The graphs are encoded here byte by byte because `onnx` is no dependency of the
-service, and its tests must run without it.
+A tiny member is one linear layer on the chip's mean colour, so tests can say what it must answer.
 
 Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 """
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from service.decision import Decision, Voter, strict_majority
 from service.ensemble import Vote
 from service.rules import Rule
 from service.rules import Vote as VoteRule
+from tests.onnx_bytes import FLOAT, UINT8, UINT16, field, node, tensor, value
 
 Array = npt.NDArray[Any]
 Float = npt.NDArray[np.float32]
@@ -39,8 +39,6 @@ MAJORITY = VoteRule(
     weights=((1,) * len(LABELS),) * MEMBERS,
     quorum=(2,) * len(LABELS),
 )
-
-_FLOAT, _UINT8, _UINT16, _INT64 = 1, 2, 4, 7  # ONNX's element types
 
 
 def picture(colour: tuple[int, int, int], size_px: int = SIZE_PX) -> Image.Image:
@@ -63,6 +61,7 @@ class FakeEnsemble:
 
     device = "cpu"
     precision = "float32"
+    passed_over: Mapping[Any, str] = MappingProxyType({})
     at_once: int | None = None
     lane_count = 1
 
@@ -133,7 +132,7 @@ def make_raw_bundle(folder: Path) -> Bundle:
     chips_GHWC = np.broadcast_to(colours[:, None, None], (4, SIZE_PX, SIZE_PX, 4))
     return make_bundle(
         folder,
-        graphs=lambda member: member.graph(input_type=_UINT16),
+        graphs=lambda member: member.graph(input_type=UINT16),
         bands=RAW_BANDS,
         members=raw_members(),
         chips_GHWC=chips_GHWC,
@@ -147,12 +146,17 @@ def make_bundle(
     precisions: Sequence[Precision] = ("float32",),
     golden_shift: float = 0.0,
     golden_flip: bool = False,
+    wrong: Collection[Precision] = (),
     bands: tuple[str, ...] = ("red", "green", "blue"),
     rule: Rule = MAJORITY,
     members: Sequence[Linear] | None = None,
     chips_GHWC: Chips | None = None,
 ) -> Bundle:
-    """Write and seal a bundle of linear members; graphs, shift and flip make it wrong in one way each."""
+    """Write and seal a bundle of linear members.
+
+    Graphs, shift and flip make it wrong in one way each; at the precisions in `wrong`, its golden
+    answers are nobody's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     members = members or linear_members()
     if chips_GHWC is None:
@@ -163,7 +167,8 @@ def make_bundle(
         "labels": rule.decider().decide(probs_MGL).labels_BL ^ golden_flip,
     }
     for precision in precisions:
-        arrays[f"probabilities_{precision}"] = probs_MGL + np.float32(golden_shift)
+        shift = 0.5 if precision in wrong else golden_shift
+        arrays[f"probabilities_{precision}"] = probs_MGL + np.float32(shift)
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
@@ -225,7 +230,7 @@ def graph(
     bias_L: Float,
     *,
     input_name: str = "chips",
-    input_type: int = _UINT8,
+    input_type: int = UINT8,
     size_px: int = SIZE_PX,
     batch: int | str = "B",
     with_evidence: bool = True,
@@ -233,63 +238,28 @@ def graph(
     """Encode Cast → ReduceMean → MatMul → Add → Sigmoid (and Unsqueeze) as an ONNX file."""
     bands, labels = weights_CL.shape
     nodes = [
-        _node("Cast", [input_name], "floats", to=_FLOAT),
-        _node("ReduceMean", ["floats"], "means", axes=[1, 2], keepdims=0),
-        _node("MatMul", ["means", "weights"], "products"),
-        _node("Add", ["products", "bias"], "logits"),
-        _node("Sigmoid", ["logits"], "probabilities"),
+        node("Cast", [input_name], "floats", to=FLOAT),
+        node("ReduceMean", ["floats"], "means", axes=[1, 2], keepdims=0),
+        node("MatMul", ["means", "weights"], "products"),
+        node("Add", ["products", "bias"], "logits"),
+        node("Sigmoid", ["logits"], "probabilities"),
     ]
-    outputs = [_value("probabilities", _FLOAT, [batch, labels])]
+    outputs = [value("probabilities", FLOAT, [batch, labels])]
     if with_evidence:
-        nodes.append(_node("Unsqueeze", ["logits", "axes"], "evidence"))
-        outputs.append(_value("evidence", _FLOAT, [batch, labels, 1, 1]))
+        nodes.append(node("Unsqueeze", ["logits", "axes"], "evidence"))
+        outputs.append(value("evidence", FLOAT, [batch, labels, 1, 1]))
     constants = [
-        _tensor("weights", weights_CL),
-        _tensor("bias", bias_L),
-        _tensor("axes", np.array([2, 3])),
+        tensor("weights", weights_CL),
+        tensor("bias", bias_L),
+        tensor("axes", np.array([2, 3])),
     ]
-    body = _field(2, "tiny")
-    body += b"".join(_field(1, node) for node in nodes)
-    body += b"".join(_field(5, constant) for constant in constants)
-    body += _field(11, _value(input_name, input_type, [batch, size_px, size_px, bands]))
-    body += b"".join(_field(12, output) for output in outputs)
-    opset = _field(8, _field(1, "") + _field(2, 13))
-    return _field(1, 8) + opset + _field(7, body)
-
-
-def _varint(number: int) -> bytes:
-    rest, low = number >> 7, number & 0x7F
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
-
-
-def _field(number: int, content: int | str | bytes) -> bytes:
-    if isinstance(content, int):
-        return _varint(number << 3) + _varint(content)
-    data = content.encode() if isinstance(content, str) else content
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _node(operator: str, inputs: list[str], output: str, **attributes: int | list[int]) -> bytes:
-    node = b"".join(_field(1, name) for name in inputs) + _field(2, output) + _field(4, operator)
-    for name, setting in attributes.items():
-        if isinstance(setting, int):
-            value = _field(3, setting) + _field(20, 2)
-        else:
-            value = b"".join(_field(8, item) for item in setting) + _field(20, 7)
-        node += _field(5, _field(1, name) + value)
-    return node
-
-
-def _tensor(name: str, array: Array) -> bytes:
-    dims = b"".join(_field(1, size) for size in array.shape)
-    kind = {"float32": _FLOAT, "int64": _INT64}[str(array.dtype)]
-    return dims + _field(2, kind) + _field(8, name) + _field(9, array.tobytes())
-
-
-def _value(name: str, kind: int, shape: list[int | str]) -> bytes:
-    dims = [_field(1, size) if isinstance(size, int) else _field(2, size) for size in shape]
-    tensor = _field(1, kind) + _field(2, b"".join(_field(1, dim) for dim in dims))
-    return _field(1, name) + _field(2, _field(1, tensor))
+    body = field(2, "tiny")
+    body += b"".join(field(1, node) for node in nodes)
+    body += b"".join(field(5, constant) for constant in constants)
+    body += field(11, value(input_name, input_type, [batch, size_px, size_px, bands]))
+    body += b"".join(field(12, output) for output in outputs)
+    opset = field(8, field(1, "") + field(2, 13))
+    return field(1, 8) + opset + field(7, body)
 
 
 def majority(probs_MBL: Float, thresholds_ML: Float, quorum: int | None = None) -> Decision:

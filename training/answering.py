@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from service.bundle import Bundle, Pixel, Precision
 from service.decision import Decision
+from service.runtime import needs_exact, open_session
 from training.graphs import INPUT, PROBABILITIES, batches
 
 COLUMNS = ("image_name", "tags")
@@ -27,12 +27,10 @@ class Answerer:
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         """Load the graphs of one precision."""
         self._bundle = bundle
-        options = onnxruntime.SessionOptions()
-        # The idle threads of one member would spin on the cores that the next one needs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions = [
-            onnxruntime.InferenceSession(
-                bundle.graph_path(member, precision), options, providers=["CPUExecutionProvider"]
+            open_session(
+                bundle.graph_path(member, precision),
+                exact=needs_exact(member.graphs[precision].bounded, precision),
             )
             for member in bundle.manifest.members
         ]

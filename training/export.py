@@ -9,7 +9,7 @@ Shape suffixes: P precisions, M members, K candidate chips, L labels.
 import importlib.metadata
 import logging
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,15 @@ from training.graph_check import graph_answers
 from training.member_order import CHIPS, plan_early_exit
 from training.members import finished_member, plan_members, spread
 from training.progress import track
-from training.results import EVALUATION, REPORT, SHIPPED_REPORT, read_scores, read_voting
+from training.results import (
+    EVALUATION,
+    OUT_OF_FOLD,
+    REPORT,
+    SHIPPED_REPORT,
+    read_predictions,
+    read_scores,
+    read_voting,
+)
 from training.workspace import Run
 
 log = logging.getLogger(__name__)
@@ -61,6 +69,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         for graph in member.graphs.values():
             shutil.copyfile(run.folder / "members" / graph.file.path, folder / graph.file.path)
     _write_golden(run, folder, members, rule)
+    _write_out_of_fold(run, folder, dataset)
     scores = read_scores(run)
     manifest = Manifest(
         name=name,
@@ -72,6 +81,7 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         decision=rule,
         early_exit=_early_exit(run, folder, members, rule, dataset),
         golden=reference(folder, "golden.npz"),
+        out_of_fold=reference(folder, OUT_OF_FOLD),
         scores=scores["cross-fitted"],
         provenance=_provenance(run, dataset),
     )
@@ -122,6 +132,16 @@ def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rul
     labels_GL = decider.decide(probs_PMKL[0][:, chosen_G]).labels_BL
     probs = {f"probabilities_{p}": probs_PMKL[i][:, chosen_G] for i, p in enumerate(precisions)}
     np.savez_compressed(folder / "golden.npz", chips=chips_KHWC[chosen_G], labels=labels_GL, **probs)
+
+
+def _write_out_of_fold(run: Run, folder: Path, dataset: Dataset) -> None:
+    """Ship what the rule was tuned on: another rule, or a promise, can then be derived without training.
+
+    Rows of `probs_ANL` are the architectures, in the members' order; those of chips have their names.
+    """
+    found = asdict(read_predictions(run)) | {"names_N": np.array(dataset.names)}
+    found["folds_N"] = found["folds_N"].astype(np.uint8)
+    np.savez_compressed(folder / OUT_OF_FOLD, **found)
 
 
 def _early_exit(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from service.bundle import ExportCheck, Pixel, Precision
+from service.runtime import open_session
 from training.graphs import EVIDENCE, INPUT, PROBABILITIES, batches
 from training.model import ExportNet
 from training.thresholds import sample_fbeta
@@ -34,7 +34,7 @@ def torch_answers(net: ExportNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray
 
 def graph_answers(path: Path, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[np.float32]]:
     """Return float32 probabilities (B,L) and evidence (B,L,h,w) from ONNX Runtime on the CPU."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     parts = [session.run([PROBABILITIES, EVIDENCE], {INPUT: part}) for part in batches(chips_BHWC)]
     probs_BL, evidence_BLhw = (np.concatenate(side) for side in zip(*parts, strict=True))
     return probs_BL, evidence_BLhw

@@ -17,15 +17,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from service.bundle import InputSpec, Pixel, Precision
+from service.runtime import open_session
 from training.model import ExportNet
 from training.quantisation import quantise
+from training.saturation import check_bounded
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +101,14 @@ def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[Pixel]) 
             least, best = rounding, quantised
         if rounding <= MAX_ROUNDING:
             break
+    check_bounded(best)
     onnx.save(best, path)
 
 
 def _probabilities(
     model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Pixel]]]
 ) -> npt.NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     return np.concatenate([session.run([PROBABILITIES], feed)[0] for feed in feeds])
 
 

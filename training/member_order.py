@@ -14,11 +14,11 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from service.bundle import EarlyExit, Pixel
 from service.decision import Voter
 from service.early_exit import EarlyVoter
+from service.runtime import open_session
 from training.graphs import INPUT, PROBABILITIES
 from training.progress import track
 
@@ -66,9 +66,7 @@ def measure(graphs: Sequence[Path], chips_NHWC: npt.NDArray[Pixel]) -> tuple[npt
         Costs (M,), the time per chip in units of the cheapest member's, rounded to `COST_STEP`;
         probabilities (M,N,L).
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    sessions = [onnxruntime.InferenceSession(p, options, providers=["CPUExecutionProvider"]) for p in graphs]
+    sessions = [open_session(path, threads=1) for path in graphs]
     seconds_MN = np.empty((len(sessions), len(chips_NHWC)))
     answers: list[list[npt.NDArray[np.float32]]] = [[] for _ in sessions]
     for chip in track(range(len(chips_NHWC)), "time members", len(chips_NHWC)):

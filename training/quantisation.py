@@ -1,7 +1,8 @@
 """A float32 graph of convolutions → the same graph in 8-bit integers, in ONNX's QDQ form.
 
-Activations are uint8, weights int8 with one scale per output channel. All from the first
-convolution to the last but one is integers, and no conversion is left between two of them.
+Activations are uint8, weights int8 with one scale per output channel, wide enough that no sum of
+products is cut off on any processor (`saturation.py`). All from the first convolution to the last but
+one is integers, and no conversion is left between two of them.
 Knows ONNX and what ONNX Runtime is fast at: no network, no data set.
 
 Shape suffixes: O output channels, I input channels of a group, h, w kernel.
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from service.runtime import open_session
 from training.equalisation import Range, Span, as_convolutions, stretch
 from training.onnx_graph import Graph
+from training.saturation import bounded_scales
 
 LARGEST_BIAS = 2.0**30  # leaves a sum of products as much room in 32 bits
 GEMM_INPUTS, GEMM_OUTPUTS = 512, 128  # from which many on matrix products are faster than direct convolution
@@ -59,7 +61,7 @@ def observe(graph: Graph, names: Iterable[str], feeds: Iterable[Feed]) -> dict[s
             inputs, output = [name, "all_but_channels"], f"{name}_{kind}"
             model.graph.node.append(helper.make_node(f"Reduce{kind}", inputs, [output], keepdims=0))
             model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     found = [session.run(None, dict(feed)) for feed in feeds]
     columns = list(zip(*found, strict=True))
     ends = zip(columns[::2], columns[1::2], strict=True)
@@ -148,6 +150,8 @@ def _quantised_weights(graph: Graph, node: onnx.NodeProto, input_scale: float) -
     # A channel that is nearly constant has a bias beyond 32 bits of its tiny weights' scale.
     scale_O = np.maximum(scale_O, np.maximum(np.abs(bias_O) / (input_scale * LARGEST_BIAS), 1e-30))
     scale_O = scale_O.astype(np.float32).astype(np.float64)
+    if not graph.is_depthwise(node):
+        scale_O = bounded_scales(kernel_OIhw, scale_O, zero)
     integers = {
         "kernel": (np.rint(kernel_OIhw / scale_O[:, None, None, None]) + zero, np.int8, scale_O, zero),
         "bias": (np.rint(bias_O / (input_scale * scale_O)), np.int32, input_scale * scale_O, 0),

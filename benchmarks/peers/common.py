@@ -23,17 +23,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from PIL import Image
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from service import bundle
-from service.bundle import InputSpec
+from service.bundle import InputSpec, Precision
 from service.chips import RGB, decode_chip
+from service.runtime import needs_exact, open_session
 
 HOST = "127.0.0.1"
 
@@ -52,7 +52,9 @@ class Settings:
     """How one peer runs; read where it is needed, since servers start processes of their own."""
 
     bundle: Path = field(default_factory=lambda: Path(os.environ["PEER_BUNDLE"]))
-    precision: str = field(default_factory=lambda: os.environ.get("PEER_PRECISION", "float32"))
+    precision: Precision = field(
+        default_factory=lambda: cast(Precision, os.environ.get("PEER_PRECISION", "float32"))
+    )
     threads: int = field(default_factory=lambda: _number("THREADS", 1))
     port: int = field(default_factory=lambda: _number("PORT", 8000))
     workers: int = field(default_factory=lambda: _number("WORKERS", 1))
@@ -66,9 +68,14 @@ class Model:
     def __init__(self, settings: Settings) -> None:
         loaded = bundle.load(settings.bundle)
         self._names, self._decider = loaded.label_names, loaded.decider
+        graphs = [member.graphs[settings.precision] for member in loaded.manifest.members]
         self._sessions = [
-            _session(loaded.folder / member.graphs[settings.precision].file.path, settings.threads)  # type: ignore[index]
-            for member in loaded.manifest.members
+            open_session(
+                loaded.folder / graph.file.path,
+                threads=settings.threads,
+                exact=needs_exact(graph.bounded, settings.precision),
+            )
+            for graph in graphs
         ]
 
     def answers(self, chips_HWC: Sequence[Chip]) -> list[Answer]:
@@ -104,14 +111,6 @@ def fit(image: Image.Image) -> Image.Image:
 SIZE = (256, 256)
 SPEC = InputSpec(bands=RGB, height=SIZE[1], width=SIZE[0])
 DECODER = os.environ.get("PEER_DECODER", "pillow")
-
-
-def _session(path: Path, threads: int) -> Any:  # noqa: ANN401
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # As in the service: idle threads that spin would take the cores from everything else.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _number(name: str, default: int) -> int:

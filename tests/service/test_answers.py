@@ -3,7 +3,7 @@ from pydantic import TypeAdapter
 from service import answers
 from service.answers import ModelCard
 from service.bundle import Bundle
-from service.ensemble import Vote
+from service.ensemble import Ensemble, Vote
 from service.errors import NotAnImage
 from service.schemas import Answer, Failure, Labels, Prediction
 from tests.fakes import LABELS, MEMBERS
@@ -37,7 +37,7 @@ def test_answers_have_the_documented_shape(colours: Bundle) -> None:
     assert set(Failure.__annotations__) == set(answer["predictions"][1])
     labels = answers.labels(colours)
     assert TypeAdapter(Labels).validate_python(labels, strict=True) == labels
-    ModelCard.model_validate(answers.model_card(colours, "cpu", "float32"))
+    ModelCard.model_validate(answers.model_card(colours, Ensemble(colours, "cpu")))
 
 
 def test_labels_tell_how_they_are_decided_and_measured_f2(colours: Bundle) -> None:

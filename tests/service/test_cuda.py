@@ -16,7 +16,7 @@ import pytest
 from service import cuda
 from service.cuda import GRAPH_BATCH, CudaRunner, padded
 from service.errors import DeviceError
-from service.sessions import Gpu, open_session, require_cuda
+from service.sessions import Gpu, open_on, require_cuda
 from tests.fakes import BLUE, LABELS, MEMBERS, RED, SIZE_PX, linear_members, picture
 
 SHAPE = (SIZE_PX, SIZE_PX, 3)
@@ -30,7 +30,7 @@ class Session:
     """A session on the CPU that notes its runs, and can be made to fail in a recording."""
 
     def __init__(self, path: Path) -> None:
-        self._session = open_session(path, "cpu", 1)
+        self._session = open_on("cpu", path, 1)
         self.runs: list[tuple[int, str]] = []  # batch size, number of the graph
         self.recorded: set[str] = set()
         self.forgets = False  # replays what the recording answered
@@ -254,7 +254,7 @@ def test_on_a_gpu_every_batch_size_answers_right(
         require_cuda(gpu)
         runner = CudaRunner(
             lambda graphs: [
-                open_session(tmp_path / f"{index}.onnx", "cuda", 1, gpu._replace(graphs=graphs))
+                open_on("cuda", tmp_path / f"{index}.onnx", 1, gpu._replace(graphs=graphs))
                 for index in range(MEMBERS)
             ],
             graphs=gpu.records,

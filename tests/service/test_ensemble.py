@@ -8,7 +8,7 @@ import pytest
 from service.bundle import Bundle, Precision
 from service.cpu import CpuRunner
 from service.ensemble import TOLERANCE, Ensemble
-from service.errors import BundleError, SettingsError
+from service.errors import BundleError, ServiceError, SettingsError, WrongAnswers
 from service.rules import Blend, Cooccurrence, ExpectedF, Rule
 from tests.fakes import (
     BLUE,
@@ -145,8 +145,36 @@ def test_self_test_fails_on_nan(tmp_path: Path) -> None:
     broken = make_bundle(
         tmp_path, graphs=lambda member: replace(member, bias_L=np.full_like(member.bias_L, np.nan)).graph()
     )
-    with pytest.raises(BundleError, match="off by up to nan"):
+    with pytest.raises(WrongAnswers, match=r"golden\.npz: member0 \(float32 on cpu\) answered .* nan"):
         Ensemble(broken, "cpu").self_test()
+
+
+@pytest.mark.parametrize("early_exit", [False, True])
+def test_what_is_no_probability_becomes_an_error_and_never_a_label_set(
+    colours: Bundle, monkeypatch: pytest.MonkeyPatch, early_exit: bool
+) -> None:
+    ensemble = Ensemble(colours, "cpu", early_exit=early_exit)
+    chips_BHWC = colours.golden.chips_GHWC[:2]
+    sound = np.full((2, len(LABELS)), 0.25, np.float32)
+    strange = [sound - 0.5, sound + 1, sound * np.nan, sound + np.inf, sound[:1], np.tile(sound, (2, 1))]
+    for probs_BL in [*strange, sound[:, :2]]:
+        monkeypatch.setattr(CpuRunner, "run", lambda *_, probs_BL=probs_BL: probs_BL)
+        with pytest.raises(ServiceError, match=r"answered .* where \(2, 4\) probabilities are due"):
+            ensemble.vote(chips_BHWC)
+        maps = np.zeros((*probs_BL.shape, 1, 1), np.float32)
+        monkeypatch.setattr(CpuRunner, "explain", lambda *_, probs_BL=probs_BL, maps=maps: (probs_BL, maps))
+        with pytest.raises(ServiceError, match="probabilities are due"):
+            ensemble.vote(chips_BHWC, closely=True)
+    for maps in (np.full((2, 4, 1, 1), np.nan), np.zeros((2, 3, 1, 1))):
+        monkeypatch.setattr(CpuRunner, "explain", lambda *_, maps=maps: (sound, maps))
+        with pytest.raises(ServiceError, match="evidence that is none"):
+            ensemble.vote(chips_BHWC, closely=True)
+
+
+def test_rounding_beyond_0_and_1_is_no_error(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    probs_BL = np.array([[-1e-7, 1 + 1e-7, 0, 1]], np.float32)
+    monkeypatch.setattr(CpuRunner, "run", lambda *_: probs_BL)
+    assert Ensemble(colours, "cpu").vote(colours.golden.chips_GHWC[:1])[0].votes == [0, 3, 0, 3]
 
 
 def test_a_uint16_bundle_reproduces_its_golden_answers(tmp_path: Path) -> None:

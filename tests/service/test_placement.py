@@ -13,7 +13,7 @@ from service.cuda import CudaRunner
 from service.ensemble import Ensemble
 from service.errors import DeviceError, SettingsError
 from service.self_measurement import Plan
-from service.sessions import Device, Gpu, open_session
+from service.sessions import Device, Gpu, open_on
 from tests.fakes import MEMBERS, make_bundle, make_raw_bundle
 
 
@@ -81,12 +81,15 @@ def test_on_cuda_members_run_in_fixed_buffers(
     """The wiring, with sessions and buffers that lie on the CPU."""
     asked: list[tuple[Device, Gpu]] = []
 
-    def open_on_cpu(path: Path, device: Device, threads: int, gpu: Gpu) -> onnxruntime.InferenceSession:
+    def open_on_cpu(
+        device: Device, path: Path, threads: int, gpu: Gpu, *, exact: bool
+    ) -> onnxruntime.InferenceSession:
+        assert not exact
         asked.append((device, gpu))
-        return open_session(path, "cpu", 1)
+        return open_on("cpu", path, 1)
 
     monkeypatch.setattr("service.placement.require_cuda", lambda _: None)
-    monkeypatch.setattr("service.placement.open_session", open_on_cpu)
+    monkeypatch.setattr("service.placement.open_on", open_on_cpu)
     monkeypatch.setattr("service.placement.CudaRunner", partial(CudaRunner, place="cpu"))
     bundle = make_raw_bundle(tmp_path) if uint16 else colours
     bands = len(bundle.manifest.input.bands)

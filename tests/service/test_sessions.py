@@ -6,7 +6,7 @@ import pytest
 
 from service.bundle import InputSpec
 from service.errors import BundleError, DeviceError
-from service.sessions import Gpu, check_graph, open_session, require_cuda
+from service.sessions import Gpu, check_graph, open_on, require_cuda
 from tests.fakes import LABELS, SIZE_PX, linear_members
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=SIZE_PX, width=SIZE_PX)
@@ -20,15 +20,15 @@ def write_graph(folder: Path, **faults: Any) -> Path:  # noqa: ANN401
 
 def test_a_sound_graph_passes(tmp_path: Path) -> None:
     path = write_graph(tmp_path)
-    check_graph(open_session(path, "cpu", 1), path, SPEC, len(LABELS))
+    check_graph(open_on("cpu", path, 1), path, SPEC, len(LABELS))
 
 
 def test_a_uint16_graph_fits_a_uint16_bundle_only(tmp_path: Path) -> None:
     path = write_graph(tmp_path, input_type=4)
-    session, raw = open_session(path, "cpu", 1), SPEC.model_copy(update={"dtype": "uint16"})
+    session, raw = open_on("cpu", path, 1), SPEC.model_copy(update={"dtype": "uint16"})
     check_graph(session, path, raw, len(LABELS))
     with pytest.raises(BundleError, match=r"must be tensor\(uint16\)"):
-        check_graph(open_session(write_graph(tmp_path), "cpu", 1), path, raw, len(LABELS))
+        check_graph(open_on("cpu", write_graph(tmp_path), 1), path, raw, len(LABELS))
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_a_uint16_graph_fits_a_uint16_bundle_only(tmp_path: Path) -> None:
 def test_a_graph_unlike_the_manifest_is_refused(tmp_path: Path, faults: dict[str, Any], says: str) -> None:
     path = write_graph(tmp_path, **faults)
     with pytest.raises(BundleError, match=rf"member\.onnx: .*{says}"):
-        check_graph(open_session(path, "cpu", 1), path, SPEC, len(LABELS))
+        check_graph(open_on("cpu", path, 1), path, SPEC, len(LABELS))
 
 
 def test_another_number_of_labels_is_refused(tmp_path: Path) -> None:
     path = write_graph(tmp_path)
     with pytest.raises(BundleError, match=r"output probabilities is .*, must be .*5\]"):
-        check_graph(open_session(path, "cpu", 1), path, SPEC, 5)
+        check_graph(open_on("cpu", path, 1), path, SPEC, 5)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph"])
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "member.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError, match=r"member\.onnx: no usable graph"):
-        open_session(path, "cpu", 1)
+        open_on("cpu", path, 1)
 
 
 def test_a_build_without_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_a_build_without_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_session_that_fell_back_to_the_cpu_is_refused(tmp_path: Path) -> None:
     # What ONNX Runtime does with an unknown provider is what it does with CUDA that fails to load.
     with pytest.raises(DeviceError, match=r"member\.onnx: .*CHIPVOTE_DEVICE=cpu"):
-        open_session(write_graph(tmp_path), "cuda", 1)
+        open_on("cuda", write_graph(tmp_path), 1)
 
 
 def test_the_reason_of_a_cuda_failure_is_not_buried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_the_reason_of_a_cuda_failure_is_not_buried(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
     with pytest.raises(DeviceError, match=r"on cuda \(CUDA failure 35: driver is insufficient\); check"):
-        open_session(write_graph(tmp_path), "cuda", 1)
+        open_on("cuda", write_graph(tmp_path), 1)
 
 
 class Opened:
@@ -111,13 +111,13 @@ def test_on_cuda_nothing_falls_back_and_graphs_can_be_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Opened(monkeypatch)
-    open_session(write_graph(tmp_path), "cuda", 1)
+    open_on("cuda", write_graph(tmp_path), 1)
     assert opened.entry("session.disable_cpu_ep_fallback") == "1"
     assert opened.entry("session.use_env_allocators") == "0"
     cuda = opened.providers["CUDAExecutionProvider"]
     assert (cuda["enable_cuda_graph"], cuda["use_tf32"]) == ("1", "0")
     assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
-    open_session(write_graph(tmp_path), "cuda", 1, Gpu(graphs=False, nhwc=True))
+    open_on("cuda", write_graph(tmp_path), 1, Gpu(graphs=False, nhwc=True))
     plain = opened.providers["CUDAExecutionProvider"]
     assert (plain["enable_cuda_graph"], plain["prefer_nhwc"], cuda["prefer_nhwc"]) == ("0", "1", "0")
 
@@ -126,7 +126,7 @@ def test_capped_memory_is_shared_and_records_no_graphs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Opened(monkeypatch)
-    open_session(write_graph(tmp_path), "cuda", 1, Gpu(memory_bytes=1 << 30))
+    open_on("cuda", write_graph(tmp_path), 1, Gpu(memory_bytes=1 << 30))
     assert opened.entry("session.use_env_allocators") == "1"
     assert opened.providers["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
     asked: list[tuple[str, int]] = []
@@ -154,7 +154,7 @@ def test_tensorrt_comes_first_with_an_engine_of_the_graphs_own(
 ) -> None:
     opened = Opened(monkeypatch, "TensorrtExecutionProvider")
     path, gpu = write_graph(tmp_path), Gpu(tensorrt=tmp_path / "engines", half=True, largest=(48, 64, 64, 3))
-    open_session(path, "cuda", 1, gpu)
+    open_on("cuda", path, 1, gpu)
     assert opened.first == "TensorrtExecutionProvider"
     first = opened.providers["TensorrtExecutionProvider"]
     assert first["trt_fp16_enable"] == "1"
@@ -163,7 +163,7 @@ def test_tensorrt_comes_first_with_an_engine_of_the_graphs_own(
     assert opened.providers["CUDAExecutionProvider"]["enable_cuda_graph"] == "0"
     assert not gpu.records
     path.write_bytes(linear_members()[1].graph())
-    open_session(path, "cuda", 1, gpu)
+    open_on("cuda", path, 1, gpu)
     second = opened.providers["TensorrtExecutionProvider"]
     assert first["trt_engine_cache_path"] != second["trt_engine_cache_path"]
 
@@ -173,4 +173,4 @@ def test_tensorrt_that_does_not_come_up_is_not_replaced_by_cuda(
 ) -> None:
     Opened(monkeypatch, "CUDAExecutionProvider")
     with pytest.raises(DeviceError, match=r"TensorrtExecutionProvider did not come up.*CHIPVOTE_TENSORRT"):
-        open_session(write_graph(tmp_path), "cuda", 1, Gpu(tensorrt=tmp_path, largest=(1, 64, 64, 3)))
+        open_on("cuda", write_graph(tmp_path), 1, Gpu(tensorrt=tmp_path, largest=(1, 64, 64, 3)))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+import onnx
 import pytest
 
 from service import bundle as contract
@@ -20,7 +22,9 @@ from training.evaluate import evaluate
 from training.export import export, install
 from training.report import report
 from training.results import read_scores, read_voting
+from training.saturation import check_bounded
 from training.tune import tune
+from training.voting import OutOfFold, tune_voting
 from training.workspace import Run
 
 
@@ -36,8 +40,37 @@ def test_the_bundle_holds_what_the_manifest_names_and_the_card(tiny_bundle: Bund
     names = {file.name for file in tiny_bundle.folder.iterdir()}
     graphs = {graph.file.path for member in tiny_bundle.manifest.members for graph in member.graphs.values()}
     assert len(graphs) == 6
-    assert names == graphs | {"bundle.json", "golden.npz", "README.md"}
+    assert names == graphs | {"bundle.json", "golden.npz", "out_of_fold.npz", "README.md"}
     assert (tiny_bundle.folder / "README.md").read_text().startswith("# tiny 0.0.1\n")
+
+
+def test_int8_graphs_are_bounded_and_say_so(tiny_bundle: Bundle) -> None:
+    for member in tiny_bundle.manifest.members:
+        assert {precision: graph.bounded for precision, graph in member.graphs.items()} == {
+            "float32": False, "float16": False, "int8": True,
+        }  # fmt: skip
+        check_bounded(onnx.load(tiny_bundle.graph_path(member, "int8")))
+
+
+def test_the_rule_can_be_derived_again_from_the_bundle_alone(
+    exported: tuple[Run, Bundle], tiny_dataset: Dataset
+) -> None:
+    run, bundle = exported
+    assert bundle.manifest.out_of_fold is not None
+    with np.load(bundle.folder / bundle.manifest.out_of_fold.path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    assert arrays.pop("names_N").tolist() == tiny_dataset.names
+    found = OutOfFold(**arrays)
+    assert found.probs_ANL.shape == (len(run.config.members), len(tiny_dataset), len(bundle.label_names))
+    np.testing.assert_array_equal(found.targets_NL, tiny_dataset.targets_NL)
+    assert tune_voting(found, run.config).for_members(1) == bundle.manifest.decision
+
+
+def test_out_of_fold_predictions_are_sealed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    (copy / "out_of_fold.npz").write_bytes(b"others")
+    with pytest.raises(BundleError, match=r"out_of_fold\.npz: sha256 is"):
+        contract.load(copy)
 
 
 def test_the_manifest_says_what_was_trained_and_tuned(
