@@ -34,6 +34,9 @@ class MemberConfig:
     # The last frozen module with "stem" (default: timm's first stage) and "trunk" (its last but one).
     frozen_to: str | None = None
     staged_epochs: int = 1  # with "staged": epochs in which only the head learns
+    # With "trunk" and "backbone": views of a chip that are kept and learned from, the four quarter turns or
+    # their mirror images too. Half of them take half the time and disk before the first epoch.
+    cached_views: Literal[4, 8] = 8
 
     # How.
     epochs: int
@@ -117,6 +120,11 @@ class RunConfig:
             missing = sorted(set(member.bands) - set(self.bands))
             if missing:
                 raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
+            if self.predict_views > member.cached_views and member.freeze in ("trunk", "backbone"):
+                raise ValueError(
+                    f"{member.name}: predict_views={self.predict_views} needs as many cached_views, not "
+                    f"{member.cached_views}"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dicts and numbers."""

@@ -18,7 +18,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 
-from training.augmentation import VIEWS
 from training.batches import Batches, BatchStream
 from training.config import MemberConfig
 from training.dataset import Dataset
@@ -92,7 +91,7 @@ def announce(run: Run, dataset: Dataset, *, measured: bool = True) -> list[Estim
 def left_of(run: Run, member: MemberConfig, dataset: Dataset) -> Left:
     """Count what is not on the disk yet."""
     features = run.folder / "features" / member.name
-    views = sum(not (features / f"view{view}.npy").exists() for view in range(VIEWS))
+    views = sum(not (features / f"view{view}.npy").exists() for view in range(member.cached_views))
     steps, fits = 0, 0
     for fold in range(run.config.folds):
         if not run.fit_path(member.name, fold).exists():
@@ -166,7 +165,8 @@ class _Sample(FrozenInputs):
 
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset, map_hwf: torch.Tensor) -> None:
         super(FrozenInputs, self).__init__(run, member, dataset)
-        self._views = [np.broadcast_to(map_hwf.half().numpy(), (len(dataset), *map_hwf.shape))] * VIEWS
+        shape = (len(dataset), *map_hwf.shape)
+        self._views = [np.broadcast_to(map_hwf.half().numpy(), shape)] * member.cached_views
 
 
 class _Clock(Callback):

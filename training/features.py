@@ -1,4 +1,4 @@
-"""What a member's frozen part says of every chip, computed once for all eight views and kept on disk.
+"""What a member's frozen part says of every chip, computed once for all its views and kept on disk.
 
 Shape suffixes: V views, N chips, B chips of a batch, h, w, f map at the cut.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.augmentation import VIEWS, view
+from training.augmentation import view
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.device import best_device, fast_bfloat16
@@ -34,7 +34,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         ValueError: the network cannot be cut there, or its weights are not those of an earlier time.
     """
     folder = run.folder / "features" / member.name
-    paths = [folder / f"view{index}.npy" for index in range(VIEWS)]
+    paths = [folder / f"view{index}.npy" for index in range(member.cached_views)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if missing:
         log.info("%s: features of %d views of %d chips", member.name, len(missing), len(dataset))
@@ -45,7 +45,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         for index in missing:
             with whole_file(paths[index]) as partial:
                 _write_view(frozen, dataset, index, bfloat16, partial)
-            log.info("%s: view %d of %d done", member.name, index + 1, VIEWS)
+            log.info("%s: view %d of %d done", member.name, index + 1, len(paths))
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
@@ -80,7 +80,7 @@ def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, bfloat16: bool
     device = best_device()
     starts = range(0, len(dataset), BATCH)
     file = None
-    title = f"{frozen.net.name}, view {index + 1} of {VIEWS}"
+    title = f"{frozen.net.name}, view {index + 1}"
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for start in track(starts, title, len(starts)):
             chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy()).to(device)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from training.augmentation import VIEWS, augment, view
+from training.augmentation import augment, view
 from training.config import MemberConfig
 from training.dataset import Dataset
 from training.features import cached_features
@@ -92,7 +92,7 @@ class FrozenInputs(_MemberInputs):
     def __init__(self, run: Run, member: MemberConfig, dataset: Dataset) -> None:
         if member.augmentation == "lossy":
             raise ValueError(
-                f"{member.name}: freeze={member.freeze!r} works on the eight cached views; use "
+                f"{member.name}: freeze={member.freeze!r} works on cached views; use "
                 "augmentation='views' or freeze='stem'"
             )
         super().__init__(run, member, dataset)
@@ -106,7 +106,7 @@ class FrozenInputs(_MemberInputs):
         """Return float32 maps (B,f,h,w), each of a view drawn for it alone."""
         views_B = torch.zeros(len(rows), dtype=torch.long)
         if self._member.augmentation == "views":
-            views_B = torch.randint(VIEWS, (len(rows),), generator=generator)
+            views_B = torch.randint(len(self._views), (len(rows),), generator=generator)
         return _as_map(np.stack([self._views[index][row] for index, row in zip(views_B, rows, strict=True)]))
 
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -174,7 +174,7 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
         ),
         (
             cached and member.augmentation == "lossy",
-            f"freeze={member.freeze!r} works on the eight cached views; use augmentation='views' or "
+            f"freeze={member.freeze!r} works on cached views; use augmentation='views' or "
             "freeze='stem'",
         ),
         (

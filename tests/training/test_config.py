@@ -41,6 +41,7 @@ BASE = replace(
 NDVI = replace(BASE, indices=("ndvi",))
 STEM = replace(BASE, freeze="stem")
 STAGED = replace(BASE, freeze="staged", staged_epochs=1)
+TRUNK = replace(BASE, freeze="trunk")
 
 # field: the member without, and the member with.
 MEMBER_CASES: dict[str, tuple[MemberConfig, MemberConfig]] = {
@@ -56,6 +57,7 @@ MEMBER_CASES: dict[str, tuple[MemberConfig, MemberConfig]] = {
     "freeze": (BASE, STEM),
     "frozen_to": (STEM, replace(STEM, frozen_to="layer3")),
     "staged_epochs": (STAGED, replace(STAGED, staged_epochs=2)),
+    "cached_views": (TRUNK, replace(TRUNK, cached_views=4)),
     "epochs": (BASE, replace(BASE, epochs=3)),
     "batch_size": (BASE, replace(BASE, batch_size=8)),
     "optimizer": (BASE, replace(BASE, optimizer="sgd")),
