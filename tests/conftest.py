@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import hypothesis
 import pytest
 
@@ -40,14 +40,14 @@ def settings(colours: Bundle) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def client(settings: Settings) -> Iterator[httpx.Client]:
+def client(settings: Settings) -> Iterator[httpx2.Client]:
     """A client of one real server that all tests share."""
     with serving(settings) as connected:
         yield connected
 
 
 @pytest.fixture(scope="session")
-def default_client() -> Iterator[httpx.Client]:
+def default_client() -> Iterator[httpx2.Client]:
     """A client of one real server with the default bundle, for tests that want real maps and labels."""
     with serving(Settings(bundle=DEFAULT_BUNDLE, device="cpu")) as connected:
         yield connected
