@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from service.bundle import Bundle
+from service.processors import processor_kind, processors
 from service.settings import Settings
 from tests.fakes import make_bundle
 from tests.serving import DEFAULT_BUNDLE, serving
@@ -16,6 +17,11 @@ from tests.serving import DEFAULT_BUNDLE, serving
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_report_header() -> str:
+    """Say what the tests run on: integer kernels differ from one kind of processor to the next."""
+    return f"processor: {processors()} × {processor_kind()}"
 
 
 @pytest.fixture(scope="session")
