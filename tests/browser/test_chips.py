@@ -159,9 +159,10 @@ def test_clear_forgets_everything(page: Page) -> None:
 
 def test_a_folder_gives_its_images_and_leaves_the_rest(page: Page, tmp_path: Path) -> None:
     inside = tmp_path / "chips/deep"
-    inside.mkdir(parents=True)
-    for name in ("a.png", "b.png"):
-        (inside / name).write_bytes(encoded(picture(RED), "PNG"))
+    for folder in (inside, tmp_path / "chips/__MACOSX", tmp_path / "chips/.trash"):
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png", "._a.png")[: 3 if folder == inside else 1]:
+            (folder / name).write_bytes(encoded(picture(RED), "PNG"))
     (inside / "labels.csv").write_text("image_name,tags\n")
     page.set_input_files("#folder", tmp_path / "chips")
     finished(page, 2)
@@ -200,7 +201,10 @@ def test_a_tall_chip_fits_and_its_evidence_covers_it(page: Page) -> None:
 def test_dropped_folders_and_files_all_come(page: Page, tmp_path: Path) -> None:
     folder = tmp_path / "chips"
     (folder / "sub").mkdir(parents=True)
-    for file in (folder / "a.png", folder / "sub/a.png", folder / ".hidden.png", tmp_path / "beside.png"):
+    for hidden in ("__MACOSX", ".trash"):
+        (folder / hidden).mkdir()
+        picture(RED).save(folder / hidden / "a.png")
+    for file in (folder / "a.png", folder / "sub/a.png", folder / "._a.png", tmp_path / "beside.png"):
         picture(RED).save(file)
     (folder / "labels.csv").write_text("image_name,tags")
     browser = page.context.new_cdp_session(page)

@@ -51,6 +51,15 @@ def test_predict_prints_a_table(chips: Path, capsys: pytest.CaptureFixture[str])
     assert output.err == ""
 
 
+def test_predict_labels_what_people_see_in_a_folder(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    companion = chips / "._a.png"  # as macOS writes one beside each file
+    companion.write_bytes(bytes.fromhex("00051607"))
+    assert chipvote("predict", "--json", chips) == 0
+    answered = json.loads(capsys.readouterr().out)["predictions"]
+    assert [Path(one["filename"]).name for one in answered] == ["a.png", "b.png"]
+    assert chipvote("predict", companion) == 1  # named itself
+
+
 def test_predict_prints_the_json_of_the_http_service(
     chips: Path, client: httpx2.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
