@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks._load import load
 from benchmarks._peers import OURS, PEERS, PYTHON
 from benchmarks._servers import ROOT, Chip, Running, Server, running
+from service.processors import processor_kind, processors
 
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = {"requests_per_s": "req/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "cpu_ms": "CPU ms"}
@@ -124,12 +125,10 @@ def require_peers(python: Path) -> bool:
 
 def machine(python: Path) -> dict[str, Any]:
     """Describe what the figures were measured on and with."""
-    facts = Path("/proc/cpuinfo").read_text()
-    models = [line.partition(": ")[2] for line in facts.splitlines() if line.startswith("model name")]
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
     return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": len(models),
+        "cpu": processor_kind(),
+        "cores": processors(),
         "system": platform.system(),
         "python": platform.python_version(),
         "wrk": wrk[1] if len(wrk) > 1 else "unknown",

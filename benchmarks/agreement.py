@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from benchmarks._data import data_folder
 from service.bundle import Precision, load
@@ -36,7 +36,7 @@ def offline_labels(bundle: Path, data: Path) -> dict[str, set[str]]:
             return {row["image_name"]: set(row["tags"].split()) for row in csv.DictReader(stream)}
 
 
-def served_labels(client: httpx.Client, files: list[Path]) -> dict[str, set[str]]:
+def served_labels(client: httpx2.Client, files: list[Path]) -> dict[str, set[str]]:
     """Return the label sets that one request's answer gives."""
     form = [("chip", (file.name, file.read_bytes(), "image/jpeg")) for file in files]
     predictions = client.post("/predict", files=form).raise_for_status().json()["predictions"]
@@ -57,7 +57,7 @@ def main() -> None:
             word.rstrip(",") for line in server.stderr for word in line.split() if word.startswith("http:")
         )
         differing = 0
-        with httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
+        with httpx2.Client(base_url=address, timeout=TIMEOUT_S) as client:
             for size in (1, PER_REQUEST):
                 requests = [files[start : start + size] for start in range(0, len(files), size)]
                 served: dict[str, set[str]] = {}

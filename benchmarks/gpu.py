@@ -24,6 +24,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 
+from service.processors import processor_kind
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 ARCHITECTURES = ("resnet50", "densenet121", "inception_v3")
@@ -135,7 +137,7 @@ def machine(device: str, env: dict[str, str]) -> dict[str, str]:
     )
     runtime, torch = versions.stdout.split()
     facts = {"cores": str(os.cpu_count()), "python": platform.python_version()}
-    facts |= {"onnxruntime": runtime, "torch": torch, "device": platform.processor() or platform.machine()}
+    facts |= {"onnxruntime": runtime, "torch": torch, "device": processor_kind()}
     if device == "cuda":
         query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
         facts["device"] = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()

@@ -7,7 +7,7 @@
         print(result["filename"], result["labels"] if "labels" in result else result["error"]["detail"])
 
 Sends several chips per request and several requests at a time, waits for a busy service, and
-has no more files in memory than are being sent. Needs httpx, and rich for the progress bar; nothing of the
+has no more files in memory than are being sent. Needs httpx2, and rich for the progress bar; nothing of the
 server. The answers' shapes are the service's own (`schemas.py`).
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import anyio
-import httpx
+import httpx2
 from anyio.from_thread import start_blocking_portal
 
 from service.exchange import ChipvoteError, Exchange, problem
@@ -160,7 +160,7 @@ class Client:
 
     async def _label(
         self,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         turns: asyncio.Semaphore,
         paths: Sequence[Path],
         query: Mapping[str, str],
@@ -171,7 +171,7 @@ class Client:
         return [next(answered) if isinstance(file, _File) else file for file in read]
 
     async def _send(
-        self, http: httpx.AsyncClient, files: Sequence[_File], query: Mapping[str, str]
+        self, http: httpx2.AsyncClient, files: Sequence[_File], query: Mapping[str, str]
     ) -> list[Result]:
         """Send some chips in one request, or in more if the service does not take that much."""
         if not files:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 
 from service.schemas import Problem
 
@@ -43,8 +43,8 @@ class Exchange:
             ValueError: the address is none, or the key cannot be one.
         """
         try:
-            base = httpx.URL(url if url.endswith("/") else f"{url}/")
-        except httpx.InvalidURL as error:
+            base = httpx2.URL(url if url.endswith("/") else f"{url}/")
+        except httpx2.InvalidURL as error:
             raise ValueError(
                 f"{url!r} is no address ({error}); give one like http://127.0.0.1:8000"
             ) from error
@@ -58,14 +58,14 @@ class Exchange:
         self._options: dict[str, Any] = {
             "base_url": base,
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
-            "timeout": httpx.Timeout(timeout_s, pool=None),  # waiting for one's turn is no failure
-            "limits": httpx.Limits(max_connections=connections),
+            "timeout": httpx2.Timeout(timeout_s, pool=None),  # waiting for one's turn is no failure
+            "limits": httpx2.Limits(max_connections=connections),
         }
         self._reached = False  # an address that never answered is wrong; one that did may come back
 
-    def open(self) -> httpx.AsyncClient:
+    def open(self) -> httpx2.AsyncClient:
         """Return the connections that `post` uses."""
-        return httpx.AsyncClient(**self._options)
+        return httpx2.AsyncClient(**self._options)
 
     def get(self, path: str) -> Any:  # noqa: ANN401
         """Return one of the service's descriptions.
@@ -74,9 +74,9 @@ class Exchange:
             ChipvoteError: the service cannot be used.
         """
         try:
-            with httpx.Client(**self._options) as http:
+            with httpx2.Client(**self._options) as http:
                 response = http.get(path)
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             raise self._unreachable(error) from error
         self._reached = True
         if response.status_code != 200:
@@ -85,11 +85,11 @@ class Exchange:
 
     async def post(
         self,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         path: str,
         query: Mapping[str, str],
         files: Sequence[tuple[str, tuple[str, bytes]]],
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Send a form of files, again and again while the service is busy or has gone.
 
         Raises:
@@ -100,7 +100,7 @@ class Exchange:
         while True:
             try:
                 response = await http.post(path, params=query, files=files)
-            except httpx.RequestError as error:
+            except httpx2.RequestError as error:
                 failed, asked_s = self._unreachable(error), 0.0
                 if not self._reached:
                     raise failed from error
@@ -115,7 +115,7 @@ class Exchange:
             await anyio.sleep(wait_s)
             attempt += 1
 
-    def json(self, response: httpx.Response) -> Any:  # noqa: ANN401
+    def json(self, response: httpx2.Response) -> Any:  # noqa: ANN401
         """Read an answer.
 
         Raises:
@@ -127,17 +127,17 @@ class Exchange:
             kind = response.headers.get("content-type", "no type")
             raise self.strange(response, f"{kind} came where JSON was expected") from None
 
-    def strange(self, response: httpx.Response, what: str) -> ChipvoteError:
+    def strange(self, response: httpx2.Response, what: str) -> ChipvoteError:
         """Return the error that an answer means which Chipvote does not give."""
         return ChipvoteError(f"{_shown(response.url)}: {what}; is {self._shown} where Chipvote answers?")
 
-    def unusable(self, response: httpx.Response) -> ChipvoteError:
+    def unusable(self, response: httpx2.Response) -> ChipvoteError:
         """Return the error that an answer means."""
         said = problem(response)
         return ChipvoteError(f"{_shown(response.url)}: {said['title']}: {said['detail']}", said)
 
-    def _unreachable(self, error: httpx.RequestError) -> ChipvoteError:
-        if isinstance(error, httpx.ReadTimeout):
+    def _unreachable(self, error: httpx2.RequestError) -> ChipvoteError:
+        if isinstance(error, httpx2.ReadTimeout):
             return ChipvoteError(
                 f"{self._shown}: not a byte for {self._timeout_s:g} s; send fewer chips per request, or set "
                 "timeout_s"
@@ -146,12 +146,12 @@ class Exchange:
         return ChipvoteError(f"{self._shown}: no answer ({reason}); is the service running there?")
 
 
-def _shown(url: httpx.URL) -> str:
+def _shown(url: httpx2.URL) -> str:
     """Write an address without the password that may be in it."""
     return str(url.copy_with(userinfo=b""))
 
 
-def problem(response: httpx.Response) -> Problem:
+def problem(response: httpx2.Response) -> Problem:
     """Read a problem, or put into words what a proxy said instead."""
     try:
         said = response.json()
@@ -166,7 +166,7 @@ def problem(response: httpx.Response) -> Problem:
         return Problem(type="about:blank", title=title, status=response.status_code, detail=detail)
 
 
-def _retry_after_s(response: httpx.Response) -> float:
+def _retry_after_s(response: httpx2.Response) -> float:
     """Return how long the service asks to wait, in seconds or until a date; 0 if it does not say."""
     asked = response.headers.get("retry-after", "")
     if asked.isdecimal():

@@ -7,12 +7,20 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Replace each folder by the images inside it, at any depth and sorted; keep files as given."""
+    """Replace each folder by the images inside it, at any depth and sorted; keep files as given.
+
+    What is hidden inside a folder is left out: macOS writes `._tile.png` beside `tile.png`, or in `__MACOSX`.
+    """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [file for file in inside if file == path or file.suffix.lower() in SUFFIXES]
+        found += sorted(file for file in path.rglob("*") if _shown(file, path)) if path.is_dir() else [path]
     return found
+
+
+def _shown(file: Path, folder: Path) -> bool:
+    """Whether a file inside a folder is an image that people see."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden
 
 
 def unreadable(error: OSError | ValueError) -> str:

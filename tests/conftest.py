@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import hypothesis
 import pytest
 
 from service.bundle import Bundle
+from service.processors import processor_kind, processors
 from service.settings import Settings
 from tests.fakes import make_bundle
 from tests.serving import DEFAULT_BUNDLE, serving
@@ -16,6 +17,11 @@ from tests.serving import DEFAULT_BUNDLE, serving
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_report_header() -> str:
+    """Say what the tests run on: integer kernels differ from one kind of processor to the next."""
+    return f"processor: {processors()} × {processor_kind()}"
 
 
 @pytest.fixture(scope="session")
@@ -40,14 +46,14 @@ def settings(colours: Bundle) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def client(settings: Settings) -> Iterator[httpx.Client]:
+def client(settings: Settings) -> Iterator[httpx2.Client]:
     """A client of one real server that all tests share."""
     with serving(settings) as connected:
         yield connected
 
 
 @pytest.fixture(scope="session")
-def default_client() -> Iterator[httpx.Client]:
+def default_client() -> Iterator[httpx2.Client]:
     """A client of one real server with the default bundle, for tests that want real maps and labels."""
     with serving(Settings(bundle=DEFAULT_BUNDLE, device="cpu")) as connected:
         yield connected

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import uvicorn
 
 from service.app import create_app
@@ -18,7 +18,7 @@ SAMPLE_CHIP = ROOT / "docs/sample-chip.jpg"
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[httpx.Client]:
+def serving(settings: Settings) -> Iterator[httpx2.Client]:
     """Serve on a free port of the loopback address; yield a client of it."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run)
@@ -27,7 +27,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
         yield connected
     server.should_exit = True
     thread.join()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.serving import SAMPLE_CHIP
@@ -30,7 +30,7 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_every_metric_of_the_rules_is_served(default_client: httpx.Client) -> None:
+def test_every_metric_of_the_rules_is_served(default_client: httpx2.Client) -> None:
     rules = (FOLDER / "alerts.yml").read_text(encoding="utf-8")
     default_client.post("/predict", files={"chip": SAMPLE_CHIP.read_bytes()})
     served = set(re.findall(r"^([a-z_]+)", default_client.get("/metrics").text, re.MULTILINE))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,7 +38,7 @@ FILES = [encoded(picture(colour), "JPEG") for colour in (RED, GREEN, BLUE, BLACK
 Labels = dict[str, str]
 
 
-def send_chips(client: httpx.Client) -> None:
+def send_chips(client: httpx2.Client) -> None:
     """Good and bad ones, together and one by one."""
     together = client.post("/predict", files=[("chip", ("a.jpg", file)) for file in FILES])
     assert together.status_code == 200
@@ -47,7 +47,7 @@ def send_chips(client: httpx.Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def served(client: httpx.Client) -> dict[str, list[Labels]]:
+def served(client: httpx2.Client) -> dict[str, list[Labels]]:
     """Every sample's labels by its name, as Prometheus keeps them, of a service that has predicted."""
     send_chips(client)
     on_a_gpu = Metrics().device_memory
@@ -124,7 +124,7 @@ def test_prometheus_scrapes_the_job_that_the_dashboard_shows() -> None:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
+def prometheus(folder: Path, target: str) -> Iterator[httpx2.Client]:
     """Scrape a service every second; yield a client of Prometheus."""
     job = {"job_name": "chipvote", "static_configs": [{"targets": [target]}]}
     config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
@@ -135,19 +135,19 @@ def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
     command = [str(PROMETHEUS), *(f"--{name}={value}" for name, value in options.items())]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as process:
         try:
-            with httpx.Client(base_url=f"http://{address}/api/v1", timeout=10) as client:
+            with httpx2.Client(base_url=f"http://{address}/api/v1", timeout=10) as client:
                 yield client
         finally:
             process.terminate()
 
 
-def values(database: httpx.Client, expression: str) -> list[float]:
+def values(database: httpx2.Client, expression: str) -> list[float]:
     """What a query finds in the last seconds; nothing while Prometheus starts."""
     for variable, there in (("$instance", ".*"), ("$__rate_interval", "5s"), ("$__range", "1m")):
         expression = expression.replace(variable, there)
     try:
         response = database.get("/query", params={"query": expression})
-    except httpx.ConnectError:
+    except httpx2.ConnectError:
         return []
     if response.status_code == 503:
         return []
@@ -158,7 +158,7 @@ def values(database: httpx.Client, expression: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed (apt install prometheus)")
-def test_every_query_finds_data_in_prometheus(client: httpx.Client, tmp_path: Path) -> None:
+def test_every_query_finds_data_in_prometheus(client: httpx2.Client, tmp_path: Path) -> None:
     unit_of = {
         target["expr"]: panel["fieldConfig"]["defaults"]["unit"]
         for panel in PANELS

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+# The peers of the benchmarks and the generator of clients have environments of their own.
+OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator")]
 
 
 def read_yaml(path: str) -> Any:  # noqa: ANN401
@@ -75,13 +78,45 @@ def test_lock_has_hashes_and_no_address(lock: Path) -> None:
     assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text) if entry.strip())
 
 
-# The peers of the benchmarks and the generator of clients have environments of their own.
-@pytest.mark.parametrize(
-    "lock", [lock for lock in LOCKS if lock.stem not in ("peers", "generator")], ids=lambda lock: lock.stem
-)
+@pytest.mark.parametrize("lock", OUR_LOCKS, ids=lambda lock: lock.stem)
 def test_locks_agree_so_that_they_fit_one_environment(lock: Path) -> None:
     ours, training = pinned(lock), pinned(ROOT / "requirements/training.txt")
     assert {name: ours[name] for name in ours.keys() & training.keys() if ours[name] != training[name]} == {}
+
+
+def floors() -> dict[str, Requirement]:
+    """Return what pyproject.toml asks for, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    return {wanted.name: wanted for wanted in map(Requirement, lines)}
+
+
+@pytest.mark.parametrize(
+    ("name", "unsafe"),
+    [
+        ("lightning", "2.6.3"),  # malware
+        ("onnx", "1.20.1"),  # CVE-2026-27489, CVE-2026-34446, CVE-2026-34447
+        ("pillow", "12.3.0"),  # memory safety
+        ("onnxruntime", "1.31.0"),  # answers were not tested
+    ],
+)
+def test_what_is_not_safe_is_below_the_floor(name: str, unsafe: str) -> None:
+    assert unsafe not in floors()[name].specifier
+
+
+@pytest.mark.parametrize("lock", OUR_LOCKS, ids=lambda lock: lock.stem)
+def test_locks_keep_the_floors(lock: Path) -> None:
+    wanted = floors()
+    below = {
+        (name, version)
+        for name, versions in pinned(lock).items()
+        for version in versions
+        if name in wanted and version not in wanted[name].specifier
+    }
+    assert below == set()
 
 
 @pytest.mark.parametrize("variant", ["cpu", "gpu"])

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.serving import ROOT, SAMPLE_CHIP
@@ -61,7 +61,7 @@ print(json.dumps([prediction.labels, [label.name for label in known.labels]]))
 @pytest.mark.skipif(not GENERATOR.exists(), reason="no generator of clients (make generator)")
 @pytest.mark.parametrize("pictures", [False, True])
 def test_a_generated_client_labels_a_chip(
-    default_client: httpx.Client, tmp_path: Path, pictures: bool
+    default_client: httpx2.Client, tmp_path: Path, pictures: bool
 ) -> None:
     (tmp_path / "openapi.json").write_bytes(default_client.get("/openapi.json").content)
     (tmp_path / "configuration.yml").write_text(AS_IT_COMES + PICTURES_ARE_BYTES * pictures)
@@ -78,7 +78,7 @@ def test_a_generated_client_labels_a_chip(
     assert known == [label["name"] for label in default_client.get("/labels").json()["labels"]]
 
 
-def served_labels(client: httpx.Client) -> list[str]:
+def served_labels(client: httpx2.Client) -> list[str]:
     (prediction,) = client.post("/predict", files={"chip": SAMPLE_CHIP.read_bytes()}).json()["predictions"]
     labels: list[str] = prediction["labels"]
     return labels

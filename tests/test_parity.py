@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -59,7 +59,7 @@ def settings(bundle: Bundle) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def http(settings: Settings) -> Iterator[httpx.Client]:
+def http(settings: Settings) -> Iterator[httpx2.Client]:
     """A client of a real server with the trained bundle."""
     with serving(settings) as connected:
         yield connected
@@ -89,7 +89,7 @@ def test_the_ensemble_decides_as_the_tuning_did(
     assert_same(list(predict_files(ensemble, bundle, files, settings)), offline(bundle, files, precision))
 
 
-def test_one_request_with_all_chips(http: httpx.Client, bundle: Bundle, files: list[Path]) -> None:
+def test_one_request_with_all_chips(http: httpx2.Client, bundle: Bundle, files: list[Path]) -> None:
     form = [("chip", (file.name, file.read_bytes(), "image/png")) for file in files]
     answer = http.post("/predict", files=form)
     assert answer.status_code == 200
@@ -98,7 +98,7 @@ def test_one_request_with_all_chips(http: httpx.Client, bundle: Bundle, files: l
     assert_same(predictions, offline(bundle, files, SERVED))
 
 
-def test_one_request_for_each_chip(http: httpx.Client, bundle: Bundle, files: list[Path]) -> None:
+def test_one_request_for_each_chip(http: httpx2.Client, bundle: Bundle, files: list[Path]) -> None:
     predictions = []
     for file in files:
         answer = http.post("/predict", content=file.read_bytes(), headers={"content-type": "image/png"})

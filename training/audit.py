@@ -26,6 +26,7 @@ from service.errors import ChipError, WrongBands
 from training.alignment import Alignment, Verdict, align
 from training.contact_sheet import stretched, write_sheet
 from training.progress import in_threads
+from training.reading import chip_files
 from training.workspace import whole_file
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def audit(tif: Path, jpg: Path, out: Path) -> list[Pair]:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    return {file.stem: file for file in sorted(folder.glob("*")) if file.suffix.lower() in suffixes}
+    return {file.stem: file for file in chip_files(folder, suffixes)}
 
 
 def _judge(job: tuple[str, Path | None, Path | None]) -> Pair:

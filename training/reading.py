@@ -121,9 +121,9 @@ def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
             )
 
 
-def chip_files(folder: Path) -> list[Path]:
-    """Return the folder's images, sorted."""
-    return [file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES]
+def chip_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Return the folder's images, sorted; none that is hidden, as macOS writes one beside each file."""
+    return [file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in suffixes]
 
 
 def decode_files(
@@ -170,7 +170,7 @@ def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[
     if (spec.bands, spec.dtype) != (RGB, "uint8"):
         raise ValueError("--tif mixes TIFFs with other chips, which only runs on RGB uint8 can")
     verdicts = {_bare(name): verdict for name, verdict in _column(source.audit, "verdict").items()}
-    tifs = {file.stem: file for file in sorted(source.tif.glob("*")) if file.suffix.lower() in TIF_SUFFIXES}
+    tifs = {file.stem: file for file in chip_files(source.tif, TIF_SUFFIXES)}
     same = {name for name in paths if verdicts.get(_bare(name)) == "same ground"}
     lacking = sorted(name for name in same if _bare(name) not in tifs)
     if lacking:

@@ -46,21 +46,25 @@ async function take(files) {
   pipeline.take(added.filter((chip) => there.has(chip)));
 }
 
-/** Ask for the labels until the service is ready to tell. */
 async function describeLabels() {
+  const { labels, rule, model: name } = await told("labels");
+  chips.labels = labels;
+  document.body.dataset.rule = rule;
+  $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+  model = name;
+  $("#model").textContent = `${name.name} ${name.version}`;
+}
+
+/** Ask for one of the service's descriptions until it is ready to tell. */
+async function told(path) {
   for (let problem = null; ; ) {
     try {
-      const { labels, rule, model: name } = await describe("labels");
+      const description = await describe(path);
       unsay(problem);
-      chips.labels = labels;
-      document.body.dataset.rule = rule;
-      $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
-      model = name;
-      $("#model").textContent = `${name.name} ${name.version}`;
-      if (!$("#card").hidden) showTab("card"); // which could not be filled until now
-      return;
+      return description;
     } catch (error) {
-      problem = error.problem ?? { title: "This page is broken", detail: String(error) };
+      const { title, detail } = error.problem ?? { title: "This page is broken", detail: String(error) };
+      problem = { title, detail: `${detail} This page asks again.` };
       if ($("#alert").hidden) say(problem); // what stands there may matter more
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
@@ -161,9 +165,9 @@ function hear(name) {
   throw new Refused({ title: "The service has another model now", detail: `It runs ${now}: save what you need and load this page again.` });
 }
 
-function wait(problem) {
-  busy = problem;
-  say(problem);
+function wait({ title, detail }) {
+  busy = { title, detail: `${detail} Chips wait, and are sent again.` };
+  say(busy);
 }
 
 function free() {
@@ -210,8 +214,7 @@ function showTab(name) {
     $(`#${button.getAttribute("aria-controls")}`).hidden = !shown;
   }
   history.replaceState(null, "", name === "card" ? "#card" : location.pathname + location.search);
-  if (name === "card") filled ??= fill($("#card")).catch((error) => {
-    filled = null; // the next look tries again
-    say(error.problem ?? { title: "No model card", detail: String(error) });
+  if (name === "card") filled ??= told("model").then((card) => fill($("#card"), card)).catch((error) => {
+    say({ title: "This page is broken", detail: String(error) });
   });
 }

@@ -1,6 +1,5 @@
 // The model card: what the model is, how well it does on each label, on which data, and where it is weak.
 
-import { describe } from "./service.js";
 import { h, plural, spoken } from "./dom.js";
 
 const WEAKEST = 4;
@@ -21,9 +20,8 @@ const PROBABILITIES = {
   "expected-f": "Probabilities were calibrated on the training chips' ground; elsewhere they may be off.",
 };
 
-/** Fetch the card and fill a section with it. */
-export async function fill(section) {
-  const card = await describe("model");
+/** Fill a section with the card. */
+export function fill(section, card) {
   section.replaceChildren(
     h("h2", { textContent: `${card.name} ${card.version}` }),
     h("p", { textContent: card.description }),

@@ -2,7 +2,8 @@
 
 import { plural } from "./dom.js";
 
-const SUFFIX = /^[^.].*\.(jpe?g|png|tiff?)$/i; // of a folder's images; hidden files are none
+const SUFFIX = /\.(jpe?g|png|tiff?)$/i; // of a folder's images
+const HIDDEN = /^(\..*|__MACOSX)$/; // inside a folder; macOS writes a ._tile.png beside tile.png
 const HEAD_BYTES = 65_536;
 const PNG_WITH_OPACITY = [4, 6]; // colour types; the model sees the colours behind it
 
@@ -15,7 +16,7 @@ const noImage = { title: "No image in there", detail: "JPEG, PNG and TIFF files 
 export function listen(zone, inputs, take, complain) {
   for (const input of inputs) {
     input.addEventListener("change", () => {
-      const files = [...input.files].filter(({ webkitRelativePath: path, name }) => !path || SUFFIX.test(name));
+      const files = [...input.files].filter(({ webkitRelativePath: path }) => !path || isShown(path));
       if (input.files.length && !files.length) complain(noImage);
       take(files.map(named));
       input.value = ""; // the same file may be chosen again
@@ -71,8 +72,12 @@ async function dropped(transfer) {
   return { files: found.filter(Boolean), lost: found.filter((one) => one === null).length };
 }
 
+/** Whether a path, which begins with the folder that was given, is of an image that people see. */
+const isShown = (path) => SUFFIX.test(path) && !path.split("/").slice(1).some((part) => HIDDEN.test(part));
+
 /** The images of an entry, and null for each that cannot be read; of what was dropped itself, any file. */
 async function inside(entry, itself = false) {
+  if (!itself && HIDDEN.test(entry.name)) return [];
   try {
     if (entry.isFile) {
       if (!itself && !SUFFIX.test(entry.name)) return [];

@@ -48,13 +48,16 @@ export class Pipeline {
   #begin() {
     this.#missed.clear();
     const { signal } = (this.#controller = new AbortController());
-    this.#pictures = queue(PICTURES, signal, (chip) => this.#picture(chip, signal));
-    this.#predictions = queue(PREDICTIONS, signal, (chip) => this.#predict(chip, signal));
+    this.#pictures = queue(PICTURES, signal, (chip, since) => this.#picture(chip, this.#how(signal, since)));
+    this.#predictions = queue(PREDICTIONS, signal, (chip, since) => this.#predict(chip, this.#how(signal, since)));
   }
 
-  async #picture(chip, signal) {
+  #how = (signal, since) => ({ signal, since, onBusy: this.onBusy, onFree: this.onFree });
+
+  async #picture(chip, how) {
+    const { signal } = how;
     try {
-      const shown = (await showable(chip.file)) ? chip.file : await preview(chip.file, { signal, onBusy: this.onBusy });
+      const shown = (await showable(chip.file)) ? chip.file : await preview(chip.file, how);
       if (signal.aborted) return;
       this.#chips.change(chip, { picture: URL.createObjectURL(shown) });
       if (shown !== chip.file) this.#reached();
@@ -64,10 +67,11 @@ export class Pipeline {
     }
   }
 
-  async #predict(chip, signal) {
+  async #predict(chip, how) {
+    const { signal } = how;
     this.#chips.change(chip, { state: "running" });
     try {
-      const { model, predictions } = await predict(chip.file, { signal, onBusy: this.onBusy });
+      const { model, predictions } = await predict(chip.file, how);
       if (signal.aborted) return;
       this.#reached();
       this.onAnswer(model);
@@ -92,16 +96,16 @@ export class Pipeline {
   }
 }
 
-/** Return a function that has `work` done on what it is given, in order, `width` at a time. */
+/** Return a function that has `work` done on what it is given, with the time at which it was, in order, `width` at a time. */
 function queue(width, signal, work) {
   const waiting = [];
   let running = 0;
   const next = async () => {
-    while (waiting.length && !signal.aborted) await work(waiting.shift());
+    while (waiting.length && !signal.aborted) await work(...waiting.shift());
     running--;
   };
   return (item) => {
-    waiting.push(item);
+    waiting.push([item, performance.now()]);
     if (running < width) {
       running++;
       next();

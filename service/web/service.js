@@ -1,7 +1,9 @@
 // Speaks to the service. A problem is an object { title, detail } as the service words it.
 
-const PATIENCE_MS = 120_000; // how long a chip waits for a busy service
-const TRIES = 3; // of a service that does not answer, beside the first
+const BUSY = [429, 502, 503, 504]; // the service when it is full, and what proxies say while it restarts
+const PATIENCE_MS = 120_000; // how long a chip waits for a service that answers none; a start takes 10 to 60 s
+const LONGEST_WAIT_MS = 4000; // between two tries,
+const LONGEST_ASKED_MS = 30_000; // and where a `Retry-After` asks for more
 const UNREACHABLE = 0; // in place of a status
 const UNREADABLE = -1;
 
@@ -15,7 +17,7 @@ export class Refused extends Error {
 
 const unreachable = {
   title: "The service does not answer",
-  detail: "Is it still running, and this computer still connected? Try again once it is.",
+  detail: "Is it still running, and this computer still connected?",
 };
 const unreadable = {
   title: "The file cannot be read",
@@ -35,24 +37,36 @@ export const predict = (file, how) =>
 export const preview = (file, how) =>
   patiently(how, async () => whole((await send("preview", await form(file, how.signal))).blob()));
 
-/** Ask again while the service is busy, and a few times when it does not answer; `onBusy(problem)` hears why. */
-async function patiently({ signal, onBusy }, ask) {
+let answeredAt = 0; // when any request last got an answer of the service, by performance.now()
+
+/**
+ * Ask again while the service is busy, restarts or does not answer. `onBusy(problem)` hears why, `onFree()` that it is given up.
+ * Where the service has not answered anything since before this began, patience counts from then, or from `since`, when a
+ * person asked: chips that waited behind others do not wait for as long once more.
+ */
+async function patiently({ signal, since, onBusy, onFree }, ask) {
   const began = performance.now();
   for (let attempt = 0; ; attempt++) {
     try {
       return await ask();
     } catch (error) {
-      const late = performance.now() - began > PATIENCE_MS || (error.status === UNREACHABLE && attempt >= TRIES);
-      if (late || !mayPass(error)) throw error;
+      const late = performance.now() - Math.max(since, Math.min(answeredAt, began)) > PATIENCE_MS;
+      if (late || !mayPass(error)) {
+        if (attempt) onFree();
+        throw late && mayPass(error) ? givenUp(error) : error;
+      }
       onBusy(error.problem);
-      const wait = Math.max(error.retryAfterMs ?? 0, 500 * 2 ** Math.min(attempt, 4));
+      const wait = Math.max(error.retryAfterMs ?? 0, Math.min(500 * 2 ** attempt, LONGEST_WAIT_MS));
       await pause(wait * (1 + Math.random() / 2), signal);
     }
   }
 }
 
+const givenUp = ({ problem: { title, detail }, status }) =>
+  new Refused({ title, detail: `${detail} So it was for ${PATIENCE_MS / 60_000} minutes; try again once the service runs.` }, status);
+
 /** Whether an error is the service's state and not the chip's. */
-export const mayPass = (error) => error.status === 503 || error.status === UNREACHABLE;
+export const mayPass = ({ status }) => status === UNREACHABLE || BUSY.includes(status);
 
 async function form(file, signal) {
   const body = new FormData();
@@ -67,10 +81,17 @@ async function form(file, signal) {
 
 async function send(path, options) {
   const response = await whole(fetch(path, options));
+  if (!BUSY.includes(response.status)) answeredAt = performance.now();
   if (response.ok) return response;
   const refused = new Refused(await problemOf(response), response.status);
-  refused.retryAfterMs = 1000 * Number(response.headers.get("Retry-After") ?? 0) || 0;
+  refused.retryAfterMs = retryAfterMs(response.headers.get("Retry-After") ?? "");
   throw refused;
+}
+
+/** How long an answer asks to wait, in seconds or until a date; 0 if it does not say. */
+function retryAfterMs(asked) {
+  const wait = /^\d+$/.test(asked) ? 1000 * asked : Date.parse(asked) - Date.now();
+  return Math.min(Math.max(wait || 0, 0), LONGEST_ASKED_MS);
 }
 
 /** Wait for what the network brings; if it breaks off, the service is not to be reached. */
@@ -90,7 +111,8 @@ async function problemOf(response) {
     // A proxy's answer is a page, not a problem.
   }
   const title = `${response.status} ${response.statusText}`.trim();
-  return { title, detail: "Something between this page and the service answered so." };
+  const detail = "Something between this page and the service answered so.";
+  return { title, detail: mayPass(response) ? `${detail} The service is starting, busy, or gone.` : detail };
 }
 
 function pause(milliseconds, signal) {

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import tifffile
@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def show(browser: Browser, default_client: httpx.Client) -> Iterator[Callable[..., Page]]:
+def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[..., Page]]:
     """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen.
 
     The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
@@ -61,7 +61,7 @@ def show(browser: Browser, default_client: httpx.Client) -> Iterator[Callable[..
 
     def opened(
         *,
-        service: httpx.Client = default_client,
+        service: httpx2.Client = default_client,
         tolerate: str = "no message",
         **options: Any,  # noqa: ANN401
     ) -> Page:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +18,7 @@ SAMPLE = SAMPLE_CHIP.read_bytes()
 JPEG = upload("sample-chip.jpg", SAMPLE, "image/jpeg")
 
 
-def predicted(default_client: httpx.Client, data: bytes) -> list[str]:
+def predicted(default_client: httpx2.Client, data: bytes) -> list[str]:
     """What the service says of one chip, in the page's words."""
     (prediction,) = default_client.post("/predict", files={"chip": data}).json()["predictions"]
     return [label.replace("-", " ") for label in prediction["labels"]]
@@ -46,7 +46,7 @@ def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
     return np.array(data, np.uint8).reshape(height, width, 4)
 
 
-def test_a_dropped_chip_gets_its_labels(page: Page, default_client: httpx.Client) -> None:
+def test_a_dropped_chip_gets_its_labels(page: Page, default_client: httpx2.Client) -> None:
     drop(page, JPEG)
     expect(page.locator("#picture")).to_be_visible()
     expect(page.locator(".row.set").first).to_be_visible()
@@ -60,7 +60,7 @@ def test_a_dropped_chip_gets_its_labels(page: Page, default_client: httpx.Client
     assert page.locator(".groups h3").all_inner_texts() == ["COMMON"]
 
 
-def test_a_pasted_picture_gets_its_labels(page: Page, default_client: httpx.Client) -> None:
+def test_a_pasted_picture_gets_its_labels(page: Page, default_client: httpx2.Client) -> None:
     page.evaluate(
         """(bytes) => {
             const transfer = new DataTransfer();
@@ -74,7 +74,7 @@ def test_a_pasted_picture_gets_its_labels(page: Page, default_client: httpx.Clie
     assert tags(page) == predicted(default_client, SAMPLE)
 
 
-def test_many_chips_are_filtered_and_sorted(page: Page, default_client: httpx.Client) -> None:
+def test_many_chips_are_filtered_and_sorted(page: Page, default_client: httpx2.Client) -> None:
     chips = {f"{n}.png": encoded(picture((n, 120 - n // 4, 40), 256), "PNG") for n in range(0, 240, 40)}
     chips["sample.jpg"] = SAMPLE
     page.set_input_files("#files", [upload(name, data) for name, data in chips.items()])
@@ -107,7 +107,7 @@ def test_many_chips_are_filtered_and_sorted(page: Page, default_client: httpx.Cl
     expect(page.locator(".card .number").first).to_have_text(f"apart {max(spread.values()):.2f}")
 
 
-def test_a_four_band_tiff_is_shown_and_labelled(page: Page, default_client: httpx.Client) -> None:
+def test_a_four_band_tiff_is_shown_and_labelled(page: Page, default_client: httpx2.Client) -> None:
     data = four_bands()
     drop(page, upload("planet.tif", data, "image/tiff"))
     expect(page.locator("#picture[src^=blob]")).to_be_visible()
@@ -126,7 +126,7 @@ def test_a_jpeg_of_four_components_is_shown_as_planet_means_it(page: Page, share
 
 
 def test_real_chips_get_the_labels_of_the_service(
-    page: Page, default_client: httpx.Client, shared_data: Path
+    page: Page, default_client: httpx2.Client, shared_data: Path
 ) -> None:
     files = sorted((shared_data / "ucmerced").rglob("*.jpg"))[::140]
     files += sorted((shared_data / "planet/tif").glob("*"))[:2]
@@ -159,9 +159,10 @@ def test_clear_forgets_everything(page: Page) -> None:
 
 def test_a_folder_gives_its_images_and_leaves_the_rest(page: Page, tmp_path: Path) -> None:
     inside = tmp_path / "chips/deep"
-    inside.mkdir(parents=True)
-    for name in ("a.png", "b.png"):
-        (inside / name).write_bytes(encoded(picture(RED), "PNG"))
+    for folder in (inside, tmp_path / "chips/__MACOSX", tmp_path / "chips/.trash"):
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png", "._a.png")[: 3 if folder == inside else 1]:
+            (folder / name).write_bytes(encoded(picture(RED), "PNG"))
     (inside / "labels.csv").write_text("image_name,tags\n")
     page.set_input_files("#folder", tmp_path / "chips")
     finished(page, 2)
@@ -200,7 +201,10 @@ def test_a_tall_chip_fits_and_its_evidence_covers_it(page: Page) -> None:
 def test_dropped_folders_and_files_all_come(page: Page, tmp_path: Path) -> None:
     folder = tmp_path / "chips"
     (folder / "sub").mkdir(parents=True)
-    for file in (folder / "a.png", folder / "sub/a.png", folder / ".hidden.png", tmp_path / "beside.png"):
+    for hidden in ("__MACOSX", ".trash"):
+        (folder / hidden).mkdir()
+        picture(RED).save(folder / hidden / "a.png")
+    for file in (folder / "a.png", folder / "sub/a.png", folder / "._a.png", tmp_path / "beside.png"):
         picture(RED).save(file)
     (folder / "labels.csv").write_text("image_name,tags")
     browser = page.context.new_cdp_session(page)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 from playwright.sync_api import Download, Page, expect
 
@@ -81,7 +81,7 @@ def test_a_finger_sees_evidence_too(show: Callable[..., Page]) -> None:
     assert lit(page)
 
 
-def test_the_page_draws_evidence_as_the_service_does(page: Page, default_client: httpx.Client) -> None:
+def test_the_page_draws_evidence_as_the_service_does(page: Page, default_client: httpx2.Client) -> None:
     answer = default_client.post("/predict?evidence=true", files={"chip": SAMPLE}).json()["predictions"][0]
     grid = next(score["evidence"] for score in answer["scores"] if score["label"] == "trees")
     drop(page, JPEG)
@@ -183,7 +183,7 @@ def test_unsaved_corrections_are_not_lost_without_a_word(page: Page) -> None:
     assert asked == ["confirm", "beforeunload"]
 
 
-def test_answers_are_saved_as_csv_json_and_geojson(page: Page, default_client: httpx.Client) -> None:
+def test_answers_are_saved_as_csv_json_and_geojson(page: Page, default_client: httpx2.Client) -> None:
     geo = geotiff()
     page.set_input_files("#files", [JPEG, upload("here.tif", geo, "image/tiff"), PLAIN])
     finished(page, 3)
@@ -225,7 +225,7 @@ def test_what_is_saved_is_what_is_shown(show: Callable[..., Page]) -> None:
     assert json.loads(text(saved(page, "GeoJSON")))["features"][0]["properties"]["labels"] is None
 
 
-def test_the_model_card_tells_what_the_service_tells(page: Page, default_client: httpx.Client) -> None:
+def test_the_model_card_tells_what_the_service_tells(page: Page, default_client: httpx2.Client) -> None:
     card = default_client.get("/model").json()
     page.get_by_role("tab", name="Model card").click()
     expect(page.locator("#card .tiles")).to_contain_text(f"{card['scores']['sample_f2']:.3f}")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import tifffile
@@ -32,11 +32,11 @@ from tests.serving import serving
 RED_JPEG = encoded(picture(RED), "JPEG")
 
 
-def send(client: httpx.Client, *files: tuple[str, bytes]) -> httpx.Response:
+def send(client: httpx2.Client, *files: tuple[str, bytes]) -> httpx2.Response:
     return client.post("/predict", files=[("chip", file) for file in files])
 
 
-def answered(response: httpx.Response) -> list[dict[str, Any]]:
+def answered(response: httpx2.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     body = response.json()
     assert body.keys() == {"model", "predictions"}
@@ -45,7 +45,7 @@ def answered(response: httpx.Response) -> list[dict[str, Any]]:
     return predictions
 
 
-def test_one_file(client: httpx.Client) -> None:
+def test_one_file(client: httpx2.Client) -> None:
     (prediction,) = answered(send(client, ("red.jpg", RED_JPEG)))
     assert prediction.keys() == {"filename", "labels", "scores", "members"}
     assert prediction["filename"] == "red.jpg"
@@ -57,7 +57,7 @@ def test_one_file(client: httpx.Client) -> None:
     assert 0.9 < first["probability"] < 1
 
 
-def test_a_raw_body_has_no_filename(client: httpx.Client) -> None:
+def test_a_raw_body_has_no_filename(client: httpx2.Client) -> None:
     for name, media_type in (("RGB JPEG", "jpeg"), ("RGB PNG", "png"), ("planar TIFF", "tiff")):
         response = client.post(
             "/predict", content=GOOD[name], headers={"content-type": f"image/{media_type}"}
@@ -68,12 +68,12 @@ def test_a_raw_body_has_no_filename(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_every_format_gets_the_same_labels(client: httpx.Client, name: str) -> None:
+def test_every_format_gets_the_same_labels(client: httpx2.Client, name: str) -> None:
     (prediction,) = answered(send(client, (name, GOOD[name])))
     assert prediction["labels"] == ["reddish"]
 
 
-def test_many_files_are_answered_in_order(client: httpx.Client) -> None:
+def test_many_files_are_answered_in_order(client: httpx2.Client) -> None:
     colours = [RED, GREEN, BLUE] * 12  # more than one batch, and more than the request's places
     files = [(f"{index}.png", encoded(picture(colour), "PNG")) for index, colour in enumerate(colours)]
     predictions = answered(send(client, *files))
@@ -81,7 +81,7 @@ def test_many_files_are_answered_in_order(client: httpx.Client) -> None:
     assert [p["labels"] for p in predictions] == [["reddish"], ["greenish"], ["bluish"]] * 12
 
 
-def test_a_bad_file_among_many_is_answered_in_its_place(client: httpx.Client) -> None:
+def test_a_bad_file_among_many_is_answered_in_its_place(client: httpx2.Client) -> None:
     good, bad, other = answered(send(client, ("a.jpg", RED_JPEG), ("b.txt", b"hello"), ("c.jpg", RED_JPEG)))
     assert good["labels"] == other["labels"] == ["reddish"]
     assert bad.keys() == {"filename", "error"}
@@ -90,7 +90,7 @@ def test_a_bad_file_among_many_is_answered_in_its_place(client: httpx.Client) ->
     assert bad["error"]["status"] == 415
 
 
-def test_many_bad_files_are_still_an_answer(client: httpx.Client) -> None:
+def test_many_bad_files_are_still_an_answer(client: httpx2.Client) -> None:
     predictions = answered(send(client, ("a", b""), ("b", RED_JPEG[:300])))
     assert [prediction["error"]["status"] for prediction in predictions] == [400, 422]
 
@@ -105,13 +105,13 @@ def test_many_bad_files_are_still_an_answer(client: httpx.Client) -> None:
         (encoded(picture(RED, 5000), "PNG"), 413),
     ],
 )
-def test_a_single_bad_chip_is_its_problem(client: httpx.Client, data: bytes, status: int) -> None:
+def test_a_single_bad_chip_is_its_problem(client: httpx2.Client, data: bytes, status: int) -> None:
     assert_problem(send(client, ("a.jpg", data)), status)
     raw = client.post("/predict", content=data, headers={"content-type": "image/png"})
     assert_problem(raw, status)
 
 
-def test_a_request_without_chips_is_a_problem(client: httpx.Client) -> None:
+def test_a_request_without_chips_is_a_problem(client: httpx2.Client) -> None:
     assert_problem(client.post("/predict"), 415)
     assert_problem(client.post("/predict", json={}), 415)
     assert_problem(client.post("/predict", files={"image": RED_JPEG}), 400)
@@ -119,7 +119,7 @@ def test_a_request_without_chips_is_a_problem(client: httpx.Client) -> None:
     assert_problem(client.post("/predict", content=b"nonsense", headers=headers), 400)
 
 
-def test_limits_are_problems(client: httpx.Client, settings: Settings) -> None:
+def test_limits_are_problems(client: httpx2.Client, settings: Settings) -> None:
     assert_problem(send(client, *[("a.jpg", RED_JPEG)] * (settings.max_chips + 1)), 400)
     large = bytes(settings.max_body_bytes + 1)
     headers = {"content-type": "image/png"}
@@ -129,7 +129,7 @@ def test_limits_are_problems(client: httpx.Client, settings: Settings) -> None:
     assert_problem(send(client, ("a.jpg", large)), 413)
 
 
-def test_concurrent_clients_get_their_own_answers(client: httpx.Client) -> None:
+def test_concurrent_clients_get_their_own_answers(client: httpx2.Client) -> None:
     wanted = {"reddish": RED, "greenish": GREEN, "bluish": BLUE}
     files = {label: encoded(picture(colour), "PNG") for label, colour in wanted.items()}
 
@@ -141,7 +141,7 @@ def test_concurrent_clients_get_their_own_answers(client: httpx.Client) -> None:
         assert all(pool.map(ask, list(files) * 20))
 
 
-def test_a_client_that_leaves_early_breaks_nothing(client: httpx.Client) -> None:
+def test_a_client_that_leaves_early_breaks_nothing(client: httpx2.Client) -> None:
     left = 'chipvote_requests_total{route="/predict",status="400"}'
 
     def count() -> float:
@@ -159,7 +159,7 @@ def test_a_client_that_leaves_early_breaks_nothing(client: httpx.Client) -> None
     assert answered(send(client, ("red.jpg", RED_JPEG)))
 
 
-def test_labels(client: httpx.Client) -> None:
+def test_labels(client: httpx2.Client) -> None:
     body = client.get("/labels").json()
     assert [label["name"] for label in body["labels"]] == list(LABELS)
     decided = {"thresholds", "weights", "quorum"}
@@ -167,18 +167,18 @@ def test_labels(client: httpx.Client) -> None:
     assert (body["rule"], body["model"]["name"]) == ("vote", "colours")
 
 
-def test_model_card(client: httpx.Client, colours: Bundle) -> None:
+def test_model_card(client: httpx2.Client, colours: Bundle) -> None:
     body = client.get("/model").json()
     assert (body.pop("device"), body.pop("precision")) == ("cpu", "float32")
     assert body == colours.manifest.model_dump(mode="json")
 
 
-def test_health(client: httpx.Client) -> None:
+def test_health(client: httpx2.Client) -> None:
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/health/ready").json() == {"status": "ready"}
 
 
-def test_metrics_count_what_happened(client: httpx.Client) -> None:
+def test_metrics_count_what_happened(client: httpx2.Client) -> None:
     def samples() -> dict[str, float]:
         response = client.get("/metrics")
         assert response.headers["content-type"].startswith("text/plain; version=")
@@ -205,7 +205,7 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
     assert "made" not in str(after)
 
 
-def test_the_api_documents_itself(client: httpx.Client) -> None:
+def test_the_api_documents_itself(client: httpx2.Client) -> None:
     assert client.get("/docs").status_code == 200
     paths = client.get("/openapi.json").json()["paths"]
     operations = [operation for path in paths.values() for operation in path.values()]
@@ -221,7 +221,7 @@ def test_the_api_documents_itself(client: httpx.Client) -> None:
         assert predict["responses"][status]["content"].keys() == {"application/problem+json"}
 
 
-def test_real_chips(client: httpx.Client, shared_data: Path) -> None:
+def test_real_chips(client: httpx2.Client, shared_data: Path) -> None:
     files = (
         sorted((shared_data / "planet").rglob("*.jpg"))[:5]
         + sorted((shared_data / "planet").rglob("*.tif"))[:5]
@@ -233,14 +233,14 @@ def test_real_chips(client: httpx.Client, shared_data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def raw_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def raw_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     """A client of a server whose bundle takes four-band uint16 chips."""
     bundle = make_raw_bundle(tmp_path_factory.mktemp("raw") / "raw")
     with serving(Settings(bundle=bundle.folder, device="cpu")) as connected:
         yield connected
 
 
-def test_a_four_band_uint16_bundle_answers_tiff(raw_client: httpx.Client) -> None:
+def test_a_four_band_uint16_bundle_answers_tiff(raw_client: httpx2.Client) -> None:
     """The near infrared counts: with it, a dark chip is dark no more."""
     blue, green, red = (RAW_SCALE * grey for grey in (1, 2, 3))
     for infrared, labels in ((0, ["dark"]), (RAW_SCALE * 90, [])):
@@ -250,7 +250,7 @@ def test_a_four_band_uint16_bundle_answers_tiff(raw_client: httpx.Client) -> Non
         assert prediction["labels"] == labels
 
 
-def test_a_four_band_uint16_bundle_refuses_pictures(raw_client: httpx.Client) -> None:
+def test_a_four_band_uint16_bundle_refuses_pictures(raw_client: httpx2.Client) -> None:
     for name, kind in (("red.jpg", "JPEG"), ("red.png", "PNG")):
         response = send(raw_client, (name, encoded(picture(RED), kind)))
         assert_problem(response, 422)
@@ -258,7 +258,7 @@ def test_a_four_band_uint16_bundle_refuses_pictures(raw_client: httpx.Client) ->
 
 
 def test_a_four_band_uint16_bundle_answers_real_planet_chips(
-    raw_client: httpx.Client, shared_data: Path
+    raw_client: httpx2.Client, shared_data: Path
 ) -> None:
     """From the upload to the score, against the members' formula on the pixels as tifffile reads them."""
     for file in sorted((shared_data / "planet" / "tif").glob("*.tif"))[:4]:

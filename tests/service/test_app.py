@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -18,19 +18,19 @@ from tests.service.test_problems import assert_problem
 RED_JPEG = encoded(picture(RED), "JPEG")
 
 
-def client_of(app: FastAPI) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://chipvote", timeout=10)
+def client_of(app: FastAPI) -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://chipvote", timeout=10)
 
 
 @asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def started(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_app(settings)
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield client
 
 
-async def predict(client: httpx.AsyncClient, count: int = 1) -> httpx.Response:
+async def predict(client: httpx2.AsyncClient, count: int = 1) -> httpx2.Response:
     return await client.post("/predict", files=[("chip", ("red.jpg", RED_JPEG))] * count)
 
 

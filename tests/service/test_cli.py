@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from service import cli, progress
@@ -51,8 +51,17 @@ def test_predict_prints_a_table(chips: Path, capsys: pytest.CaptureFixture[str])
     assert output.err == ""
 
 
+def test_predict_labels_what_people_see_in_a_folder(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    companion = chips / "._a.png"  # as macOS writes one beside each file
+    companion.write_bytes(bytes.fromhex("00051607"))
+    assert chipvote("predict", "--json", chips) == 0
+    answered = json.loads(capsys.readouterr().out)["predictions"]
+    assert [Path(one["filename"]).name for one in answered] == ["a.png", "b.png"]
+    assert chipvote("predict", companion) == 1  # named itself
+
+
 def test_predict_prints_the_json_of_the_http_service(
-    chips: Path, client: httpx.Client, capsys: pytest.CaptureFixture[str]
+    chips: Path, client: httpx2.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = sorted(chips.iterdir())
     assert chipvote("predict", "--json", "--all-members", *files) == 0
@@ -64,7 +73,7 @@ def test_predict_prints_the_json_of_the_http_service(
 
 
 def test_predict_by_a_service_prints_what_it_answers(
-    chips: Path, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    chips: Path, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CHIPVOTE_BUNDLE", "nothing/is/here")  # it needs none
     url = str(client.base_url)
@@ -161,7 +170,7 @@ def test_a_long_run_shows_its_progress_on_stderr(
     json.loads(output.out)
 
 
-def test_labels(capsys: pytest.CaptureFixture[str], client: httpx.Client) -> None:
+def test_labels(capsys: pytest.CaptureFixture[str], client: httpx2.Client) -> None:
     assert chipvote("labels") == 0
     output = capsys.readouterr().out
     assert "reddish" in output and "0.750" in output and "–" in output

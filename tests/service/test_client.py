@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,7 +23,7 @@ COLOURS = {"reddish": RED, "greenish": GREEN, "bluish": BLUE}
 
 
 @pytest.fixture
-def url(client: httpx.Client) -> str:
+def url(client: httpx2.Client) -> str:
     return str(client.base_url)
 
 
@@ -70,7 +70,7 @@ def test_what_is_asked_for_comes(url: str, tmp_path: Path) -> None:
     assert all(("evidence" in score) == score["predicted"] for score in full["scores"])
 
 
-def test_labels_and_model(url: str, client: httpx.Client) -> None:
+def test_labels_and_model(url: str, client: httpx2.Client) -> None:
     asking = Client(f"{url}/")
     assert asking.labels() == client.get("/labels").json()
     assert asking.model() == client.get("/model").json()
@@ -189,7 +189,7 @@ def test_numbers_below_one_are_refused(url: str) -> None:
         Client(url, connections=0)
 
 
-def test_real_chips(url: str, shared_data: Path, client: httpx.Client) -> None:
+def test_real_chips(url: str, shared_data: Path, client: httpx2.Client) -> None:
     files = (
         sorted((shared_data / "planet/jpg").iterdir())[:12]
         + sorted((shared_data / "planet/tif").iterdir())[:4]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from pydantic import TypeAdapter
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def document(client: httpx.Client) -> Json:
+def document(client: httpx2.Client) -> Json:
     described: Json = client.get("/openapi.json").json()
     return described
 

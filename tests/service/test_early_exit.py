@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from random import Random
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -136,7 +136,7 @@ def test_the_service_stops_early_when_told_to(weighed: Bundle, colours: Bundle, 
             assert set(members) == ({2, 3} if early_exit else {MEMBERS})
 
 
-def _sample(client: httpx.Client, name: str) -> float:
+def _sample(client: httpx2.Client, name: str) -> float:
     lines = client.get("/metrics").text.splitlines()
     return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 

@@ -1,6 +1,6 @@
 """Where a label's evidence lies: the arithmetic, and through HTTP with the default bundle."""
 
-import httpx
+import httpx2
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -36,7 +36,7 @@ def test_members_in_favour_count_and_otherwise_all() -> None:
     assert counting(probs, [], []).tolist() == [1, 1, 1]
 
 
-def test_evidence_is_the_average_of_the_members_that_voted(default_client: httpx.Client) -> None:
+def test_evidence_is_the_average_of_the_members_that_voted(default_client: httpx2.Client) -> None:
     answer = default_client.post("/predict?evidence=true&members=true", content=SAMPLE, headers=JPEG).json()
     (prediction,) = answer["predictions"]
     loaded = bundle.load(DEFAULT_BUNDLE)
@@ -64,7 +64,7 @@ def test_evidence_is_the_average_of_the_members_that_voted(default_client: httpx
             assert np.mean(score["evidence"]) == pytest.approx(np.average(means, weights=use), abs=0.02)
 
 
-def test_a_closer_look_changes_no_answer(default_client: httpx.Client) -> None:
+def test_a_closer_look_changes_no_answer(default_client: httpx2.Client) -> None:
     plain = default_client.post("/predict", content=SAMPLE, headers=JPEG).json()
     close = default_client.post("/predict?members=true&evidence=true", content=SAMPLE, headers=JPEG).json()
     for score in close["predictions"][0]["scores"]:
@@ -80,7 +80,7 @@ def test_a_closer_look_changes_no_answer(default_client: httpx.Client) -> None:
     )
 
 
-def test_a_flag_that_is_none_is_refused(default_client: httpx.Client) -> None:
+def test_a_flag_that_is_none_is_refused(default_client: httpx2.Client) -> None:
     answer = default_client.post("/predict?evidence=maybe", content=SAMPLE, headers=JPEG)
     assert answer.status_code == 422
     assert answer.json()["title"] == "Invalid parameter"

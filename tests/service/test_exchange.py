@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 
 from service.exchange import ChipvoteError, Exchange
@@ -64,8 +64,8 @@ def exchange(url: str, patience_s: float = 20, key: str | None = None) -> Exchan
     return Exchange(url, key, timeout_s=5, connections=2, patience_s=patience_s)
 
 
-def post(to: Exchange) -> httpx.Response:
-    async def once() -> httpx.Response:
+def post(to: Exchange) -> httpx2.Response:
+    async def once() -> httpx2.Response:
         async with to.open() as http:
             return await to.post(http, "predict", {}, [("chip", ("a.png", b"a"))])
 

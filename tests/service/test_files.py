@@ -14,6 +14,22 @@ def test_find_images_expands_folders_and_keeps_files(tmp_path: Path) -> None:
     assert find_images(named) == named
 
 
+def test_hidden_files_inside_folders_are_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache/chips"  # that a folder given is hidden itself does not matter
+    shown, hidden = folder / "deep/tile.png", folder / "deep/._tile.png"
+    inside_hidden = [
+        folder / ".trash/tile.png",
+        folder / "__MACOSX/deep/tile.png",
+        folder / "deep/.a/b/tile.tif",
+    ]
+    for file in [shown, hidden, *inside_hidden, folder / ".png"]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert find_images([folder]) == [shown]
+    assert find_images([hidden, *inside_hidden]) == [hidden, *inside_hidden]  # named themselves
+    assert find_images([folder / "__MACOSX"]) == [folder / "__MACOSX/deep/tile.png"]
+
+
 def test_what_cannot_be_read_is_told_with_the_fix() -> None:
     assert unreadable(OSError(2, "No such file or directory")) == (
         "the file cannot be read (No such file or directory); give an image or a folder of images"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import tifffile
@@ -153,7 +153,7 @@ def test_counts_in_the_file_are_not_believed() -> None:
         assert time.process_time() - began_s < 1
 
 
-def test_an_answer_tells_it_if_asked(client: httpx.Client) -> None:
+def test_an_answer_tells_it_if_asked(client: httpx2.Client) -> None:
     files = [("chip", ("geo.tif", geotiff())), ("chip", ("plain.png", encoded(picture(RED), "PNG")))]
     plain = client.post("/predict", files=files).json()["predictions"]
     assert not any("footprint" in prediction for prediction in plain)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from service.bundle import Bundle
@@ -56,7 +56,7 @@ def test_a_signal_lets_the_request_in_progress_end(colours: Bundle, number: sign
             connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body[:1000])
-            assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            assert httpx2.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
             process.send_signal(number)
             wait_until_refused(port)
             connection.send(body[1000:])

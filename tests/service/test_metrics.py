@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -41,13 +41,15 @@ def split_members() -> list[Linear]:
 
 
 @contextmanager
-def split_service(folder: Path, *, rule: Rule = MAJORITY, early_exit: bool = False) -> Iterator[httpx.Client]:
+def split_service(
+    folder: Path, *, rule: Rule = MAJORITY, early_exit: bool = False
+) -> Iterator[httpx2.Client]:
     bundle = make_bundle(folder, members=split_members(), rule=rule)
     with serving(Settings(bundle=bundle.folder, device="cpu", early_exit=early_exit)) as client:
         yield client
 
 
-def samples(client: httpx.Client) -> dict[str, float]:
+def samples(client: httpx2.Client) -> dict[str, float]:
     """Every sample under its name and its labels' values, in the text's order."""
     return {
         " ".join((sample.name, *sample.labels.values())): sample.value
@@ -56,7 +58,7 @@ def samples(client: httpx.Client) -> dict[str, float]:
     }
 
 
-def send(client: httpx.Client, *files: bytes, closely: bool = False) -> None:
+def send(client: httpx2.Client, *files: bytes, closely: bool = False) -> None:
     chips = [("chip", ("a.png", file)) for file in files]
     assert client.post("/predict", files=chips, params={"members": closely}).status_code == 200
 
@@ -79,7 +81,7 @@ def test_outcomes_are_exposed_before_the_first_chip() -> None:
         assert f'chipvote_chips_total{{outcome="{outcome}"}} 0.0' in text
 
 
-def test_refused_chips_are_told_apart_and_the_reasons_are_bounded(client: httpx.Client) -> None:
+def test_refused_chips_are_told_apart_and_the_reasons_are_bounded(client: httpx2.Client) -> None:
     reasons = {kind.title for kind in ChipError.__subclasses__()}
     name = "chipvote_refused_chips_total"
     before = samples(client)
@@ -148,5 +150,5 @@ def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: 
         assert client.get("/metrics").status_code == 200
 
 
-def test_there_is_no_device_memory_without_a_gpu(client: httpx.Client) -> None:
+def test_there_is_no_device_memory_without_a_gpu(client: httpx2.Client) -> None:
     assert "chipvote_device_memory_bytes" not in client.get("/metrics").text

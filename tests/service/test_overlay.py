@@ -2,7 +2,7 @@
 
 import io
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,13 +36,13 @@ def test_a_sheet_holds_the_chip_and_every_map() -> None:
     assert image.getpixel((8 + 128 + 32, 8 + 24 + 32)) == (221, 198, 84)
 
 
-def shown(answer: httpx.Response) -> Image.Image:
+def shown(answer: httpx2.Response) -> Image.Image:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "image/png"
     return Image.open(io.BytesIO(answer.content))
 
 
-def test_a_chip_is_answered_by_pictures(default_client: httpx.Client) -> None:
+def test_a_chip_is_answered_by_pictures(default_client: httpx2.Client) -> None:
     answer = default_client.post("/predict?evidence=true", content=SAMPLE, headers=JPEG).json()
     scores = {score["label"]: score for score in answer["predictions"][0]["scores"]}
     ask = "/predict?evidence=true&format=png"
@@ -62,13 +62,13 @@ def test_a_chip_is_answered_by_pictures(default_client: httpx.Client) -> None:
         ("evidence=true&format=png&label=sea", "predicted labels: bare-soil, "),
     ],
 )
-def test_what_cannot_be_shown_is_refused(default_client: httpx.Client, query: str, says: str) -> None:
+def test_what_cannot_be_shown_is_refused(default_client: httpx2.Client, query: str, says: str) -> None:
     answer = default_client.post(f"/predict?{query}", content=SAMPLE, headers=JPEG)
     assert_problem(answer, 422)
     assert says in answer.json()["detail"]
 
 
-def test_only_a_single_good_chip_has_a_picture(default_client: httpx.Client) -> None:
+def test_only_a_single_good_chip_has_a_picture(default_client: httpx2.Client) -> None:
     ask = "/predict?evidence=true&format=png"
     two = default_client.post(ask, files=[("chip", ("a.jpg", SAMPLE)), ("chip", ("b.jpg", SAMPLE))])
     assert_problem(two, 422)

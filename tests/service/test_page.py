@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 import pytest
 
 from service.page import FOLDER
@@ -15,7 +15,7 @@ def test_the_page_is_small() -> None:
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= MOST_BYTES
 
 
-def test_the_page_asks_for_files_that_are_there_and_for_no_others(client: httpx.Client) -> None:
+def test_the_page_asks_for_files_that_are_there_and_for_no_others(client: httpx2.Client) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -35,7 +35,7 @@ def test_the_page_asks_for_files_that_are_there_and_for_no_others(client: httpx.
     ("name", "kind"), [("app.js", "javascript"), ("style.css", "text/css"), ("icon.svg", "image/svg+xml")]
 )
 def test_a_file_has_its_type_and_is_sent_again_only_if_it_changed(
-    client: httpx.Client, name: str, kind: str
+    client: httpx2.Client, name: str, kind: str
 ) -> None:
     first = client.get(f"/web/{name}")
     assert kind in first.headers["content-type"]
@@ -44,7 +44,7 @@ def test_a_file_has_its_type_and_is_sent_again_only_if_it_changed(
     assert again.headers["cache-control"] == "no-cache"
 
 
-def test_nothing_but_the_page_s_own_files_may_run_or_be_asked_for(client: httpx.Client) -> None:
+def test_nothing_but_the_page_s_own_files_may_run_or_be_asked_for(client: httpx2.Client) -> None:
     for path in ("/", "/web/app.js"):
         policy = dict(
             part.strip().split(" ", 1)
@@ -58,5 +58,5 @@ def test_nothing_but_the_page_s_own_files_may_run_or_be_asked_for(client: httpx.
 
 
 @pytest.mark.parametrize("path", ["/web/nothing.js", "/web/..%2fapi.py", "/web/%2e%2e/api.py", "/web/"])
-def test_there_is_nothing_else(client: httpx.Client, path: str) -> None:
+def test_there_is_nothing_else(client: httpx2.Client, path: str) -> None:
     assert_problem(client.get(path), 404)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 
 from service.bundle import Bundle
@@ -36,7 +36,7 @@ def test_no_more_than_some_wait(colours: Bundle) -> None:
     assert all(isinstance(data, bytes) for data in asyncio.run(ask()))
 
 
-def test_labelling_goes_on_beside_many_previews(client: httpx.Client) -> None:
+def test_labelling_goes_on_beside_many_previews(client: httpx2.Client) -> None:
     def preview(_: int) -> int:
         return client.post("/preview", content=LARGE, headers={"content-type": "image/png"}).status_code
 

@@ -1,7 +1,7 @@
 import asyncio
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -9,7 +9,7 @@ from service.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceErro
 from service.problems import MEDIA_TYPE, documented, install, problem
 
 
-def assert_problem(response: httpx.Response, status: int) -> Any:  # noqa: ANN401
+def assert_problem(response: httpx2.Response, status: int) -> Any:  # noqa: ANN401
     """Every error of the service has this shape."""
     assert response.status_code == status
     assert response.headers["content-type"] == MEDIA_TYPE
@@ -46,7 +46,7 @@ def test_documented_joins_errors_of_one_status() -> None:
     [("GET", "/nothing", 404), ("GET", "/predict", 405), ("POST", "/labels", 405), ("DELETE", "/", 405)],
 )
 def test_the_frameworks_errors_are_problems_too(
-    client: httpx.Client, method: str, path: str, status: int
+    client: httpx2.Client, method: str, path: str, status: int
 ) -> None:
     response = client.request(method, path)
     assert path in assert_problem(response, status)["detail"]
@@ -61,9 +61,9 @@ def test_an_invalid_parameter_is_a_problem_that_names_it() -> None:
     def double(number: int) -> int:
         return 2 * number
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://chipvote") as client:
+    async def ask() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://chipvote") as client:
             return await client.get("/double?number=two")
 
     assert "query.number" in assert_problem(asyncio.run(ask()), 422)["detail"]

@@ -38,6 +38,8 @@ def pairs(tmp_path: Path) -> Path:
     write_pair(tmp_path, "lonely", None, ground(4))
     write_pair(tmp_path, "broken", ground(4), ground(4))
     (tmp_path / "tif" / "broken.tif").write_bytes(b"II*\0 cut")
+    for kind in ("tif", "jpg"):  # as macOS writes one beside each file
+        (tmp_path / kind / f"._same.{kind}").write_bytes(bytes.fromhex("00051607"))
     return tmp_path
 
 

@@ -27,6 +27,7 @@ def folders(tmp_path: Path) -> list[Path]:
         for index in range(count):
             picture(list(COLOURS.values())[index % 4]).save(folder / f"{prefix}_{index}.png")
     (first / "notes.txt").write_text("no chip")
+    (first / "._test_0.png").write_bytes(bytes.fromhex("00051607"))  # as macOS writes one beside each file
     return [first, second]
 
 
