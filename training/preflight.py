@@ -174,8 +174,7 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
         ),
         (
             cached and member.augmentation == "lossy",
-            f"freeze={member.freeze!r} works on cached views; use augmentation='views' or "
-            "freeze='stem'",
+            f"freeze={member.freeze!r} works on cached views; use augmentation='views' or freeze='stem'",
         ),
         (
             member.fusion == "late" and member.bands[:3] != COLOURS,
