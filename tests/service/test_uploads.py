@@ -5,6 +5,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from service.budget import Budget, Share
 from service.errors import BodyTooLarge, MalformedForm, NoChip, RequestError, UnsupportedBody
 from service.uploads import Upload, read_uploads
 
@@ -27,9 +28,14 @@ def read(
     disconnect: bool = False,
     max_body_bytes: int = 1 << 20,
     max_chips: int = 3,
+    budget: Budget | None = None,
+    **more_headers: str,
 ) -> list[Upload]:
     """Read uploads from a request whose body arrives in these chunks."""
     headers = [(b"content-type", content_type.encode("latin-1"))] if content_type is not None else []
+    headers += [
+        (name.replace("_", "-").encode(), value.encode()) for name, value in more_headers.items()
+    ]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     messages: list[Message] = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
@@ -40,7 +46,9 @@ def read(
         return next(remaining)
 
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    return asyncio.run(read_uploads(request, max_body_bytes=max_body_bytes, max_chips=max_chips))
+    with Share(budget or Budget(1 << 30)) as share:
+        reading = read_uploads(request, share, max_body_bytes=max_body_bytes, max_chips=max_chips)
+        return asyncio.run(reading)
 
 
 def test_a_raw_body_is_one_nameless_chip() -> None:
