@@ -33,9 +33,7 @@ def read(
 ) -> list[Upload]:
     """Read uploads from a request whose body arrives in these chunks."""
     headers = [(b"content-type", content_type.encode("latin-1"))] if content_type is not None else []
-    headers += [
-        (name.replace("_", "-").encode(), value.encode()) for name, value in more_headers.items()
-    ]
+    headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more_headers.items()]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     messages: list[Message] = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
