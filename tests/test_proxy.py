@@ -89,4 +89,5 @@ def test_a_redirect_stays_below_the_path(below: str, path: str) -> None:
 def test_the_client_works_below_a_path(below: str, tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(RED_PNG)
     (result,) = Client(below).predict([tmp_path / "red.png"])
+    assert "labels" in result, result
     assert result["labels"] == ["reddish"]

@@ -110,8 +110,8 @@ def test_who_asks_whether_to_send_a_body_is_told_and_not_waited_for(client: http
 
 
 def test_who_asks_and_is_wanted_is_told_to_go_on(client: httpx.Client) -> None:
-    head = f"POST /predict HTTP/1.1\nExpect: 100-continue\nContent-Type: image/png\nContent-Length: {len(RED_PNG)}\n"
-    with connected(client, head + "Connection: close\n") as connection:
+    head = "POST /predict HTTP/1.1\nExpect: 100-continue\nContent-Type: image/png\nConnection: close\n"
+    with connected(client, head + f"Content-Length: {len(RED_PNG)}\n") as connection:
         assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(RED_PNG)
         assert read_to_end(connection).startswith(b"HTTP/1.1 200")
