@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # How long nginx itself lingers: half a minute in all, and 5 s without a byte.
 MOST_S = 30.0
 SILENCE_S = 5.0
-# Several times what a body may have, so that who sends too much hears so. To read a GiB and drop it
-# takes about half a second of one processor; a body that is wanted costs more.
+# Several times what a body may have by default, so that who sends too much hears so. To read a GiB and
+# drop it takes about a second of one processor, half of what it takes to keep it.
 MOST_BYTES = 1 << 30
 # A client that asked whether to send its body and got its answer instead sends none; one that had given
 # up waiting (curl does after a second) may have begun.

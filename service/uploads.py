@@ -9,8 +9,7 @@ import io
 from collections.abc import Callable
 from typing import NamedTuple
 
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from service.budget import Share
 from service.errors import BodyTooLarge, EncodedBody, StalledBody, UnsupportedBody
@@ -18,6 +17,7 @@ from service.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
 RAW_TYPES = ("image/jpeg", "image/png", "image/tiff")
+_PLAIN = {b"content-encoding": "identity", b"transfer-encoding": "chunked"}  # the bytes as they are
 SILENCE_S = 60.0  # without a byte; what has come so far takes memory that others need
 
 
@@ -44,15 +44,15 @@ async def read_uploads(
         Overloaded: other bodies leave no room for it.
         MemoryError: the process has none.
     """
-    headers = request.headers
-    _check_coding(headers)
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    _check_coding(request)
+    header = request.headers.get("content-type", "")
+    content_type = header.partition(";")[0].strip().lower()
     if content_type in RAW_TYPES:
         with io.BytesIO() as raw:  # and no list of pieces, which would need as much again to be joined
             await _read(request, share, max_body_bytes, raw.write)
             return [Upload(None, raw.getvalue())]
     if content_type == "multipart/form-data":
-        with Form(headers["content-type"], max_chips) as form:
+        with Form(header, max_chips) as form:
             await _read(request, share, max_body_bytes, form.write)
             return [Upload(name, data) for name, data in form.chips()]
     raise UnsupportedBody(
@@ -61,18 +61,18 @@ async def read_uploads(
     )
 
 
-def _check_coding(headers: Headers) -> None:
+def _check_coding(request: Request) -> None:
     """Refuse a body that is compressed on its way.
 
     Raises:
         EncodedBody: names the coding.
     """
     codings = [
-        coding.strip().lower()
-        for name, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked"))
-        for value in headers.getlist(name)
-        for coding in value.split(",")
-        if coding.strip().lower() not in ("", plain)
+        coding
+        for name, value in request.scope["headers"]
+        if name in _PLAIN
+        for coding in map(str.strip, value.decode("latin-1").lower().split(","))
+        if coding not in ("", _PLAIN[name])
     ]
     if codings:
         raise EncodedBody(
@@ -92,20 +92,26 @@ async def _read(request: Request, share: Share, max_body_bytes: int, keep: Calla
         if len(claimed) > MAX_DIGITS or int(claimed) > max_body_bytes:
             raise _too_large(max_body_bytes)
         share.expect(int(claimed))
-    size, now_s = 0, asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout(SILENCE_S) as silence:
-            async for chunk in request.stream():
-                silence.reschedule(now_s() + SILENCE_S)
-                size += len(chunk)
-                if size > max_body_bytes:
-                    raise _too_large(max_body_bytes)
-                share.take(len(chunk))
-                keep(chunk)
-    except TimeoutError as error:
-        raise StalledBody(
-            f"not a byte of the body came for {SILENCE_S:g} s, {size} bytes before; send the request again"
-        ) from error
+    size = 0
+    message = await request.receive()  # in its own time: a body that has not begun holds nothing
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_body_bytes:
+            raise _too_large(max_body_bytes)
+        share.take(len(chunk))
+        keep(chunk)
+        if not message.get("more_body", False):
+            return
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise StalledBody(
+                f"{size} bytes of the body came, and then none for {SILENCE_S:g} s; send the request again"
+            ) from error
 
 
 def _too_large(max_body_bytes: int) -> BodyTooLarge:
