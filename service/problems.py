@@ -96,10 +96,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         # The framework says nothing for its files, and does not know that HEAD goes wherever GET does.
-        allowed = headers.get("Allow", "GET").split(", ")
-        headers["Allow"] = ", ".join(
-            [*allowed, *(["HEAD"] if "GET" in allowed and "HEAD" not in allowed else [])]
-        )
+        allowed = set(headers.get("Allow", "GET").split(", "))
+        headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
     return _respond(
         Problem(type="about:blank", title=title, status=error.status_code, detail=detail), headers
     )
