@@ -15,7 +15,7 @@ pytestmark = needs_nginx
 
 PREFIX = "/some/path"
 RED_PNG = encoded(picture(RED), "PNG")
-LARGE = bytes(8 << 20)
+LARGE = bytes(5 << 20)  # more than the limit
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
 PNG = {"content-type": "image/png"}
 
@@ -55,8 +55,8 @@ def test_an_answer_before_the_body_was_read_arrives(
     proxied: str, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     with httpx.Client(base_url=proxied) as http:
-        found = [http.request(method, path, headers=headers, content=LARGE).status_code for _ in range(5)]
-    assert found == [status] * 5
+        found = [http.request(method, path, headers=headers, content=LARGE).status_code for _ in range(3)]
+    assert found == [status] * 3
 
 
 def test_the_documentation_asks_for_nothing_outside_its_path(below: str) -> None:
