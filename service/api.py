@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from service import answers, parameters, rules
 from service.answers import ModelCard
 from service.batching import Engine
+from service.budget import Budget, Share
 from service.bundle import Bundle, InputSpec
 from service.chips import picture
 from service.decoding import Decoders
@@ -27,6 +28,7 @@ from service.errors import (
     BodyTooLarge,
     ChipError,
     EmptyChip,
+    EncodedBody,
     InvalidParameter,
     MalformedForm,
     NoChip,
@@ -34,6 +36,7 @@ from service.errors import (
     NotReady,
     Overloaded,
     ServiceError,
+    StalledBody,
     TooManyPixels,
     UnsupportedBody,
 )
@@ -42,7 +45,7 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.overlay import overlay, png, sheet
 from service.parameters import Wanted
 from service.previews import Previews
-from service.problems import documented
+from service.problems import documented, explained
 from service.schemas import Answer, Failure, Health, Labels, Prediction
 from service.settings import Settings
 from service.uploads import Upload, read_uploads
@@ -60,6 +63,7 @@ class Running:
     engine: Engine[Ensemble]
     decoders: Decoders
     previews: Previews
+    budget: Budget  # of the bytes of all bodies
     metrics: Metrics
     predicted: Sequence[Counter]  # of each label, in the bundle's order
 
@@ -85,8 +89,8 @@ def running(request: Request) -> Running:
     responses={
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
-            ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
+            EmptyChip, NoChip, MalformedForm, StalledBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
     openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
@@ -101,35 +105,42 @@ async def predict(request: Request) -> Response:
     service.engine.check()  # before the body is read: refusing must be cheap under load
     # Looking for parameters where there are none would cost more than the rest of this function.
     wanted = parameters.wanted(request.query_params) if request.scope["query_string"] else Wanted()
-    limits = service.settings
-    uploads = await read_uploads(request, max_body_bytes=limits.max_body_bytes, max_chips=limits.max_chips)
-    if wanted.format == "png" and len(uploads) > 1:
-        raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
-    with service.engine.reserve(len(uploads)) as places:
-        if len(uploads) == 1:
-            outcomes: list[Prediction | BaseException] = [
-                await _predict_one(service, places, uploads[0], wanted)
-            ]
-        else:
-            # Exceptions are collected, so that the places stay held until the last chip has ended.
-            outcomes = await asyncio.gather(
-                *(_predict_one(service, places, upload, wanted) for upload in uploads), return_exceptions=True
-            )
-    if wanted.format == "png" and isinstance(outcomes[0], dict):
-        spec = service.bundle.manifest.input
-        data = await asyncio.to_thread(_evidence_png, uploads[0].data, outcomes[0], wanted.label, spec)
-        return Response(data, media_type="image/png")
+    with Share(service.budget) as share:
+        uploads = await _read(request, service, share, service.settings.max_chips)
+        if wanted.format == "png":
+            return await _show_evidence(service, uploads, wanted)
+        with service.engine.reserve(len(uploads)) as places:
+            predictions = await _predict_all(service, places, uploads, wanted)
+    answer = Answer(model=answers.model(service.bundle), predictions=predictions)
+    # Already in shape: the framework's own way would validate every score again.
+    return Response(to_json(answer), media_type="application/json")
+
+
+async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
+    return await read_uploads(
+        request, share, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
+    )
+
+
+async def _predict_all(
+    service: Running, places: asyncio.Semaphore, uploads: Sequence[Upload], wanted: Wanted
+) -> list[Prediction | Failure]:
+    """Answer each of many chips, be it by its problem; a single chip's problem is the request's."""
+    if len(uploads) == 1:
+        return [await _predict_one(service, places, uploads[0], wanted)]
+    # Exceptions are collected, so that the places stay held until the last chip has ended.
+    outcomes = await asyncio.gather(
+        *(_predict_one(service, places, upload, wanted) for upload in uploads), return_exceptions=True
+    )
     predictions: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
-        if isinstance(outcome, ChipError):
-            predictions.append(answers.failure(upload.filename, outcome))
+        if isinstance(outcome, Exception):
+            predictions.append(answers.failure(upload.filename, explained(outcome)))
         elif isinstance(outcome, BaseException):
             raise outcome
         else:
             predictions.append(outcome)
-    answer = Answer(model=answers.model(service.bundle), predictions=predictions)
-    # Already in shape: the framework's own way would validate every score again.
-    return Response(to_json(answer), media_type="application/json")
+    return predictions
 
 
 async def _predict_one(
@@ -154,6 +165,16 @@ async def _predict_one(
     if wanted.footprint:
         answer["footprint"] = await asyncio.to_thread(footprint, upload.data)
     return answer
+
+
+async def _show_evidence(service: Running, uploads: Sequence[Upload], wanted: Wanted) -> Response:
+    if len(uploads) > 1:
+        raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
+    with service.engine.reserve(1) as places:
+        answer = await _predict_one(service, places, uploads[0], wanted)
+    spec = service.bundle.manifest.input
+    data = await asyncio.to_thread(_evidence_png, uploads[0].data, answer, wanted.label, spec)
+    return Response(data, media_type="image/png")
 
 
 def _evidence_png(data: bytes, answer: Prediction, label: str | None, spec: InputSpec) -> bytes:
@@ -194,8 +215,8 @@ def _count(service: Running, vote: Vote) -> None:
     responses={
         200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, BodyTooLarge, TooManyPixels, NotAnImage, UnsupportedBody,
-            ChipError, ServiceError, Overloaded, NotReady,
+            EmptyChip, NoChip, MalformedForm, StalledBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },
     openapi_extra={"requestBody": ONE_CHIP},
@@ -204,8 +225,9 @@ async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
     service = running(request)
     service.previews.check()  # before the body is read
-    (upload,) = await read_uploads(request, max_body_bytes=service.settings.max_body_bytes, max_chips=1)
-    return Response(await service.previews.draw(upload.data), media_type="image/png")
+    with Share(service.budget) as share:
+        (upload,) = await _read(request, service, share, max_chips=1)
+        return Response(await service.previews.draw(upload.data), media_type="image/png")
 
 
 @router.get(

@@ -5,7 +5,6 @@ ensemble in the engine's thread and reproduces the golden answers, and any failu
 is a `StartupError`: the app never runs half.
 """
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,17 +13,20 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import api, bundle, page, problems
 from service.batching import Engine
+from service.budget import Budget
 from service.bundle import Bundle
 from service.chips import check_bands
 from service.cuda import device_memory
 from service.decoding import Decoders
+from service.drain import Drain
 from service.errors import BundleError, ServiceError
 from service.ladder import open_ensemble
 from service.metrics import Metrics
+from service.middleware import CountRequests, HeadAsGet, RelativeRedirects
 from service.previews import Previews
 from service.settings import Settings
 
@@ -47,17 +49,21 @@ def create_app(settings: Settings) -> FastAPI:
         title="Chipvote",
         description=_DESCRIPTION,
         version="1",  # of this API; the bundle has its own
+        servers=[{"url": ".", "description": "where this description came from"}],
         lifespan=lifespan,
-        redoc_url=None,
-        static_url="/docs-files",
-        favicon_url="web/icon.svg",
+        docs_url=None,  # the page has its own
+        static_url=f"/{page.DOCS_FILES}",
     )
     app.state.running = None
     app.state.metrics = metrics
     app.include_router(api.router)
     app.include_router(page.router)
+    # From the inside out: a request passes the last one first.
+    app.add_middleware(RelativeRedirects)
     app.add_middleware(_Shortcut)
-    app.add_middleware(_CountRequests, metrics=metrics)
+    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Drain)
     problems.install(app)
     return app
 
@@ -101,8 +107,11 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[api.Runnin
         metrics.device_memory.set_function(device_memory)
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     previews = Previews(loaded.manifest.input)
+    budget = Budget(settings.max_inflight_bytes)
+    metrics.body_bytes.set_function(lambda: budget.taken_bytes)
+    metrics.most_body_bytes.set(settings.max_inflight_bytes)
     try:
-        yield api.Running(settings, loaded, ensemble, engine, decoders, previews, metrics, predicted)
+        yield api.Running(settings, loaded, ensemble, engine, decoders, previews, budget, metrics, predicted)
     finally:
         await engine.stop()
         decoders.close()
@@ -129,35 +138,6 @@ class _Shortcut:
         request = Request(scope, receive, send)
         try:
             response = await api.predict(request)
-        except (ServiceError, ClientDisconnect) as error:
+        except (ServiceError, ClientDisconnect, MemoryError) as error:
             response = problems.response(error)
         await response(scope, receive, send)
-
-
-class _CountRequests:
-    """Counts every request by route and status, and times it."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500  # what the client gets if no answer begins
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        began_s = time.perf_counter()
-        try:
-            await self._app(scope, receive, note_status)
-        finally:
-            # A path that no route has must not become a label: anybody can make up paths.
-            route = scope["route"].path if "route" in scope else "unknown"
-            self._metrics.requests.labels(route, status).inc()
-            self._metrics.latency.labels(route).observe(time.perf_counter() - began_s)

@@ -6,9 +6,10 @@
 from typing import Any
 
 from service.errors import ServiceError
+from service.forms import FIELD
 from service.problems import documented
 from service.schemas import Answer, Failure, Health, Labels, Model, Prediction
-from service.uploads import FIELD, RAW_TYPES
+from service.uploads import RAW_TYPES
 
 BINARY = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "items": BINARY, "minItems": 1, "description": "JPEG, PNG or TIFF files"}

@@ -12,6 +12,8 @@
     │   ├── NoChip             400
     │   ├── MalformedForm      400
     │   ├── UnsupportedBody    415
+    │   ├── EncodedBody        415
+    │   ├── StalledBody        408
     │   ├── InvalidParameter   422
     │   └── BodyTooLarge       413
     ├── Overloaded             503
@@ -114,6 +116,20 @@ class UnsupportedBody(RequestError):
     title = "Unsupported content type"
 
 
+class EncodedBody(RequestError):
+    """Raised when the body is compressed on its way."""
+
+    status = 415
+    title = "Unsupported content coding"
+
+
+class StalledBody(RequestError):
+    """Raised when the body begins and nothing of it comes any more."""
+
+    status = 408
+    title = "Stalled body"
+
+
 class InvalidParameter(RequestError):
     """Raised when a query parameter has a value that it cannot have."""
 
@@ -129,7 +145,7 @@ class BodyTooLarge(RequestError):
 
 
 class Overloaded(ServiceError):
-    """Raised when the queue is full; the client should retry later."""
+    """Raised when the queue or the memory for bodies is full; the client should retry later."""
 
     status = 503
     title = "Overloaded"

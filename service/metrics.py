@@ -94,6 +94,14 @@ class Metrics:
             "Chips accepted and not yet answered: waiting to be decoded, for the engine, or in it.",
             registry=self.registry,
         )
+        self.body_bytes = Gauge(
+            "chipvote_body_bytes",
+            "Bytes of bodies being read, or held until their chips are answered.",
+            registry=self.registry,
+        )
+        self.most_body_bytes = Gauge(
+            "chipvote_body_bytes_most", "Most bytes of all such bodies together.", registry=self.registry
+        )
         self.ready = Gauge(
             "chipvote_ready", "1 while the service accepts chips, 0 before and after.", registry=self.registry
         )

@@ -5,6 +5,7 @@ what was wrong this time. Knows the error tree and the framework's own errors.
 """
 
 import http
+import logging
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.errors import NotReady, Overloaded, ServiceError
+from service.errors import EncodedBody, Overloaded, ServiceError
 from service.schemas import Problem
+
+logger = logging.getLogger("chipvote")
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -26,6 +29,16 @@ def problem(error: ServiceError) -> Problem:
     """Describe an error to a client; what is not the client's business stays in the log."""
     detail = _GENERIC if error.status == 500 else error.detail
     return Problem(type="about:blank", title=error.title, status=error.status, detail=detail)
+
+
+def explained(error: Exception) -> ServiceError:
+    """Return what an error of any kind is to a client; of one that nobody foresaw, the log gets the rest."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, MemoryError):
+        return Overloaded("the service is short of memory; send the request again in a moment")
+    logger.error("an unforeseen error", exc_info=error)
+    return ServiceError()
 
 
 def documented(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
@@ -48,21 +61,31 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ClientDisconnect, _on_service_error)
+    app.add_exception_handler(MemoryError, _on_service_error)
     app.add_exception_handler(Exception, _on_unknown_error)
 
 
-def response(error: ServiceError | ClientDisconnect) -> Response:
+def response(error: ServiceError | ClientDisconnect | MemoryError) -> Response:
     """Answer a request by the error that ended it."""
     if isinstance(error, ClientDisconnect):
         # Nobody reads this; it keeps a client's broken connection out of the log of our failures.
         detail = "the connection ended before the body did"
         return _respond(Problem(type="about:blank", title="Incomplete request", status=400, detail=detail))
-    retry = {"Retry-After": "1"} if isinstance(error, Overloaded | NotReady) else None
-    return _respond(problem(error), retry)
+    known = explained(error)
+    return _respond(problem(known), _headers(known))
+
+
+def _headers(error: ServiceError) -> dict[str, str] | None:
+    """Return what a client may go by, beside the problem."""
+    if error.status == 503:
+        return {"Retry-After": "1"}
+    if isinstance(error, EncodedBody):
+        return {"Accept-Encoding": "identity"}
+    return None
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError | ClientDisconnect)
+    assert isinstance(error, ServiceError | ClientDisconnect | MemoryError)
     return response(error)
 
 
@@ -70,8 +93,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = http.HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is"
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework says nothing for its files, and does not know that HEAD goes wherever GET does.
+        allowed = set(headers.get("Allow", "GET").split(", "))
+        headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
     return _respond(
-        Problem(type="about:blank", title=title, status=error.status_code, detail=detail), error.headers
+        Problem(type="about:blank", title=title, status=error.status_code, detail=detail), headers
     )
 
 

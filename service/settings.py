@@ -8,7 +8,7 @@ what they are used for.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
@@ -59,8 +59,24 @@ class Settings(BaseSettings):
     )
     max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
     max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")
+    max_inflight_bytes: int = Field(
+        1 << 30,  # a quarter of what the compose file and the Kubernetes manifest give the service
+        ge=2,
+        validate_default=True,
+        description="most bytes of all bodies being read or answered at once, 2 or more, and at least twice "
+        "CHIPVOTE_MAX_BODY_BYTES",
+    )
     access_log: bool = Field(True, description="true or false: print a line per request")
     shutdown_s: int = Field(30, ge=0, description="seconds that open requests get to end after SIGTERM")
+
+    @field_validator("max_inflight_bytes")
+    @classmethod
+    def _let_any_body_in(cls, most_bytes: int, info: ValidationInfo) -> int:
+        # A body may hold as much as it leaves free: a larger one would be told to come again for ever.
+        body_bytes = info.data.get("max_body_bytes", 0)
+        if most_bytes < 2 * body_bytes:
+            raise ValueError(f"less than twice {PREFIX}MAX_BODY_BYTES={body_bytes}")
+        return most_bytes
 
 
 def read_settings(**options: Any) -> Settings:  # noqa: ANN401

@@ -1,99 +1,118 @@
 """A request's body → the bytes of each chip, within the limits.
 
-Reads a form or one raw image. Knows content types and sizes, and nothing of what the
+Reads a form or one raw image. Knows content types, sizes and time, and nothing of what the
 bytes mean: `chips.py` decodes them.
 """
 
-import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+import io
+from collections.abc import Callable
 from typing import NamedTuple
 
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooLarge, MalformedForm, NoChip, UnsupportedBody
-from service.files import printable
+from service.budget import Share
+from service.errors import BodyTooLarge, EncodedBody, StalledBody, UnsupportedBody
+from service.forms import FIELD, Form
 
-FIELD = "chip"
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
 RAW_TYPES = ("image/jpeg", "image/png", "image/tiff")
+_PLAIN = {b"content-encoding": "identity", b"transfer-encoding": "chunked"}  # the bytes as they are
+SILENCE_S = 60.0  # without a byte; what has come so far takes memory that others need
 
 
 class Upload(NamedTuple):
-    """One file as it came; a raw body has no name."""
+    """One file as it came; a raw body has no name, and some forms give none."""
 
     filename: str | None
     data: bytes
 
 
-async def read_uploads(request: Request, *, max_body_bytes: int, max_chips: int) -> list[Upload]:
+async def read_uploads(
+    request: Request, share: Share, *, max_body_bytes: int, max_chips: int
+) -> list[Upload]:
     """Read all chips of a request: at least one, at most `max_chips`.
+
+    Args:
+        request: its body comes in pieces.
+        share: takes every byte before it is kept, for as long as the caller keeps the chips.
+        max_body_bytes: most bytes of one body.
+        max_chips: most files of one form.
 
     Raises:
         RequestError: the body as a whole cannot be used.
+        Overloaded: other bodies leave no room for it.
+        MemoryError: the process has none.
     """
-    body = _limited(request, max_body_bytes)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    _check_coding(request)
+    header = request.headers.get("content-type", "")
+    content_type = header.partition(";")[0].strip().lower()
     if content_type in RAW_TYPES:
-        return [Upload(None, b"".join([chunk async for chunk in body]))]
+        with io.BytesIO() as raw:  # and no list of pieces, which would need as much again to be joined
+            await _read(request, share, max_body_bytes, raw.write)
+            return [Upload(None, raw.getvalue())]
     if content_type == "multipart/form-data":
-        return await _read_form(request.headers, body, max_chips)
+        with Form(header, max_chips) as form:
+            await _read(request, share, max_body_bytes, form.write)
+            return [Upload(name, data) for name, data in form.chips()]
     raise UnsupportedBody(
         f"the content type is {content_type or 'missing'}; send multipart/form-data with files in the "
         f"field `{FIELD}`, or one image as {', '.join(RAW_TYPES)}"
     )
 
 
-async def _limited(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
-    too_large = BodyTooLarge(
-        f"the body has more than {max_body_bytes} bytes; send the chips in several requests"
-    )
+def _check_coding(request: Request) -> None:
+    """Refuse a body that is compressed on its way.
+
+    Raises:
+        EncodedBody: names the coding.
+    """
+    codings = [
+        coding
+        for name, value in request.scope["headers"]
+        if name in _PLAIN
+        for coding in map(str.strip, value.decode("latin-1").lower().split(","))
+        if coding not in ("", _PLAIN[name])
+    ]
+    if codings:
+        raise EncodedBody(
+            f"the body is encoded ({', '.join(codings)}); send the bytes as they are, without "
+            "Content-Encoding: images are compressed already"
+        )
+
+
+async def _read(request: Request, share: Share, max_body_bytes: int, keep: Callable[[bytes], object]) -> None:
+    """Hand a body on, piece by piece.
+
+    Raises:
+        BodyTooLarge, StalledBody, Overloaded: before the piece is kept that is too much.
+    """
     claimed = request.headers.get("content-length", "").lstrip("0")
-    if claimed.isdecimal() and (len(claimed) > MAX_DIGITS or int(claimed) > max_body_bytes):
-        raise too_large
+    if claimed.isdecimal():
+        if len(claimed) > MAX_DIGITS or int(claimed) > max_body_bytes:
+            raise _too_large(max_body_bytes)
+        share.expect(int(claimed))
     size = 0
-    async for chunk in request.stream():
+    message = await request.receive()  # in its own time: a body that has not begun holds nothing
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_body_bytes:
-            raise too_large
-        yield chunk
+            raise _too_large(max_body_bytes)
+        share.take(len(chunk))
+        keep(chunk)
+        if not message.get("more_body", False):
+            return
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise StalledBody(
+                f"{size} bytes of the body came, and then none for {SILENCE_S:g} s; send the request again"
+            ) from error
 
 
-async def _read_form(headers: Headers, body: AsyncGenerator[bytes, None], max_chips: int) -> list[Upload]:
-    try:
-        form = await _WholeForm(headers, body, max_files=max_chips).parse()
-    except (MultiPartException, UnicodeError) as error:
-        reason = error.message if isinstance(error, MultiPartException) else str(error)
-        raise MalformedForm(
-            f"the form cannot be read: {reason}; at most {max_chips} files, each in the field `{FIELD}`"
-        ) from error
-    try:
-        files = [file for file in form.getlist(FIELD) if isinstance(file, UploadFile)]
-        if not files:
-            raise NoChip(f"the form has no file in its field `{FIELD}`; send each chip as one such file")
-        # The form chooses its own character set, and some can spell what JSON cannot.
-        return [Upload(printable(file.filename or ""), await file.read()) for file in files]
-    finally:
-        await form.close()
-
-
-class _WholeForm(MultiPartParser):
-    """A form that must reach its closing boundary; the parser alone drops a last, cut file."""
-
-    # Never spill to disk: the body's limit bounds it, its chips are read into memory next, and a
-    # container may have no disk to write to.
-    spool_max_size = sys.maxsize
-
-    def __init__(self, headers: Headers, body: AsyncIterator[bytes], *, max_files: int) -> None:
-        super().__init__(headers, self._until_closed(body), max_files=max_files)
-        self._closed = False
-
-    def on_end(self) -> None:
-        self._closed = True
-
-    async def _until_closed(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        async for chunk in body:
-            yield chunk
-        if not self._closed:
-            raise MultiPartException("It ends before its closing boundary.")
+def _too_large(max_body_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has more than {max_body_bytes} bytes; send the chips in several requests")

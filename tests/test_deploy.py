@@ -9,6 +9,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 # The peers of the benchmarks and the generator of clients have environments of their own.
@@ -41,6 +43,15 @@ def test_compose_gives_a_service_no_more_than_it_needs(name: str) -> None:
     assert service["mem_limit"]
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service["ports"])
     assert not re.search(r"(:|:latest)$", service["image"]) and ":" in service["image"]
+
+
+def test_bodies_take_at_most_a_quarter_of_the_memory_that_a_service_gets() -> None:
+    limits = [service["mem_limit"] for name, service in compose_services().items() if "chipvote" in name]
+    assert limits == ["${CHIPVOTE_MEMORY:-4g}"] * 2
+    deployment, _ = yaml.safe_load_all((ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"] == "4Gi"
+    assert Settings().max_inflight_bytes == (4 << 30) // 4
 
 
 def test_compose_mounts_files_that_exist() -> None:

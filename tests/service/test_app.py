@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
+import numpy.typing as npt
 import pytest
 from fastapi import FastAPI
 
 from service.app import create_app, load_bundle
-from service.bundle import Bundle
-from service.errors import BundleError, DeviceError, SettingsError, StartupError
+from service.bundle import Bundle, InputSpec, Pixel
+from service.chips import decode_chip
+from service.errors import BundleError, DeviceError, NotReady, ServiceError, SettingsError, StartupError
 from service.settings import Settings
 from tests.fakes import LABELS, RED, FakeEnsemble, encoded, make_bundle, picture
 from tests.service.test_problems import assert_problem
@@ -100,15 +102,21 @@ def test_overload_is_a_503_that_says_when_to_retry(settings: Settings, fake: Fak
     run(scenario)
 
 
-def test_an_engine_failure_is_a_500_and_the_next_request_is_answered(
+def test_an_engine_failure_is_a_500_in_its_place_and_the_next_request_is_answered(
     settings: Settings, fake: FakeEnsemble, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
         async with started(settings) as client:
             fake.fail_next = RuntimeError("secret")
-            response = await predict(client, 3)
+            response = await predict(client)
             assert_problem(response, 500)
-            assert "secret" not in response.text
+            fake.fail_next = RuntimeError("secret")
+            many = await predict(client, 30)
+            assert many.status_code == 200
+            failures = [item["error"] for item in many.json()["predictions"] if "error" in item]
+            assert 1 <= len(failures) < 30
+            assert all(failure["status"] == 500 for failure in failures)
+            assert "secret" not in response.text + many.text
             assert (await predict(client)).status_code == 200
             assert 'chipvote_chips_total{outcome="failed"}' in (await client.get("/metrics")).text
 
@@ -134,6 +142,48 @@ def test_an_unforeseen_error_is_a_generic_500(
             assert 'chipvote_requests_total{route="/predict",status="500"} 1.0' in text
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("secret"), 500),
+        (MemoryError(), 503),
+        (NotReady("wait"), 503),
+        (ServiceError("secret"), 500),
+    ],
+)
+def test_a_chip_that_fails_for_our_own_reason_costs_the_others_nothing(
+    settings: Settings,
+    fake: FakeEnsemble,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+) -> None:
+    def decode(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
+        if data == b"unlucky":
+            raise error
+        return decode_chip(data, spec)
+
+    monkeypatch.setattr("service.decoding.decode_chip", decode)
+
+    async def scenario() -> None:
+        async with started(settings) as client:
+            files = [("chip", (name, RED_JPEG if name != "b" else b"unlucky")) for name in "abc"]
+            many = await client.post("/predict", files=files)
+            assert many.status_code == 200
+            first, failed, last = many.json()["predictions"]
+            assert "labels" in first and "labels" in last
+            assert (failed["filename"], failed["error"]["status"]) == ("b", status)
+            alone = await client.post("/predict", files=files[1:2])
+            assert_problem(alone, status)
+            assert alone.headers.get("retry-after") == ("1" if status == 503 else None)
+            assert "secret" not in many.text + alone.text
+
+    with caplog.at_level(logging.ERROR, "chipvote"):
+        run(scenario)
+    assert ("secret" in caplog.text) == isinstance(error, RuntimeError)
 
 
 def test_stopping_answers_what_was_accepted(settings: Settings, fake: FakeEnsemble) -> None:

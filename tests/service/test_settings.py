@@ -45,6 +45,7 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("EARLY_EXIT", "sometimes"),
         ("GPU_MEMORY_BYTES", "-1"),
         ("CUDA_GRAPHS", "maybe"),
+        ("MAX_INFLIGHT_BYTES", "1"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_it_accepts(
@@ -56,6 +57,19 @@ def test_a_bad_value_names_its_key_and_what_it_accepts(
         read_settings()
     assert str(caught.value).startswith(f"CHIPVOTE_{key}={value}: ")
     assert str(caught.value).endswith(f"accepted: {accepted}")
+
+
+def test_a_budget_that_no_large_body_could_enter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPVOTE_MAX_BODY_BYTES", "1000")
+    monkeypatch.setenv("CHIPVOTE_MAX_INFLIGHT_BYTES", "2000")
+    assert read_settings().max_inflight_bytes == 2000
+    monkeypatch.setenv("CHIPVOTE_MAX_INFLIGHT_BYTES", "1999")
+    with pytest.raises(SettingsError, match=r"CHIPVOTE_MAX_INFLIGHT_BYTES=1999: .*MAX_BODY_BYTES=1000"):
+        read_settings()
+    monkeypatch.delenv("CHIPVOTE_MAX_INFLIGHT_BYTES")
+    monkeypatch.setenv("CHIPVOTE_MAX_BODY_BYTES", str(1 << 30))
+    with pytest.raises(SettingsError, match=r"CHIPVOTE_MAX_INFLIGHT_BYTES=1073741824: .*at least twice"):
+        read_settings()
 
 
 def test_every_setting_says_what_it_accepts() -> None:
