@@ -169,7 +169,7 @@ def test_labels(client: httpx2.Client) -> None:
 
 def test_model_card(client: httpx2.Client, colours: Bundle) -> None:
     body = client.get("/model").json()
-    assert (body.pop("device"), body.pop("precision")) == ("cpu", "float32")
+    assert [body.pop(key) for key in ("device", "precision", "passed_over")] == ["cpu", "float32", []]
     assert body == colours.manifest.model_dump(mode="json")
 
 

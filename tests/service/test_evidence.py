@@ -2,13 +2,13 @@
 
 import httpx2
 import numpy as np
-import onnxruntime as ort
 import pytest
 from PIL import Image
 
 from service import bundle
 from service.chips import decode_chip
 from service.evidence import averaged, counting, resampled
+from service.runtime import needs_exact, open_session
 from tests.serving import DEFAULT_BUNDLE, SAMPLE_CHIP
 
 SAMPLE = SAMPLE_CHIP.read_bytes()
@@ -43,9 +43,10 @@ def test_evidence_is_the_average_of_the_members_that_voted(default_client: httpx
     precision = default_client.get("/model").json()["precision"]
     chips = decode_chip(SAMPLE, loaded.manifest.input)[np.newaxis]
     runs = [
-        ort.InferenceSession(loaded.graph_path(member, precision)).run(
-            ["probabilities", "evidence"], {"chips": chips}
-        )
+        open_session(
+            loaded.graph_path(member, precision),
+            exact=needs_exact(member.graphs[precision].bounded, precision),
+        ).run(["probabilities", "evidence"], {"chips": chips})
         for member in loaded.manifest.members
     ]
     assert prediction["labels"]
