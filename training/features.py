@@ -1,15 +1,23 @@
 """What a member's frozen part says of every chip, computed once for all its views and kept on disk.
 
-Shape suffixes: V views, N chips, B chips of a batch, h, w, f map at the cut.
+A processor that computes in bfloat16 does it in PyTorch. On any other CPU, ONNX Runtime needs half the time
+or less for the same numbers: chips side by side, each on one core.
+
+Shape suffixes: V views, N chips, B chips of a batch, H height, W width, C bands, h, w, f map at the cut.
 """
 
 import logging
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 import torch
 
+from service.runtime import open_session
 from training.augmentation import view
 from training.config import MemberConfig
 from training.dataset import Dataset
@@ -21,6 +29,9 @@ from training.workspace import Run, allocated_array, whole_file
 
 log = logging.getLogger(__name__)
 BATCH = 32
+WORTH_EXPORT = 2000  # runs, from which handing the network to ONNX Runtime (half a minute) pays
+
+Compute = Callable[[torch.Tensor], npt.NDArray[np.float16]]
 BACKBONE = "backbone.sha256"  # of the weights that made the features
 
 
@@ -41,10 +52,10 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         net = member_net(run, member, dataset, pretrained=True)
         check_backbone(net, folder / BACKBONE)
         frozen = _frozen_part(member, dataset, net)
-        bfloat16 = member.mixed_precision and fast_bfloat16()
+        compute = _computing(frozen, member, len(missing) * len(dataset))
         for index in missing:
             with whole_file(paths[index]) as partial:
-                _write_view(frozen, dataset, index, bfloat16, partial)
+                _write_view(compute, dataset, index, f"{net.name}, view {index + 1}", partial)
             log.info("%s: view %d of %d done", member.name, index + 1, len(paths))
     return [np.load(path, mmap_mode="r") for path in paths]
 
@@ -76,19 +87,61 @@ def _frozen_part(member: MemberConfig, dataset: Dataset, net: ChipNet) -> Frozen
     return part
 
 
-def _write_view(frozen: FrozenPart, dataset: Dataset, index: int, bfloat16: bool, path: Path) -> None:
+def _computing(frozen: FrozenPart, member: MemberConfig, runs: int) -> Compute:
+    """Return the quickest way to the map (B,f,h,w) of chips (B,H,W,C) on this machine, for so many chips."""
     device = best_device()
+    bfloat16 = member.mixed_precision and fast_bfloat16()
+    if device.type == "cpu" and not bfloat16 and runs >= WORTH_EXPORT:
+        return _side_by_side(frozen)
+
+    def compute(chips_BHWC: torch.Tensor) -> npt.NDArray[np.float16]:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            map_Bfhw: npt.NDArray[np.float16] = frozen(chips_BHWC.to(device)).half().cpu().numpy()
+        return map_Bfhw
+
+    return compute
+
+
+def _side_by_side(frozen: FrozenPart) -> Compute:
+    """Run the frozen part in ONNX Runtime, a chip on each core."""
+    cores = torch.get_num_threads()
+    callers = ThreadPoolExecutor(cores, "features")
+    sessions: list[ort.InferenceSession] = []
+
+    def compute(chips_BHWC: torch.Tensor) -> npt.NDArray[np.float16]:
+        if not sessions:
+            sessions.append(open_session(_exported(frozen, chips_BHWC[:2]), threads=1))
+        feeds = [{"chips": chip_HWC[None]} for chip_HWC in chips_BHWC.numpy()]
+        maps = callers.map(lambda feed: sessions[0].run(None, feed)[0], feeds)
+        return np.concatenate(list(maps)).astype(np.float16)
+
+    return compute
+
+
+def _exported(frozen: FrozenPart, example_BHWC: torch.Tensor) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing about this network
+        program = torch.onnx.export(
+            frozen.eval(),
+            (example_BHWC,),
+            input_names=["chips"],
+            dynamic_shapes={"chips_BHWC": {0: torch.export.Dim("batch", min=1, max=4096)}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _write_view(compute: Compute, dataset: Dataset, index: int, title: str, path: Path) -> None:
     starts = range(0, len(dataset), BATCH)
     file = None
-    title = f"{frozen.net.name}, view {index + 1}"
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        for start in track(starts, title, len(starts)):
-            chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy()).to(device)
-            map_Bfhw = frozen(view(chips_BHWC, index)).half().cpu()
-            map_Bhwf = map_Bfhw.permute(0, 2, 3, 1).numpy()
-            if file is None:
-                shape = (len(dataset), *map_Bhwf.shape[1:])
-                file = allocated_array(path, shape, np.float16)
-            file[start : start + BATCH] = map_Bhwf
+    for start in track(starts, title, len(starts)):
+        chips_BHWC = torch.from_numpy(dataset.chips_NHWC[start : start + BATCH].copy())
+        map_Bhwf = compute(view(chips_BHWC, index).contiguous()).transpose(0, 2, 3, 1)
+        if file is None:
+            shape = (len(dataset), *map_Bhwf.shape[1:])
+            file = allocated_array(path, shape, np.float16)
+        file[start : start + BATCH] = map_Bhwf
     assert file is not None
     file.flush()

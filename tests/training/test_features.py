@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.training import tiny
 from training.augmentation import VIEWS, view
 from training.dataset import Dataset, open_dataset
 from training.features import cached_features
+from training.freezing import FrozenPart
 from training.workspace import Run
 
 
@@ -54,3 +56,25 @@ def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogC
     np.testing.assert_array_equal(again[3], expected_Nhwf)
     for path in folder.glob("*.npy"):
         assert (path.stat().st_mtime_ns == kept[path.name]) == (path.name != "view3.npy")
+
+
+@pytest.mark.parametrize("freeze", ["backbone", "trunk"])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_either_way_to_compute_them_gives_the_same(
+    prepared: Run, monkeypatch: pytest.MonkeyPatch, freeze: Literal["backbone", "trunk"], bfloat16: bool
+) -> None:
+    """A CPU without bfloat16 takes ONNX Runtime; here every processor is made to try both."""
+    monkeypatch.setattr("training.features.fast_bfloat16", lambda: bfloat16)
+    member = replace(tiny.FROZEN, freeze=freeze, cached_views=4)
+    dataset = open_dataset(prepared)
+    views = cached_features(prepared, member, dataset)
+    assert len(views) == 4
+    frozen = FrozenPart(tiny.fresh_net(prepared, member), member).eval()
+    with torch.inference_mode():
+        chips_NHWC = view(torch.from_numpy(np.array(dataset.chips_NHWC)), 2)
+        expected_Nhwf = frozen(chips_NHWC).permute(0, 2, 3, 1).numpy()
+    # bfloat16 has 8 bits, float16 11.
+    tolerance = 0.03 if bfloat16 else 0.001
+    assert (
+        np.abs(views[2].astype(np.float32) - expected_Nhwf).max() <= tolerance * np.abs(expected_Nhwf).max()
+    )
