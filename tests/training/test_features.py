@@ -65,6 +65,7 @@ def test_either_way_to_compute_them_gives_the_same(
 ) -> None:
     """A CPU without bfloat16 takes ONNX Runtime; here every processor is made to try both."""
     monkeypatch.setattr("training.features.fast_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr("training.features.WORTH_EXPORT", 0)
     member = replace(tiny.FROZEN, freeze=freeze, cached_views=4)
     dataset = open_dataset(prepared)
     views = cached_features(prepared, member, dataset)
