@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import api, bundle, page, problems
+from service.bands import check_bands
 from service.batching import Engine
 from service.bundle import Bundle
-from service.chips import check_bands
 from service.cuda import device_memory
 from service.decoding import Decoders
 from service.ensemble import Ensemble
