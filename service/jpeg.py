@@ -18,7 +18,7 @@ from service.errors import CorruptChip, NotAnImage, is_shortage
 
 SIGNATURE = b"\xff\xd8\xff"
 # Of a progressive JPEG, which has about ten: in a dozen bytes, each passes over the whole picture.
-MAX_SCANS = 100
+MAX_SCANS = 32
 # Before the picture. A profile or a text of some MB has dozens; empty ones would be walked for seconds.
 MAX_SEGMENTS = 1000
 
