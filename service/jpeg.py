@@ -136,6 +136,6 @@ def decode_rgb(data: bytes, header: Header) -> npt.NDArray[np.uint8] | None:
     if header.components == 3:
         return pixels_HWC
     # CMYK comes inverted: without black, already RGB.
-    if (pixels_HWC[..., 3] == 255).all():
+    if pixels_HWC[..., 3].min() == 255:
         return np.ascontiguousarray(pixels_HWC[..., :3])
     return None
