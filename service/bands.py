@@ -35,11 +35,12 @@ def check_size(width_px: int, height_px: int) -> None:
         TooManyPixels: a side is too long.
         WrongSize: a side is too short.
     """
+    if MIN_SIDE_PX <= width_px <= MAX_SIDE_PX and MIN_SIDE_PX <= height_px <= MAX_SIDE_PX:
+        return
     found = f"the image is {width_px}×{height_px} px"
     if max(width_px, height_px) > MAX_SIDE_PX:
         raise TooManyPixels(f"{found}; at most {MAX_SIDE_PX}×{MAX_SIDE_PX} is accepted: cut it into chips")
-    if min(width_px, height_px) < MIN_SIDE_PX:
-        raise WrongSize(f"{found}; at least {MIN_SIDE_PX}×{MIN_SIDE_PX} is needed")
+    raise WrongSize(f"{found}; at least {MIN_SIDE_PX}×{MIN_SIDE_PX} is needed")
 
 
 def tiff_kinds(spec: InputSpec) -> tuple[tuple[int, str], ...]:

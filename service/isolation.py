@@ -38,7 +38,9 @@ LIFESPAN = 5000  # chips; what libraries lose meanwhile is given back
 
 _MAX_BANDS = 4
 _AGAIN = "send the chip again in a moment"
-_KINDS: dict[str, type[ServiceError]] = {kind.__name__: kind for kind in (*ChipError.__subclasses__(), OutOfMemory)}
+_KINDS: dict[str, type[ServiceError]] = {
+    kind.__name__: kind for kind in (*ChipError.__subclasses__(), OutOfMemory)
+}
 
 Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 

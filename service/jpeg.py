@@ -8,6 +8,7 @@ Shape suffixes: H height, W width, C bands.
 Source: ITU-T T.81 (JPEG), annex B.
 """
 
+import struct
 from typing import NamedTuple
 
 import imagecodecs
@@ -25,11 +26,18 @@ MAX_SEGMENTS = 1000
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers; compressed data never looks like one
 _SCANS = b"\xff\xda\x00"  # how each begins
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
-_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
-_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # tables and a reserved one between
+_ACCEPTED = (0xC0, 0xC1, 0xC2)  # frames: baseline, extended, progressive
+_KINDS = (
+    dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG")
+    | dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "a hierarchical JPEG")
+    | dict.fromkeys((0xC9, 0xCA), "a JPEG with arithmetic coding")
+    | {0xF7: "a JPEG-LS"}
+)
+_FRAME = struct.Struct(">BHHB")  # bits, height, width, components
+_FRAMES = frozenset({*_ACCEPTED, *_KINDS})
 _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # without a segment: nothing, or between pixels
 # What Pillow needs to see: tables, frames, restart interval, and who wrote it, which tells the colours apart.
-_OF_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, 0xE0, 0xEE})
+_OF_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, 0xE0, 0xEE, 0xF7})
 
 
 class Header(NamedTuple):
@@ -40,6 +48,7 @@ class Header(NamedTuple):
     components: int
     kept: tuple[tuple[int, int], ...]  # from where to where the segments lie that make the pixels
     scan: int  # where the first scan begins
+    last_scan: int
 
 
 def read_header(data: bytes) -> Header:
@@ -49,65 +58,61 @@ def read_header(data: bytes) -> Header:
         CorruptChip: they are broken, cut short, or more than a picture has.
         NotAnImage: it is a whole JPEG of a kind that is not accepted.
     """
-    if data.count(_SCANS) > MAX_SCANS:
-        raise CorruptChip(f"the JPEG has more than {MAX_SCANS} scans; save it anew, as baseline")
+    try:
+        return _walk(data)
+    except IndexError:
+        raise CorruptChip("the JPEG's header is broken or cut short; send the whole file") from None
+
+
+def _walk(data: bytes) -> Header:
+    """Walk the segments; an IndexError where they are not what they must be."""
     frame: tuple[int, int, int] | None = None
     kept: list[tuple[int, int]] = []
-    at, end = 2, len(data) - 4  # the last place where a marker and a length fit
+    at = 2
     for _ in range(MAX_SEGMENTS):
-        if at > end or data[at] != _FILL:
-            break
+        if data[at] != _FILL:
+            raise IndexError
         marker = data[at + 1]
-        if marker == _START_OF_SCAN and frame:
-            return Header(*frame, tuple(kept), at)
-        if marker == _FILL:  # markers may be preceded by any number of these
-            at += 1
-            continue
-        if marker in _ALONE:
-            at += 2
-            continue
         after = at + 2 + (data[at + 2] << 8 | data[at + 3])
-        if marker in _FRAMES:
-            if frame:
-                raise CorruptChip("the JPEG has two frame headers; save it anew")
-            frame = _read_frame(marker, data[at + 4 : after])
+        if marker in _OF_PIXELS:
+            if marker in _FRAMES:
+                if frame:
+                    raise CorruptChip("the JPEG has two frame headers; save it anew")
+                frame = _read_frame(marker, data[at + 4 : after])
+            kept.append((at, after))
+        elif marker == _START_OF_SCAN and frame:
+            return Header(*frame, tuple(kept), at, _last_scan(data, at))
         elif marker in (_START_OF_SCAN, _END_OF_IMAGE):
             raise CorruptChip("the JPEG holds no picture; send the whole file")
-        if marker in _OF_PIXELS:
-            kept.append((at, after))
+        elif marker == _FILL:  # markers may be preceded by any number of these
+            after = at + 1
+        elif marker in _ALONE:
+            after = at + 2
         at = after
-    else:
-        raise CorruptChip(
-            f"the JPEG has more than {MAX_SEGMENTS} segments before its picture; save it without metadata"
-        )
-    raise CorruptChip("the JPEG's header is broken or cut short; send the whole file")
+    raise CorruptChip(
+        f"the JPEG has more than {MAX_SEGMENTS} segments before its picture; save it without metadata"
+    )
+
+
+def _last_scan(data: bytes, first: int) -> int:
+    if data.find(_SCAN, first + 2) < 0:
+        return first
+    if data.count(_SCANS, first) > MAX_SCANS:
+        raise CorruptChip(f"the JPEG has more than {MAX_SCANS} scans; save it anew, as baseline")
+    return data.rfind(_SCAN)
 
 
 def _read_frame(marker: int, segment: bytes) -> tuple[int, int, int]:
     """Return width, height and components of the frame that can be decoded."""
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
         raise CorruptChip("the JPEG's frame header is broken; send the whole file")
-    precision, components = segment[0], segment[5]
-    kind = _kind(marker, precision)
-    if kind:
+    precision, height, width, components = _FRAME.unpack_from(segment)
+    if marker not in _ACCEPTED or precision != 8:
+        kind = _KINDS.get(marker, f"a {precision}-bit JPEG")
         raise NotAnImage(f"the file is {kind}; accepted are baseline and progressive JPEGs of 8 bits")
-    height, width = (int.from_bytes(segment[at : at + 2], "big") for at in (1, 3))
     if not height:
         raise CorruptChip("the JPEG leaves its height open until its end (DNL); save it anew")
     return width, height, components
-
-
-def _kind(marker: int, precision: int) -> str | None:
-    """Name a frame that is not accepted; precision in bits."""
-    if marker == 0xF7:
-        return "a JPEG-LS"
-    if marker in (0xC3, 0xC7, 0xCB, 0xCF):
-        return "a lossless JPEG"
-    if marker in (0xC5, 0xC6, 0xCD, 0xCE):
-        return "a hierarchical JPEG"
-    if marker in (0xC9, 0xCA):
-        return "a JPEG with arithmetic coding"
-    return None if precision == 8 else f"a {precision}-bit JPEG"
 
 
 def without_metadata(data: bytes, header: Header) -> bytes:
@@ -123,7 +128,7 @@ def decode_rgb(data: bytes, header: Header) -> npt.NDArray[np.uint8] | None:
     """
     # A file that was cut short has no end after its last scan, and libjpeg would fill it up in
     # silence. After the end there may be anything: Planet's chips have some bytes there.
-    if header.components not in (3, 4) or data.rfind(_END) < data.rfind(_SCAN):
+    if header.components not in (3, 4) or data.rfind(_END) < header.last_scan:
         return None
     # The library loses 24 KB to 64 MB of memory for each call whose output is not what it then finds.
     pixels_HWC = np.empty((header.height, header.width, header.components), np.uint8)
