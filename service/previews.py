@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from service import isolation
 from service.bundle import InputSpec
 from service.chips import picture
 from service.errors import Overloaded
@@ -50,6 +51,7 @@ class Previews:
     def close(self) -> None:
         """End the threads; nothing new may come."""
         self._threads.shutdown(cancel_futures=True)
+        isolation.close()
 
     def _draw(self, data: bytes) -> bytes:
         return png(Image.fromarray(picture(data, self._spec)))
