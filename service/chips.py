@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from service import jpeg, png, tiff_directory
 from service.bands import RGB, accepted, check_bands, check_size, tiff_kinds
 from service.errors import CorruptChip, EmptyChip, NotAnImage, OutOfMemory, WrongBands, is_shortage
-from service.isolation import read_apart
+from service.isolation import READERS
 from service.manifest import InputSpec, Pixel
 
 # Formats that people send and nobody can decode here, by where their signature stands.
@@ -88,7 +88,7 @@ def _read(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tuple[str, 
         _check_visible("PNG", spec)
         return _read_by_pillow(picture.data, spec), RGB
     if data.startswith(tiff_directory.SIGNATURES):
-        return read_apart(data, spec)
+        return READERS.read(data, spec)
     for name, (at, signature) in _OTHERS.items():
         if data.startswith(signature, at):
             raise NotAnImage(f"the file is a {name}; {accepted(spec)}")

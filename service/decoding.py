@@ -8,11 +8,11 @@ import threading
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from service import isolation
 from service.batching import Answer, Engine
 from service.bundle import InputSpec
 from service.chips import decode_chip
 from service.ensemble import Vote
+from service.isolation import READERS
 
 
 class _Job(NamedTuple):
@@ -55,7 +55,7 @@ class Decoders:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join()
-        isolation.close()
+        READERS.close()
 
     def _run(self) -> None:
         for job in iter(self._waiting.get, None):

@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from service.errors import CorruptChip, OutOfMemory, ServiceError
 from service.manifest import InputSpec
 from service.messages import Line, receive_into, receive_line, send
-from service.tiff import read_tiff
+from service.tiff import Pixels, read_tiff
 
 MEMORY_BYTES = 2 << 30  # of address space; the largest chip takes half
 ALARM_S = 60  # later than its parent would end it
@@ -26,14 +27,14 @@ _TOO_LARGE = CorruptChip(f"the TIFF takes more than {MEMORY_BYTES >> 20} MiB to 
 _SHORT = OutOfMemory("there is too little memory for this chip; send it again in a moment")
 
 
-def main() -> None:
-    """Answer requests until the other end is closed."""
+def main(read: Callable[[bytes, InputSpec], Pixels] = read_tiff) -> None:
+    """Answer requests by what a function reads, until the other end is closed."""
     own_limit = _limit()
     logging.disable()  # what tifffile has to say about hostile files is theirs to say
     with socket.socket(fileno=0) as connection, suppress(EOFError, ConnectionError):
         send(connection, {})  # ready
         while True:
-            _answer(connection, receive_line(connection), own_limit)
+            _answer(connection, receive_line(connection), read, own_limit)
 
 
 def _limit() -> bool:
@@ -49,12 +50,14 @@ def _limit() -> bool:
     return True
 
 
-def _answer(connection: socket.socket, request: Line, own_limit: bool) -> None:
+def _answer(
+    connection: socket.socket, request: Line, read: Callable[[bytes, InputSpec], Pixels], own_limit: bool
+) -> None:
     signal.alarm(ALARM_S)
     try:
         data = bytearray(request["bytes"])
         receive_into(connection, memoryview(data))
-        pixels_HWC, bands = read_tiff(bytes(data), InputSpec.model_validate(request["spec"]))
+        pixels_HWC, bands = read(bytes(data), InputSpec.model_validate(request["spec"]))
         pixels_HWC = np.ascontiguousarray(pixels_HWC)
         line: Line = {"shape": pixels_HWC.shape, "dtype": str(pixels_HWC.dtype), "bands": bands}
         send(connection, line, pixels_HWC.data.cast("B"))

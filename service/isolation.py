@@ -48,13 +48,15 @@ Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 class Readers:
     """The reader processes of this process."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, module: str = "service.isolated") -> None:
         """Prepare; nothing starts before it is needed.
 
         Args:
             most: how many may work at a time.
+            module: what they run.
         """
-        self._most = most
+        self._most, self._module = most, module
+        self.lost = 0  # readers that a TIFF ended
         self._idle: list[_Reader] = []  # appending and popping are atomic
         self.forget()
 
@@ -67,10 +69,11 @@ class Readers:
             ServiceError: readers do not start.
         """
         with self._places:
-            reader = self._idle_reader() or _Reader()
+            reader = self._idle_reader() or _Reader(self._module)
             try:
                 pixels = reader.read(data, spec)
             except BaseException:
+                self.lost += 1
                 reader.end()
                 raise
             if reader.chips < LIFESPAN:
@@ -107,13 +110,13 @@ class Readers:
 class _Reader:
     """One process and the socket to it; used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         self.chips = 0
         self._connection, other = socket.socketpair()
         try:
             with other:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "service.isolated"],
+                    [sys.executable, "-m", module],
                     stdin=other.fileno(),
                     stdout=subprocess.DEVNULL,
                     # The same modules as here; and one thread is enough for one chip.
@@ -187,9 +190,6 @@ class _Reader:
         return bool(code == -signal.SIGKILL)
 
 
-_READERS = Readers(processors())
-read_apart = _READERS.read
-close = _READERS.close
-atexit.register(close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_READERS.forget)
+READERS = Readers(processors())
+atexit.register(READERS.close)
+os.register_at_fork(after_in_child=READERS.forget)

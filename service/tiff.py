@@ -39,10 +39,12 @@ _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
 # tiles, number type, depth, and GDAL's value of what is left out.
 _TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, *range(322, 326), 338, 339)
 _GDAL_TAGS = (32997, 32998, 42113)
+# (H,W,C) and the names of its bands
+Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 _SLACK = 1 << 16  # bytes; what packing may add to tiny pictures
 
 
-def read_tiff(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tuple[str, ...]]:
+def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
     """Decode a TIFF's first image.
 
     Returns:

@@ -18,13 +18,13 @@ def packed(codes: list[int]) -> bytes:
 
 @given(st.binary(max_size=3000), st.integers(1, 40))
 def test_what_an_encoder_writes_is_accepted(data: bytes, times: int) -> None:
-    check_lzw(imagecodecs.lzw_encode(data * times))
+    check_lzw(bytes(imagecodecs.lzw_encode(data * times)))
 
 
 @pytest.mark.parametrize("values", [1, 2, 20, 256])
 def test_tables_may_fill_and_start_anew(values: int) -> None:
     data = np.random.default_rng(0).integers(0, values, 300_000, np.uint8).tobytes()
-    stream = imagecodecs.lzw_encode(data)
+    stream = bytes(imagecodecs.lzw_encode(data))
     check_lzw(stream)
     assert imagecodecs.lzw_decode(stream, out=len(data)) == data
 

@@ -25,7 +25,7 @@ def test_lines_and_bytes_arrive_whole() -> None:
 )
 def test_what_is_no_message_is_refused(bytes_sent: bytes) -> None:
     here, there = socket.socketpair()
-    with here, there, pytest.raises(ValueError):  # noqa: PT011
+    with here, there, pytest.raises(ValueError):
         here.sendall(bytes_sent)
         receive_line(there, time.monotonic() + 1)
 
