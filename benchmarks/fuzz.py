@@ -169,7 +169,7 @@ def fuzz(name: str, files: int, seed: int) -> str:
 
 
 def main(
-    files: Annotated[int, typer.Option(help="damaged files of each codec")] = 100_000,
+    files: Annotated[int, typer.Option(help="damaged files of each codec")] = 10_000,
     seed: Annotated[int, typer.Option(help="another one damages otherwise")] = 0,
     only: Annotated[str, typer.Option(help="codecs whose name contains this")] = "",
 ) -> None:

@@ -107,6 +107,12 @@ class Readers:
         return None
 
 
+def _environment() -> dict[str, str]:
+    # The same modules as here, and nothing (-P) from a folder of chips that somebody works in.
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+
+
 class _Reader:
     """One process and the socket to it; used by one thread at a time."""
 
@@ -116,11 +122,10 @@ class _Reader:
         try:
             with other:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", module],
+                    [sys.executable, "-P", "-m", module],
                     stdin=other.fileno(),
                     stdout=subprocess.DEVNULL,
-                    # The same modules as here; and one thread is enough for one chip.
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+                    env=_environment(),
                     process_group=0,  # a terminal's Ctrl-C is for the parent
                 )
         except (OSError, MemoryError) as error:

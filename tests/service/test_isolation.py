@@ -154,6 +154,18 @@ def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
     assert not Path(f"/proc/{reader}").exists()
 
 
+def test_modules_beside_the_chips_are_not_imported(tmp_path: Path) -> None:
+    for name in ("tifffile", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "isolated.py").write_text("import os; os._exit(9)")
+    script = "from tests.service.test_isolation import *; print(isolation.READERS.read(tiff(), SPEC)[1])"
+    command, environment = [sys.executable, "-P", "-c", script], {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).strip() == str(
+        SPEC.bands
+    )
+
+
 def test_a_forked_process_has_readers_of_its_own() -> None:
     script = """
 read = lambda: bool((isolation.READERS.read(tiff(), SPEC)[0] == RED).all())
