@@ -3,7 +3,7 @@
     python -m benchmarks.planet_stretch
 
 Fits it in two ways: on the pairs as they lie, without those whose pixels do not correlate,
-which gives the knots that `service/chips.py` holds; and on all pairs, each moved into place.
+which gives the knots that `service/tone.py` holds; and on all pairs, each moved into place.
 Prints both, and the mean absolute error in grey levels on pairs that were left out of the fit
 (leave one pair out; always the moved pair), next to that of a single straight line per band.
 """

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import api, bundle, page, problems
+from service.bands import check_bands
 from service.batching import Engine
 from service.budget import Budget
 from service.bundle import Bundle
-from service.chips import check_bands
 from service.cuda import device_memory
 from service.decoding import Decoders
 from service.drain import Drain

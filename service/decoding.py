@@ -12,6 +12,7 @@ from service.batching import Answer, Engine
 from service.bundle import InputSpec
 from service.chips import decode_chip
 from service.ensemble import Vote
+from service.isolation import READERS
 
 
 class _Job(NamedTuple):
@@ -41,6 +42,7 @@ class Decoders:
 
         Raises:
             ChipError: the bytes are no chip that the bundle takes.
+            OutOfMemory: there is too little to decode it.
             ServiceError: the engine failed on this chip's batch.
         """
         answer = self._engine.expect()
@@ -53,14 +55,19 @@ class Decoders:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join()
+        READERS.close()
 
     def _run(self) -> None:
-        while (job := self._waiting.get()) is not None:
-            if job.answer.cancelled():
-                continue
-            try:
-                chip_HWC = decode_chip(job.data, self._spec)
-            except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
-                self._engine.refuse(job.answer, error)
-            else:
-                self._engine.put(chip_HWC, job.answer, job.closely)
+        for job in iter(self._waiting.get, None):
+            self._decode(job)
+            del job  # its bytes, which the thread would hold until the next
+
+    def _decode(self, job: _Job) -> None:
+        if job.answer.cancelled():
+            return
+        try:
+            chip_HWC = decode_chip(job.data, self._spec)
+        except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
+            self._engine.refuse(job.answer, error)
+        else:
+            self._engine.put(chip_HWC, job.answer, job.closely)

@@ -17,6 +17,7 @@
     │   ├── InvalidParameter   422
     │   └── BodyTooLarge       413
     ├── Overloaded             503
+    │   └── OutOfMemory        503
     ├── NotReady               503
     └── StartupError           never reaches a client: the service refuses to start
         ├── BundleError
@@ -151,6 +152,12 @@ class Overloaded(ServiceError):
     title = "Overloaded"
 
 
+class OutOfMemory(Overloaded):
+    """Raised when a chip cannot be decoded because the machine's memory is short."""
+
+    title = "Out of memory"
+
+
 class NotReady(ServiceError):
     """Raised before warm-up ends and once shutting down has begun."""
 
@@ -176,3 +183,8 @@ class DeviceError(StartupError):
 
 class SettingsError(StartupError):
     """Raised when a setting has a value the service cannot use."""
+
+
+def is_shortage(error: Exception) -> bool:
+    """Tell whether a library's error means that memory is short: few say so by a `MemoryError`."""
+    return any(word in str(error).lower() for word in ("memory", "mem_error"))

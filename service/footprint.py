@@ -16,9 +16,11 @@ import tifffile
 from pyproj import CRS, Transformer
 
 from service.schemas import Geometry
+from service.tiff_directory import with_only
 
 # Codes of TIFF tags, and of the keys inside the directory of keys.
 _SCALE, _TIEPOINT, _TRANSFORMATION, _KEYS = 33550, 33922, 34264, 34735
+_TAGS = (256, 257, _SCALE, _TIEPOINT, _TRANSFORMATION, _KEYS)  # and the image's width and height
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_POINT = 2  # of the raster type: coordinates are those of a pixel's centre
 _USER_DEFINED = 32767
@@ -38,7 +40,7 @@ def footprint(data: bytes) -> Geometry | None:
     if not data.startswith((b"II", b"MM")):
         return None
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        with tifffile.TiffFile(io.BytesIO(with_only(data, _TAGS))) as file:
             page = file.pages.first
             ring = _corners(_Georeference.read(page.tags), page.imagewidth, page.imagelength)
     except Exception:  # what a damaged or hostile file makes the parsers raise has no end

@@ -11,6 +11,7 @@ from PIL import Image
 from service.bundle import InputSpec
 from service.chips import picture
 from service.errors import Overloaded
+from service.isolation import READERS
 from service.overlay import png
 
 THREADS = 2
@@ -50,6 +51,7 @@ class Previews:
     def close(self) -> None:
         """End the threads; nothing new may come."""
         self._threads.shutdown(cancel_futures=True)
+        READERS.close()
 
     def _draw(self, data: bytes) -> bytes:
         return png(Image.fromarray(picture(data, self._spec)))

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from service.bands import RGB
 from service.bundle import InputSpec
-from service.chips import RGB, decode_chip
+from service.chips import decode_chip
 from service.errors import ChipError, WrongBands
 from training.alignment import Alignment, Verdict, align
 from training.contact_sheet import stretched, write_sheet

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from service.bands import RGB
 from service.bundle import InputSpec, Pixel
-from service.chips import RGB, decode_chip
+from service.chips import decode_chip
 from service.errors import ChipError
 from training.labels import Tags, read_tags, table_of
 from training.progress import in_threads

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from service.chips import PLANET_BANDS
+from service.bands import PLANET_BANDS
 from training.config import DecisionConfig, MemberConfig, RunConfig
 from training.labels import PLANET_GROUPS
 

@@ -31,8 +31,9 @@ from PIL import Image
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from service import bundle
+from service.bands import RGB
 from service.bundle import InputSpec, Precision
-from service.chips import RGB, decode_chip
+from service.chips import decode_chip
 from service.runtime import needs_exact, open_session
 
 HOST = "127.0.0.1"

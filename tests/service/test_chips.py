@@ -10,8 +10,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from service.bands import PLANET_BANDS, RGBN
 from service.bundle import InputSpec
-from service.chips import MAX_SCANS, PLANET_BANDS, RGBN, decode_chip
+from service.chips import decode_chip
 from service.errors import (
     ChipError,
     CorruptChip,
@@ -21,6 +22,7 @@ from service.errors import (
     WrongBands,
     WrongSize,
 )
+from service.jpeg import MAX_SCANS
 from tests.fakes import RED, SIZE_PX, Array, encoded, picture
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=SIZE_PX, width=SIZE_PX)

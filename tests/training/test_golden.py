@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from service.bands import RGB
 from service.bundle import InputSpec
-from service.chips import RGB
 from service.decision import Constrained, Voter
 from training.golden import CANDIDATES, CHIPS, STEPS, candidates, most_decided
 

@@ -16,8 +16,8 @@ import tifffile
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
+from service.bands import NEAR_INFRARED, PLANET_BANDS, RGB, RGBN
 from service.bundle import Bundle, Precision
-from service.chips import NEAR_INFRARED, PLANET_BANDS, RGB, RGBN
 from service.settings import Settings
 from tests.serving import serving
 from tests.test_parity import PRECISIONS, assert_same, offline

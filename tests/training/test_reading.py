@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from service.bands import PLANET_BANDS, RGB
 from service.bundle import InputSpec
-from service.chips import PLANET_BANDS, RGB
 from tests.training import tiny
 from training.reading import LabelledChips, find_chips, find_tags, read_chips
 from training.workspace import Source

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from service.chips import PLANET_BANDS, RGB
+from service.bands import PLANET_BANDS, RGB
 from training.thumbnails import SIZE_PX, as_rgb, data_uri
 
 RANDOM = np.random.default_rng(0)

@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from service.chips import PLANET_BANDS
+from service.bands import PLANET_BANDS
 from training.config import MemberConfig
 from training.labels import PLANET_GROUPS
 from training.recipes import planet, planet_single

@@ -1,0 +1,103 @@
+"""TIFFs as the reader process reads them; what a chip's bands become: test_chips.py."""
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from service.bundle import InputSpec
+from service.errors import ChipError, CorruptChip, TooManyPixels
+from service.tiff import read_tiff
+from tests.fakes import Array
+
+SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+PIXELS = np.random.default_rng(0).integers(0, 40, (64, 64, 3), np.uint8)
+
+
+def tiff(pixels: Array = PIXELS, **options: Any) -> bytes:  # noqa: ANN401
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, **{"photometric": "rgb", "byteorder": "<"} | options)
+    return stream.getvalue()
+
+
+def with_tag(data: bytes, tag: int, value: int) -> bytes:
+    """The file with another value of a tag that has one."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        found = file.pages.first.tags[tag]
+    kind = "<HHIH" if found.dtype == 3 else "<HHII"
+    entry = struct.pack(kind, tag, found.dtype, 1, value)
+    return data[: found.offset] + entry + data[found.offset + len(entry) :]
+
+
+COMPRESSIONS = [None, "lzw", "zlib", "deflate", "packbits", "lzma", "zstd"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 32)}, {"rowsperstrip": 7}, {"byteorder": ">"}])
+@pytest.mark.parametrize("predictor", [False, True])
+def test_every_compression_is_read(compression: str | None, options: dict[str, Any], predictor: bool) -> None:
+    data = tiff(compression=compression, predictor=predictor and compression is not None, **options)
+    pixels_HWC, bands = read_tiff(data, SPEC)
+    assert bands == ("red", "green", "blue")
+    np.testing.assert_array_equal(pixels_HWC, PIXELS)
+
+
+LZW = tiff(compression="lzw")
+
+
+def test_a_stream_that_ends_the_decoder_is_refused_before() -> None:
+    with tifffile.TiffFile(io.BytesIO(LZW)) as file:
+        at = file.pages.first.dataoffsets[0]
+    with pytest.raises(CorruptChip, match="LZW data has a code that means nothing yet"):
+        read_tiff(LZW[:at] + bytes.fromhex("80492050") + LZW[at + 4 :], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "says"),
+    [
+        (with_tag(tiff(), 256, 65_500), TooManyPixels, "65500×64"),
+        (with_tag(tiff(rowsperstrip=64), 278, 1), CorruptChip, "lacks some of its 64 strips"),
+        (with_tag(tiff(tile=(64, 64)), 323, 16), CorruptChip, "lacks some of its 4 tiles"),
+        (with_tag(tiff(), 279, 1 << 24), CorruptChip, "far more data than pixels"),
+        (with_tag(tiff(), 279, 70_000), CorruptChip, "cut short: strips lie outside"),
+        (with_tag(tiff(), 273, 1 << 24), CorruptChip, "cut short: strips lie outside"),
+        (tiff(compression="zlib")[:-2], CorruptChip, "outside the file|cut short"),
+    ],
+)
+def test_claims_are_judged_before_anything_is_decoded(data: bytes, error: type[ChipError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        read_tiff(data, SPEC)
+
+
+def test_pixels_are_never_what_memory_held_before() -> None:
+    short = with_tag(tiff(compression="zlib", rowsperstrip=64), 279, 40)
+    with pytest.raises(CorruptChip):
+        read_tiff(short, SPEC)
+
+
+def test_a_bomb_in_a_strip_is_not_unpacked() -> None:
+    import zlib
+
+    with tifffile.TiffFile(io.BytesIO(tiff(compression="zlib"))) as file:
+        tags = file.pages.first.tags
+        places = {code: tags[code].offset for code in (273, 279)}
+    bomb = zlib.compress(bytes(1 << 26), 9)
+    data = (
+        with_tag(with_tag(tiff(compression="zlib"), 273, len(tiff(compression="zlib"))), 279, len(bomb))
+        + bomb
+    )
+    assert places
+    with pytest.raises(ChipError):
+        read_tiff(data, SPEC)
+
+
+def test_short_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise RuntimeError("lzma_stream_decoder returned LZMA_MEM_ERROR")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", fail)
+    with pytest.raises(MemoryError):
+        read_tiff(tiff(), SPEC)
