@@ -9,7 +9,7 @@ GENERATOR_VENV = .venv-generator
 HOST = 127.0.0.1
 PORT = 8000
 RECIPE = uc-merced
-VERSION = 2.1.1
+VERSION = 2.2.0
 DATA = ../shared/data/ucmerced
 WEIGHTS = ../shared/weights
 

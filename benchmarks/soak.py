@@ -29,7 +29,7 @@ from PIL import Image
 from benchmarks._bundles import free_bundle, labelled, photo
 from benchmarks._comparison import stop_cleanly
 from benchmarks._peers import ours
-from benchmarks._servers import Running, family, running
+from benchmarks._servers import Running, family, pss_mb, running
 from service.bundle import Bundle, Precision, load
 from service.processors import processor_kind
 
@@ -48,7 +48,8 @@ class Moment(NamedTuple):
 
     minutes: float
     requests: int
-    memory_mb: float
+    memory_mb: float  # of all processes
+    main_mb: float  # of the one that answers
     descriptors: int
     threads: int
     processes: int
@@ -129,6 +130,7 @@ def moment(started: Running, began_s: float, answers: Counter[int | str]) -> Mom
         (time.monotonic() - began_s) / 60,
         sum(answers.values()),
         started.memory_mb(),
+        pss_mb(started.process.pid),
         len(list((folder / "fd").iterdir())),
         len(list((folder / "task").iterdir())),
         len(family(started.process.pid)),
@@ -148,11 +150,11 @@ def soak(bundle: Bundle, minutes: float, folder: Path) -> list[Moment]:
         ]
         for client in clients:
             client.start()
-        print("minutes  requests        MB  descriptors  threads  processes")
+        print("minutes  requests        MB   main MB  descriptors  threads  processes")
         while time.monotonic() < until:
             time.sleep(min(EVERY_S, max(0.1, until - time.monotonic())))
             found.append(moment(started, began_s, answers))
-            print("{:7.1f}  {:8,}  {:8.1f}  {:11}  {:7}  {:9}".format(*found[-1]), flush=True)
+            print("{:7.1f}  {:8,}  {:8.1f}  {:8.1f}  {:11}  {:7}  {:9}".format(*found[-1]), flush=True)
         for client in clients:
             client.join()
         print("answers:", ", ".join(f"{status} {count:,}" for status, count in answers.most_common()))
@@ -175,7 +177,7 @@ def main() -> None:
         bundle = free_bundle(folder / "bundle") if arguments.free else load(arguments.bundle)
         found = soak(bundle, arguments.minutes, folder)
     later = [m for m in found if m.minutes > arguments.minutes / 3]
-    for name in ("memory_mb", "descriptors", "threads"):
+    for name in ("memory_mb", "main_mb", "descriptors", "threads"):
         slope = np.polyfit([m.minutes for m in later], [getattr(m, name) for m in later], 1)[0]
         print(f"{name}: {slope:+.2f} a minute")
 

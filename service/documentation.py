@@ -26,7 +26,7 @@ CHIPS: dict[str, Any] = {
 # several kinds of bodies and no parameters.
 ONE_CHIP: dict[str, Any] = {"required": True, "content": _FORM}
 
-_MODEL: Model = {"name": "uc-merced", "version": "2.1.1"}
+_MODEL: Model = {"name": "uc-merced", "version": "2.1.2"}
 _PREDICTION: Prediction = {
     "filename": "tile.jpg",
     "labels": ["trees"],
