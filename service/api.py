@@ -30,6 +30,7 @@ from service.errors import (
     EmptyChip,
     EncodedBody,
     InvalidParameter,
+    LostBody,
     MalformedForm,
     NoChip,
     NotAnImage,
@@ -89,7 +90,7 @@ def running(request: Request) -> Running:
     responses={
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, StalledBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
             UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
@@ -215,7 +216,7 @@ def _count(service: Running, vote: Vote) -> None:
     responses={
         200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, StalledBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
             UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },

@@ -14,6 +14,7 @@
     │   ├── UnsupportedBody    415
     │   ├── EncodedBody        415
     │   ├── StalledBody        408
+    │   ├── LostBody           400
     │   ├── InvalidParameter   422
     │   └── BodyTooLarge       413
     ├── Overloaded             503
@@ -129,6 +130,12 @@ class StalledBody(RequestError):
 
     status = 408
     title = "Stalled body"
+
+
+class LostBody(RequestError):
+    """Raised when the server dropped the body, because the request asks for another protocol."""
+
+    title = "Lost body"
 
 
 class InvalidParameter(RequestError):

@@ -113,23 +113,30 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
 
+def _start(module: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    own, other = socket.socketpair()
+    with other:
+        try:
+            return own, subprocess.Popen(
+                [sys.executable, "-P", "-m", module],
+                stdin=other.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=_environment(),
+                process_group=0,  # a terminal's Ctrl-C is for the parent
+            )
+        except BaseException:
+            own.close()
+            raise
+
+
 class _Reader:
     """One process and the socket to it; used by one thread at a time."""
 
     def __init__(self, module: str) -> None:
         self.chips = 0
-        self._connection, other = socket.socketpair()
         try:
-            with other:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", module],
-                    stdin=other.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    env=_environment(),
-                    process_group=0,  # a terminal's Ctrl-C is for the parent
-                )
+            self._connection, self._process = _start(module)
         except (OSError, MemoryError) as error:
-            self._connection.close()
             raise OutOfMemory(f"no reader for TIFFs can start ({error}); {_AGAIN}") from error
         try:
             receive_line(self._connection, time.monotonic() + START_S)

@@ -8,6 +8,7 @@ Shape suffixes: H height, W width, C bands.
 Source: ITU-T T.81 (JPEG), annex B.
 """
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -25,7 +26,9 @@ MAX_SEGMENTS = 1000
 
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers; compressed data never looks like one
 _SCANS = b"\xff\xda\x00"  # how each begins
-_START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# The next marker, as libjpeg finds it: behind any number of fill bytes, and of bytes that some writers leave.
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _ACCEPTED = (0xC0, 0xC1, 0xC2)  # frames: baseline, extended, progressive
 _KINDS = (
     dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "a lossless JPEG")
@@ -35,7 +38,7 @@ _KINDS = (
 )
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _FRAMES = frozenset({*_ACCEPTED, *_KINDS})
-_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8)})  # without a segment: nothing, or between pixels
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a segment: nothing, or between pixels
 # What Pillow needs to see: tables, frames, restart interval, and who wrote it, which tells the colours apart.
 _OF_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, 0xE0, 0xEE, 0xF7})
 
@@ -70,8 +73,10 @@ def _walk(data: bytes) -> Header:
     kept: list[tuple[int, int]] = []
     at = 2
     for _ in range(MAX_SEGMENTS):
-        if data[at] != _FILL:
+        found = _MARKER.search(data, at)
+        if not found:
             raise IndexError
+        at = found.start()
         marker = data[at + 1]
         after = at + 2 + (data[at + 2] << 8 | data[at + 3])
         if marker in _OF_PIXELS:
@@ -84,8 +89,6 @@ def _walk(data: bytes) -> Header:
             return Header(*frame, tuple(kept), at, _last_scan(data, at))
         elif marker in (_START_OF_SCAN, _END_OF_IMAGE):
             raise CorruptChip("the JPEG holds no picture; send the whole file")
-        elif marker == _FILL:  # markers may be preceded by any number of these
-            after = at + 1
         elif marker in _ALONE:
             after = at + 2
         at = after

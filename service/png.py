@@ -16,7 +16,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 20_000
 
 _HEADER, _DATA, _END = b"IHDR", b"IDAT", b"IEND"
-_OF_PIXELS = frozenset({_HEADER, b"PLTE", b"tRNS", _DATA, _END})
+_AN_END = struct.pack(">I4sI", 0, _END, zlib.crc32(_END))  # whatever a file's own is like
+_OF_PIXELS = frozenset({_HEADER, b"PLTE", b"tRNS", _DATA})
 _AROUND = 12  # bytes of a chunk beside its content: length, kind, checksum
 _MOST_PER_PIXEL = 16  # bytes, packed; unpacked it is 8 at most
 _SLACK = 1 << 16  # bytes; what packing may add to tiny pictures
@@ -42,11 +43,11 @@ def read_picture(data: bytes) -> Picture:
     width, height = struct.unpack_from(">II", kept[0], 8)
     if sum(map(len, kept)) > _MOST_PER_PIXEL * width * height + _SLACK:
         raise CorruptChip("the PNG holds far more data than pixels; save it anew")
-    return Picture(width, height, b"".join([SIGNATURE, *kept]))
+    return Picture(width, height, b"".join([SIGNATURE, *kept, _AN_END]))
 
 
 def _chunks(data: memoryview) -> list[memoryview]:
-    """Return the chunks that make the pixels, their checksums verified; without an end if there is none."""
+    """Return the chunks that make the pixels, their checksums verified."""
     kept: list[memoryview] = []
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
@@ -54,6 +55,8 @@ def _chunks(data: memoryview) -> list[memoryview]:
             return kept
         length, kind = struct.unpack_from(">I4s", data, at)
         after = at + _AROUND + length
+        if kind == _END:
+            return kept
         if kind in _OF_PIXELS:
             name = kind.decode()
             if after > len(data):
@@ -63,7 +66,5 @@ def _chunks(data: memoryview) -> list[memoryview]:
             if kind == _HEADER and kept:
                 raise CorruptChip("the PNG has two header chunks; save it anew")
             kept.append(data[at:after])
-        if kind == _END:
-            return kept
         at = after
     raise CorruptChip(f"the PNG has more than {MAX_CHUNKS} chunks; save it anew, without metadata")

@@ -64,7 +64,7 @@ def _quota(folder: Path) -> float | None:
             quota_us, period_us = map(int, " ".join((folder / name).read_text() for name in names).split())
             if quota_us > 0 and period_us > 0:
                 return quota_us / period_us
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             continue
     return None
 

@@ -31,6 +31,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
+        ws="none",  # nothing here speaks it: who asks for it is answered as any other request
         log_config=_logging(),
         access_log=settings.access_log,
         timeout_graceful_shutdown=settings.shutdown_s,

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from service.budget import Share
-from service.errors import BodyTooLarge, EncodedBody, StalledBody, UnsupportedBody
+from service.errors import BodyTooLarge, EncodedBody, LostBody, NotReady, StalledBody, UnsupportedBody
 from service.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
@@ -42,6 +43,7 @@ async def read_uploads(
     Raises:
         RequestError: the body as a whole cannot be used.
         Overloaded: other bodies leave no room for it.
+        NotReady: the service stopped before the body had come.
         MemoryError: the process has none.
     """
     _check_coding(request)
@@ -86,6 +88,7 @@ async def _read(request: Request, share: Share, max_body_bytes: int, keep: Calla
 
     Raises:
         BodyTooLarge, StalledBody, Overloaded: before the piece is kept that is too much.
+        LostBody, NotReady: it will not come.
     """
     claimed = request.headers.get("content-length", "").lstrip("0")
     if claimed.isdecimal():
@@ -93,7 +96,7 @@ async def _read(request: Request, share: Share, max_body_bytes: int, keep: Calla
             raise _too_large(max_body_bytes)
         share.expect(int(claimed))
     size = 0
-    message = await request.receive()  # in its own time: a body that has not begun holds nothing
+    message = await _next(request, None)  # in its own time: a body that has not begun holds nothing
     while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -104,14 +107,38 @@ async def _read(request: Request, share: Share, max_body_bytes: int, keep: Calla
         share.take(len(chunk))
         keep(chunk)
         if not message.get("more_body", False):
-            return
+            break
         try:
-            async with asyncio.timeout(SILENCE_S):
-                message = await request.receive()
+            message = await _next(request, SILENCE_S)
         except TimeoutError as error:
             raise StalledBody(
                 f"{size} bytes of the body came, and then none for {SILENCE_S:g} s; send the request again"
             ) from error
+    if not size and "upgrade" in request.headers:
+        _check_lost(request)
+
+
+async def _next(request: Request, patience_s: float | None) -> Message:
+    """Wait for the next piece."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await request.receive()
+    except asyncio.CancelledError as error:  # the server does so when its time to shut down is over
+        raise NotReady("the service stopped before the body had come; send the request again") from error
+
+
+def _check_lost(request: Request) -> None:
+    """Tell of a body that the server's parser never reads: it stops where another protocol is asked for.
+
+    Raises:
+        LostBody: there was one.
+    """
+    if request.headers.get("content-length", "0").strip("0") or "transfer-encoding" in request.headers:
+        raise LostBody(
+            f"the request asks for another protocol (Upgrade: {request.headers['upgrade']}), and its body is "
+            "lost by that; send plain HTTP/1.1 without Upgrade (in Java: "
+            "HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1))"
+        )
 
 
 def _too_large(max_body_bytes: int) -> BodyTooLarge:

@@ -20,7 +20,9 @@ SAMPLE_CHIP = ROOT / "docs/sample-chip.jpg"
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx2.Client]:
     """Serve on a free port of the loopback address; yield a client of it."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", ws="none")
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -140,6 +140,31 @@ def run(script: str) -> "subprocess.Popen[str]":
     )
 
 
+def test_without_file_descriptors_a_chip_may_come_again() -> None:
+    script = """if True:
+        import os, resource
+        from service.errors import CorruptChip, OutOfMemory
+        from service.isolation import READERS
+        from service.manifest import InputSpec
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        taken = []
+        try:
+            while True:
+                taken.append(os.dup(0))
+        except OSError:
+            pass
+        read = 0
+        while not read:
+            try:
+                READERS.read(b"II*", InputSpec(bands=("red", "green", "blue"), height=64, width=64))
+            except OutOfMemory:
+                os.close(taken.pop())
+            except CorruptChip:
+                read += 1
+        """
+    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
     with run("isolation.READERS.read(tiff(), SPEC); print(flush=True); time.sleep(60)") as parent:

@@ -171,7 +171,16 @@ def test_a_second_frame_is_refused() -> None:
         read_header(data[:at] + frame + data[at:])
 
 
-@pytest.mark.parametrize("filling", [b"\xff\xe1\0\2", b"\xff", b"\xff\x01"])
+@pytest.mark.parametrize("filling", [b"\xff" * 5000, bytes(7), b"\xff\0", b"junk", b"\xff" * 1_000_000])
+@pytest.mark.parametrize("before", [b"\xff\xdb", b"\xff\xda"])
+def test_what_stands_between_two_segments_is_passed_over(filling: bytes, before: bytes) -> None:
+    data = encoded(photo(), "JPEG")
+    at = data.index(before)
+    padded = data[:at] + filling + data[at:]
+    np.testing.assert_array_equal(decode_chip(padded, SPEC), decode_chip(data, SPEC))
+
+
+@pytest.mark.parametrize("filling", [b"\xff\xe1\0\2", b"\xff\x01"])
 def test_endless_headers_are_left_after_a_thousand_steps(filling: bytes) -> None:
     data = encoded(photo(), "JPEG")
     few, many = (data[:2] + filling * count + data[2:] for count in (MAX_SEGMENTS - 50, 1_000_000))

@@ -77,13 +77,19 @@ def test_the_pixels_of_every_mode_are_whole(mode: str, transparency: bool) -> No
         np.testing.assert_array_equal(np.asarray(rich), np.asarray(plain))
 
 
-@pytest.mark.parametrize("kind", ["IHDR", "IDAT", "IEND"])
+@pytest.mark.parametrize("kind", ["IHDR", "IDAT"])
 def test_a_wrong_checksum_names_the_chunk(kind: str) -> None:
     damaged = bytearray(PLAIN)
     at = PLAIN.index(kind.encode())
     damaged[at + 4 + int.from_bytes(PLAIN[at - 4 : at])] ^= 1
     with pytest.raises(CorruptChip, match=f"checksum of the PNG's chunk {kind} is wrong"):
         decode_chip(bytes(damaged), SPEC)
+
+
+@pytest.mark.parametrize("end", [b"", b"\0\0\0\0IEND", chunk(b"IEND")[:-1] + b"?", chunk(b"IEND", b"more")])
+def test_the_end_may_be_missing_or_broken(end: bytes) -> None:
+    whole = decode_chip(PLAIN, SPEC)
+    np.testing.assert_array_equal(decode_chip(PLAIN[:-12] + end, SPEC), whole)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,11 @@ def test_files_that_are_none_are_no_quota(tmp_path: Path) -> None:
     assert counted(tmp_path) == 4
 
 
+def test_a_quota_beyond_numbers_is_none(tmp_path: Path) -> None:
+    write(tmp_path, cpu_max=f"{'9' * 400} 1")
+    assert counted(tmp_path) == 4
+
+
 def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert processors(tmp_path / "nothing", tmp_path / "none") == 4
 

@@ -32,6 +32,17 @@ def with_tag(data: bytes, tag: int, value: int) -> bytes:
     return data[: found.offset] + entry + data[found.offset + len(entry) :]
 
 
+def overlapping() -> bytes:
+    """A file of 64 strips of 1,000 bytes, each a byte behind the one before."""
+    data = bytearray(tiff(rowsperstrip=1, compression="lzw"))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tags, first = file.pages.first.tags, file.pages.first.dataoffsets[0]
+    for tag, values in ((tags[273], range(first, first + 64)), (tags[279], [1000] * 64)):
+        packed = struct.pack(f"<64{'H' if tag.dtype == 3 else 'I'}", *values)
+        data[tag.valueoffset : tag.valueoffset + len(packed)] = packed
+    return bytes(data)
+
+
 COMPRESSIONS = [None, "lzw", "zlib", "deflate", "packbits", "lzma", "zstd"]
 
 
@@ -43,6 +54,22 @@ def test_every_compression_is_read(compression: str | None, options: dict[str, A
     pixels_HWC, bands = read_tiff(data, SPEC)
     assert bands == ("red", "green", "blue")
     np.testing.assert_array_equal(pixels_HWC, PIXELS)
+
+
+@pytest.mark.parametrize("side_px", [16, 48, 512])
+def test_tiles_may_go_beyond_the_image(side_px: int) -> None:
+    pixels_HWC, _ = read_tiff(tiff(PIXELS[:40, :40].copy(), tile=(side_px, 512)), SPEC)
+    np.testing.assert_array_equal(pixels_HWC, PIXELS[:40, :40])
+
+
+def test_equal_strips_may_be_stored_once() -> None:
+    row = tiff(np.tile(PIXELS[:1], (64, 1, 1)), rowsperstrip=1)
+    with tifffile.TiffFile(io.BytesIO(row)) as file:
+        starts = file.pages.first.tags[273]
+    once = bytearray(row)
+    once[starts.valueoffset : starts.valueoffset + 256] = row[starts.valueoffset :][:4] * 64
+    pixels_HWC, _ = read_tiff(bytes(once), SPEC)
+    np.testing.assert_array_equal(pixels_HWC, np.tile(PIXELS[:1], (64, 1, 1)))
 
 
 LZW = tiff(compression="lzw")
@@ -64,6 +91,7 @@ def test_a_stream_that_ends_the_decoder_is_refused_before() -> None:
         (with_tag(tiff(), 279, 1 << 24), CorruptChip, "far more data than pixels"),
         (with_tag(tiff(), 279, 70_000), CorruptChip, "cut short: strips lie outside"),
         (with_tag(tiff(), 273, 1 << 24), CorruptChip, "cut short: strips lie outside"),
+        (overlapping(), CorruptChip, "strips lie over each other"),
         (tiff(compression="zlib")[:-2], CorruptChip, "outside the file|cut short"),
     ],
 )

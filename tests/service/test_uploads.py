@@ -18,6 +18,7 @@ from service.errors import (
     EncodedBody,
     MalformedForm,
     NoChip,
+    NotReady,
     Overloaded,
     RequestError,
     UnsupportedBody,
@@ -281,3 +282,34 @@ def test_an_encoded_body_is_answered_with_what_is_accepted(client: httpx2.Client
         answer = client.post(path, content=packed, headers=headers)
         assert "gzip" in assert_problem(answer, 415)["detail"]
         assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "TLS/1.0", "websocket"])
+def test_a_request_for_another_protocol_is_told_why_its_body_is_lost(
+    client: httpx2.Client, protocol: str
+) -> None:
+    headers = {"connection": "Upgrade", "upgrade": protocol, "content-type": "image/png"}
+    response = client.post("/predict", content=encoded(picture(RED), "PNG"), headers=headers)
+    assert f"(Upgrade: {protocol})" in assert_problem(response, 400)["detail"]
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_a_service_that_stops_asks_to_send_again(pieces: int) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"some", "more_body": True}] * pieces
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def stop_amid() -> None:
+        headers = [(b"content-type", b"image/png")]
+        request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+        with Share(Budget(1 << 30)) as share:
+            reading = asyncio.create_task(read_uploads(request, share, max_body_bytes=1 << 20, max_chips=3))
+            await asyncio.sleep(0.01)
+            reading.cancel()
+            await reading
+
+    with pytest.raises(NotReady, match="stopped before the body had come"):
+        asyncio.run(stop_amid())
