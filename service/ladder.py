@@ -53,6 +53,7 @@ def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
         except WrongAnswers as error:
             logger.warning("%s; passed over", error)
             passed_over[Rung(ensemble.device, ensemble.precision)] = str(error)
+            del ensemble  # before the next one needs the device's memory
         else:
             ensemble.warm_up(settings.max_batch)
             return ensemble
