@@ -16,6 +16,7 @@ import numpy as np
 
 from service.errors import CorruptChip, OutOfMemory, ServiceError
 from service.manifest import InputSpec
+from service.memory import give_back_large_buffers
 from service.messages import Line, receive_into, receive_line, send
 from service.tiff import Pixels, read_tiff
 
@@ -30,6 +31,7 @@ _SHORT = OutOfMemory("there is too little memory for this chip; send it again in
 def main(read: Callable[[bytes, InputSpec], Pixels] = read_tiff) -> None:
     """Answer requests by what a function reads, until the other end is closed."""
     own_limit = _limit()
+    give_back_large_buffers()
     logging.disable()  # what tifffile has to say about hostile files is theirs to say
     with socket.socket(fileno=0) as connection, suppress(EOFError, ConnectionError):
         send(connection, {})  # ready

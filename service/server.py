@@ -16,6 +16,7 @@ from uvicorn.config import LOGGING_CONFIG
 from service.api import Running
 from service.app import create_app
 from service.errors import SettingsError
+from service.memory import give_back_large_buffers
 from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> None:
     Raises:
         StartupError: the service cannot run; nothing was listening yet.
     """
+    give_back_large_buffers()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
