@@ -37,7 +37,7 @@ test: $(DEVELOPING) ## run every test
 
 test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed
 	@$(SERVICE_VENV)/bin/python -c 'import importlib.util as u, sys; sys.exit("torch is installed here" if u.find_spec("torch") else 0)'
-	$(SERVICE_VENV)/bin/python -m pytest --ignore=tests/training
+	$(SERVICE_VENV)/bin/python -m pytest --ignore=tests/training --ignore=tests/browser
 
 lint: $(DEVELOPING) ## check style, format, types and import contracts
 	$(VENV)/bin/ruff check
