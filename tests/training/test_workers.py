@@ -80,8 +80,13 @@ def test_a_machine_that_does_not_see_the_folder_says_so(run: Run, tmp_path: Path
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A Ray cluster on this machine alone, with room for two jobs."""
+def cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> Iterator[None]:
+    """A Ray cluster on this machine alone, with room for two jobs.
+
+    Captured output is there for longer: until it is over, a thread of Ray's prints what workers say.
+    """
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray, the extra `ray`")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
