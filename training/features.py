@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
 
 from service.runtime import open_session
@@ -29,10 +28,10 @@ from training.workspace import Run, allocated_array, whole_file
 
 log = logging.getLogger(__name__)
 BATCH = 32
+BACKBONE = "backbone.sha256"  # of the weights that made the features
 WORTH_EXPORT = 2000  # runs, from which handing the network to ONNX Runtime (half a minute) pays
 
 Compute = Callable[[torch.Tensor], npt.NDArray[np.float16]]
-BACKBONE = "backbone.sha256"  # of the weights that made the features
 
 
 def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[npt.NDArray[np.float16]]:
@@ -52,7 +51,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         net = member_net(run, member, dataset, pretrained=True)
         check_backbone(net, folder / BACKBONE)
         frozen = _frozen_part(member, dataset, net)
-        compute = _computing(frozen, member, len(missing) * len(dataset))
+        compute = _computing(frozen, member, dataset, len(missing))
         for index in missing:
             with whole_file(paths[index]) as partial:
                 _write_view(compute, dataset, index, f"{net.name}, view {index + 1}", partial)
@@ -87,12 +86,12 @@ def _frozen_part(member: MemberConfig, dataset: Dataset, net: ChipNet) -> Frozen
     return part
 
 
-def _computing(frozen: FrozenPart, member: MemberConfig, runs: int) -> Compute:
-    """Return the quickest way to the map (B,f,h,w) of chips (B,H,W,C) on this machine, for so many chips."""
+def _computing(frozen: FrozenPart, member: MemberConfig, dataset: Dataset, views: int) -> Compute:
+    """Return the quickest way to the map (B,f,h,w) of chips (B,H,W,C) on this machine, for so many views."""
     device = best_device()
     bfloat16 = member.mixed_precision and fast_bfloat16()
-    if device.type == "cpu" and not bfloat16 and runs >= WORTH_EXPORT:
-        return _side_by_side(frozen)
+    if device.type == "cpu" and not bfloat16 and views * len(dataset) >= WORTH_EXPORT:
+        return _side_by_side(frozen, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
 
     def compute(chips_BHWC: torch.Tensor) -> npt.NDArray[np.float16]:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -102,18 +101,16 @@ def _computing(frozen: FrozenPart, member: MemberConfig, runs: int) -> Compute:
     return compute
 
 
-def _side_by_side(frozen: FrozenPart) -> Compute:
+def _side_by_side(frozen: FrozenPart, example_BHWC: torch.Tensor) -> Compute:
     """Run the frozen part in ONNX Runtime, a chip on each core."""
+    session = open_session(_exported(frozen, example_BHWC), threads=1)
     cores = torch.get_num_threads()
-    callers = ThreadPoolExecutor(cores, "features")
-    sessions: list[ort.InferenceSession] = []
 
     def compute(chips_BHWC: torch.Tensor) -> npt.NDArray[np.float16]:
-        if not sessions:
-            sessions.append(open_session(_exported(frozen, chips_BHWC[:2]), threads=1))
         feeds = [{"chips": chip_HWC[None]} for chip_HWC in chips_BHWC.numpy()]
-        maps = callers.map(lambda feed: sessions[0].run(None, feed)[0], feeds)
-        return np.concatenate(list(maps)).astype(np.float16)
+        with ThreadPoolExecutor(cores, "features") as callers:
+            maps = list(callers.map(lambda feed: session.run(None, feed)[0], feeds))
+        return np.concatenate(maps).astype(np.float16)
 
     return compute
 
