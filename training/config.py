@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from service.bundle import Precision
 from training.thresholds import FLAT, Shrinkage
 
+CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemberConfig:
@@ -120,7 +122,7 @@ class RunConfig:
             missing = sorted(set(member.bands) - set(self.bands))
             if missing:
                 raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
-            if self.predict_views > member.cached_views and member.freeze in ("trunk", "backbone"):
+            if self.predict_views > member.cached_views and member.freeze in CACHED:
                 raise ValueError(
                     f"{member.name}: predict_views={self.predict_views} needs as many cached_views, not "
                     f"{member.cached_views}"

@@ -19,12 +19,12 @@ from lightning.pytorch.callbacks import Callback
 from rich.table import Table
 
 from training.batches import Batches, BatchStream
-from training.config import MemberConfig
+from training.config import CACHED, MemberConfig
 from training.dataset import Dataset
 from training.device import best_device, fast_bfloat16
 from training.features import BATCH
 from training.fit_logs import read_epochs
-from training.freezing import CACHED, FrozenPart, learning_part
+from training.freezing import FrozenPart, learning_part
 from training.inputs import ChipInputs, FrozenInputs, Inputs
 from training.model import ChipNet, member_net
 from training.progress import console

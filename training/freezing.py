@@ -16,7 +16,6 @@ from training.backbone import Backbone
 from training.config import MemberConfig
 from training.model import ChipNet
 
-CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
 MAX_CUT_DIFFERENCE = 1e-3
 
 

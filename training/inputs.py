@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from training.augmentation import augment, view
-from training.config import MemberConfig
+from training.config import CACHED, MemberConfig
 from training.dataset import Dataset
 from training.features import cached_features
-from training.freezing import CACHED, learning_part
+from training.freezing import learning_part
 from training.model import ChipNet, member_net, start_at_prevalence
 from training.workspace import Run
 

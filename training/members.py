@@ -19,10 +19,9 @@ from service.bundle import Graph, Member, Precision, reference
 from service.rules import Vote
 from training import graphs
 from training.checkpoints import read_fit
-from training.config import MemberConfig
+from training.config import CACHED, MemberConfig
 from training.dataset import Dataset, input_spec
 from training.features import BACKBONE, check_backbone
-from training.freezing import CACHED
 from training.graph_check import check_graph, torch_answers
 from training.model import ExportNet, member_net
 from training.voting import Voting

@@ -94,14 +94,16 @@ class Graph:
 
     def is_depthwise(self, node: onnx.NodeProto) -> bool:
         """Return whether a node is a convolution with one kernel for each channel."""
-        if not self._is_convolution(node):
-            return False
-        kernel_OIhw = self.constants[node.input[1]]
-        return kernel_OIhw.shape[1] == 1 and int(attributes(node).get("group", 1)) == len(kernel_OIhw)
+        return self._is_convolution(node) and is_depthwise(node, self.constants[node.input[1]])
 
     def _is_convolution(self, node: onnx.NodeProto) -> bool:
         kernel = self.constants.get(node.input[1]) if node.op_type == "Conv" else None
         return kernel is not None and kernel.ndim == 4  # along a line, there are 3
+
+
+def is_depthwise(convolution: onnx.NodeProto, kernel_OIhw: npt.NDArray[Any]) -> bool:
+    """Return whether a convolution has one kernel for each channel."""
+    return kernel_OIhw.shape[1] == 1 and int(attributes(convolution).get("group", 1)) == len(kernel_OIhw)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import numpy as np
 import timm
 import torch
 
-from training.config import MemberConfig, RunConfig
+from training.config import CACHED, MemberConfig, RunConfig
 from training.dataset import Dataset
-from training.freezing import CACHED, check_cut, hold_still
+from training.freezing import check_cut, hold_still
 from training.loss import loss_of
 from training.model import member_net
 from training.preprocessing import COLOURS

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from training.onnx_graph import Floats, Graph, attributes
+from training.onnx_graph import Floats, Graph, is_depthwise
 
 LARGEST_PAIR = 128  # 255 · 128 = 32640, and 16 bits hold 32767
 
@@ -70,9 +70,8 @@ def check_bounded(model: onnx.ModelProto) -> None:
         if node.op_type != "Conv":
             raise ValueError(f"{node.name}: integer weights of {node.op_type} are not known to be bounded")
         kernel_OIhw = graph.constants[graph.maker[node.input[1]].input[0]]
-        depthwise = kernel_OIhw.shape[1] == 1 and attributes(node).get("group", 1) == len(kernel_OIhw)
         largest = int(largest_pairs(kernel_OIhw).max())
-        if largest > LARGEST_PAIR and not depthwise:
+        if largest > LARGEST_PAIR and not is_depthwise(node, kernel_OIhw):
             raise ValueError(
                 f"{node.name}: a pair of weights adds up to {largest}, {LARGEST_PAIR} at most are "
                 "exact on every processor; quantise with bounded scales"

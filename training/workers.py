@@ -10,11 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from training.config import MemberConfig
+from training.config import CACHED, MemberConfig
 from training.dataset import open_dataset
 from training.estimate import announce
 from training.fit import fit_member
-from training.freezing import CACHED
 from training.workspace import Run
 
 log = logging.getLogger(__name__)

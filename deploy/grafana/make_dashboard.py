@@ -225,7 +225,16 @@ def resources() -> list[Panel]:
             {"{{instance}} {{kind}}": of("chipvote_device_memory_bytes")},
             unit="bytes",
         ),
-        lines("Memory", "Resident.", {"{{instance}}": of("process_resident_memory_bytes")}, unit="bytes"),
+        lines(
+            "Memory",
+            "Resident; and of it bodies in flight, beyond whose most the answer is 503.",
+            {
+                "{{instance}}": of("process_resident_memory_bytes"),
+                "{{instance}} bodies": of("chipvote_body_bytes"),
+                "{{instance}} bodies at most": of("chipvote_body_bytes_most"),
+            },
+            unit="bytes",
+        ),
         lines("CPU", "Cores in use.", {"{{instance}}": rate("process_cpu_seconds_total", by="instance")}),
     ]
 
