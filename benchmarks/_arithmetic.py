@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from service.bundle import Precision
-from service.runtime import open_session
+from service.contract.manifest import Precision
+from service.contract.runtime import open_session
 
 SIDE = 2048
 CHANNELS, SIDE_PX = 1024, 64

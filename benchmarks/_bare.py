@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from service.bundle import Pixel
-from service.runtime import open_session
+from service.contract.manifest import Pixel
+from service.contract.runtime import open_session
 
 
 class Way(NamedTuple):

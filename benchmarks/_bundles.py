@@ -18,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from benchmarks._servers import Chip
-from service import bundle
-from service.bundle import Bundle, Precision
-from service.chips import decode_chip
-from service.ensemble import Ensemble
-from service.rules import Vote
+from service.contract import bundle
+from service.contract.bundle import Bundle
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import Manifest, Precision
+from service.contract.rules import Vote
+from service.engine.ensemble import Ensemble
 
 SIZE_PX = 256
 LABELS = 17
@@ -145,12 +146,12 @@ def mean_graph(weights_CL: Float, bias_L: Float) -> bytes:
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
-def _manifest(folder: Path, rule: Vote) -> bundle.Manifest:
+def _manifest(folder: Path, rule: Vote) -> Manifest:
     names = [f"label-{index}" for index in range(LABELS)]
     check = {"chips": 8, "max_probability_difference": 0, "sample_f2_change": 0}
     graph: dict[str, Any] = {"file": bundle.reference(folder, "mean.float32.onnx"), "check": check}
     scores = {"sample_f2": 1, "macro_f2": 1, "mean_average_precision": 1, "group_f2": {}, "labels": []}
-    return bundle.Manifest.model_validate(
+    return Manifest.model_validate(
         {
             "name": "free",
             "version": "1.0.0",

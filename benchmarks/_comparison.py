@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks._load import load
 from benchmarks._peers import OURS, PEERS, PYTHON
 from benchmarks._servers import ROOT, Chip, Running, Server, running
-from service.processors import processor_kind, processors
+from service.contract.processors import processor_kind, processors
 
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = {"requests_per_s": "req/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "cpu_ms": "CPU ms"}

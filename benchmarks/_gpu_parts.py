@@ -18,11 +18,12 @@ import torch
 
 from benchmarks._random_bundle import chips_of, jpegs_of, random_net
 from benchmarks._served import form, send, server
-from service import bundle
-from service.cuda import GRAPH_BATCH, padded
-from service.ensemble import Ensemble
-from service.sessions import Device, Gpu
-from training.model import ExportNet
+from service.contract import bundle
+from service.contract.manifest import Precision
+from service.engine.cuda import GRAPH_BATCH, padded
+from service.engine.ensemble import Ensemble
+from service.engine.sessions import Device, Gpu
+from training.network.model import ExportNet
 
 Row = dict[str, str | float]
 
@@ -40,7 +41,7 @@ class Task(NamedTuple):
 
     def ensemble(
         self,
-        precision: bundle.Precision = "float16",
+        precision: Precision = "float16",
         gpu: Gpu = Gpu(),  # noqa: B008
         warm: int = 0,
     ) -> Ensemble:
@@ -55,7 +56,7 @@ class Task(NamedTuple):
         return np.resize(chips_of(self.side_px), (count, self.side_px, self.side_px, 3))
 
     @property
-    def precision(self) -> bundle.Precision:
+    def precision(self) -> Precision:
         """The service's choice: CPUs have no kernels for half precision."""
         return "float16" if self.device == "cuda" else "float32"
 
@@ -79,7 +80,7 @@ def parity(task: Task) -> Iterator[Row]:
     reference = Ensemble(loaded, "cpu", "float32")
     probs_MBL = reference.probabilities(chips_BHWC)
     labels_BL = loaded.decider.decide(probs_MBL).labels_BL
-    choices: list[tuple[bundle.Precision, Gpu]] = [
+    choices: list[tuple[Precision, Gpu]] = [
         ("float32", Gpu()),
         ("float16", Gpu()),
         ("float16", Gpu(nhwc=True)),

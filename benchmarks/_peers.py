@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks._servers import ROOT, Server
-from service.bundle import Precision
+from service.contract.manifest import Precision
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 OURS = "chipvote"

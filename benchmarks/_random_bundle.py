@@ -14,16 +14,17 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from service import bundle
-from service.bundle import Bundle, InputSpec
-from service.decision import strict_majority
-from service.rules import Vote
-from training import golden
-from training.config import MemberConfig
-from training.graph_check import graph_answers
-from training.graphs import write_float16, write_float32
-from training.model import ChipNet, ExportNet
-from training.preprocessing import COLOURS, Preprocessing
+from service.contract import bundle
+from service.contract.bundle import Bundle
+from service.contract.decision import strict_majority
+from service.contract.manifest import InputSpec, Manifest
+from service.contract.rules import Vote
+from training.config.schema import MemberConfig
+from training.export import golden
+from training.export.graphs import write_float16, write_float32
+from training.export.parity import graph_answers
+from training.network.model import ChipNet, ExportNet
+from training.network.preprocessing import COLOURS, Preprocessing
 
 LABELS = [f"label_{index}" for index in range(17)]
 SIZES_PX = {"inception_v3": 299}  # of chips of 256; others see chips as they are
@@ -140,4 +141,4 @@ def _seal(
         "scores": {**scores, "group_f2": {}, "labels": []},
         "provenance": {**provenance, "recipe": {}, "versions": {}},
     }
-    return bundle.seal(folder, bundle.Manifest.model_validate(facts))
+    return bundle.seal(folder, Manifest.model_validate(facts))

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._servers import pss_mb
-from service import bundle
-from service.ensemble import Ensemble
-from service.manifest import Precision
+from service.contract import bundle
+from service.contract.manifest import Precision
+from service.engine.ensemble import Ensemble
 
 
 def main(folder: str, precision: Precision, most: int, marks: list[int]) -> None:

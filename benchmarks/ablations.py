@@ -18,13 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks._data import data_folder
-from training import dataset, fit, predict
-from training.compare import compare
-from training.config import RunConfig
-from training.recipes import trunks
-from training.results import OUT_OF_FOLD
-from training.variants import VARIANTS
-from training.workspace import Run, Source
+from training.config.recipes import trunks
+from training.config.schema import RunConfig
+from training.config.variants import VARIANTS
+from training.data import dataset
+from training.evaluation.compare import compare
+from training.fit import fit, predict
+from training.run.folder import OUT_OF_FOLD, Run, Source
 
 FOLDER = Path("runs/ablations")
 EVALUATED = Path("runs/uc-merced")

@@ -16,10 +16,11 @@ from pathlib import Path
 import httpx2
 
 from benchmarks._data import data_folder
-from service.bundle import Precision, load
-from training.progress import track
-from training.score import score
-from training.workspace import Source
+from service.contract.bundle import load
+from service.contract.manifest import Precision
+from training.evaluation.score import score
+from training.run.folder import Source
+from training.run.progress import track
 
 PER_REQUEST = 64
 TIMEOUT_S = 120

@@ -22,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks._data import data_folder
-from service.bundle import Bundle, Pixel, load
-from service.chips import decode_chip
-from service.ensemble import Ensemble, Vote
-from training.progress import track
+from service.contract.bundle import Bundle, load
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import Pixel
+from service.engine.ensemble import Ensemble
+from service.engine.vote import Vote
+from training.run.progress import track
 
 BATCH = 32
 

@@ -22,9 +22,10 @@ from benchmarks._comparison import machine, measure, print_table, require_peers,
 from benchmarks._load import require_wrk
 from benchmarks._peers import OURS, PEERS, PYTHON, ours, peer
 from benchmarks._servers import ROOT, Chip, Server
-from service import bundle
-from service.bundle import Bundle, Precision
-from service.placement import PRECISIONS
+from service.contract import bundle
+from service.contract.bundle import Bundle
+from service.contract.manifest import Precision
+from service.engine.placement import PRECISIONS
 
 SHIPPED = str(ROOT / "models" / "uc-merced")
 MOST_CHIPS = 16

@@ -20,11 +20,11 @@ import tifffile
 import typer
 from PIL import Image
 
-from service.bands import RGB
-from service.chips import decode_chip
-from service.errors import ServiceError
-from service.isolation import READERS
-from service.manifest import InputSpec
+from service.contract.chips.bands import RGB
+from service.contract.chips.decode import decode_chip
+from service.contract.chips.isolation import READERS
+from service.contract.errors import ServiceError
+from service.contract.manifest import InputSpec
 
 SIDE_PX = 48
 SPEC = InputSpec(bands=RGB, height=SIDE_PX, width=SIDE_PX)

@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 
-from service.processors import processor_kind
+from service.contract.processors import processor_kind
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
@@ -65,7 +65,7 @@ def run_part(name: str, arguments: argparse.Namespace, scratch: Path) -> None:
     """Do one part's work in this process and write each row as it comes."""
     from benchmarks import _gpu_parts
     from benchmarks._random_bundle import make_bundle
-    from service import bundle
+    from service.contract import bundle
 
     folder = arguments.bundle or scratch / "bundle"
     if name == "making":

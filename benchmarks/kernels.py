@@ -21,11 +21,12 @@ import onnxruntime as ort
 
 from benchmarks._data import data_folder
 from benchmarks._random_bundle import input_spec, random_net
-from service.bundle import Bundle, Member, Pixel, load
-from service.chips import decode_chip
-from service.processors import processor_kind
-from service.runtime import open_session, saturates
-from training.graphs import EVIDENCE, INPUT, PROBABILITIES, write_float32
+from service.contract.bundle import Bundle, load
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, Member, Pixel
+from service.contract.processors import processor_kind
+from service.contract.runtime import open_session, saturates
+from training.export.graphs import write_float32
 
 SHIPPED = Path("models/uc-merced")
 WARM = 2  # chips whose time does not count

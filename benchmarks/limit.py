@@ -40,9 +40,9 @@ from benchmarks._load import require_wrk
 from benchmarks._peers import OURS, PYTHON, ours
 from benchmarks._servers import Chip, Running, running
 from benchmarks.ensemble import SHIPPED, described, opened
-from service.bundle import Pixel
-from service.chips import decode_chip
-from service.processors import processors
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import Pixel
+from service.contract.processors import processors
 
 EARLY = "early exit"
 CHIPS = 16

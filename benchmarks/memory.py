@@ -26,7 +26,8 @@ from benchmarks._load import load, require_wrk
 from benchmarks._peers import OURS, PYTHON, ours
 from benchmarks._servers import ROOT, running
 from benchmarks.ensemble import SHIPPED, described, opened
-from service.bundle import Bundle, Precision
+from service.contract.bundle import Bundle
+from service.contract.manifest import Precision
 
 SERVED = 10_000  # batches over HTTP
 CONNECTIONS = 16

@@ -3,7 +3,7 @@
     python -m benchmarks.planet_stretch
 
 Fits it in two ways: on the pairs as they lie, without those whose pixels do not correlate,
-which gives the knots that `service/tone.py` holds; and on all pairs, each moved into place.
+which gives the knots that `service/contract/chips/tone.py` holds; and on all pairs, each moved into place.
 Prints both, and the mean absolute error in grey levels on pairs that were left out of the fit
 (leave one pair out; always the moved pair), next to that of a single straight line per band.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 from scipy.optimize import nnls
 
 from benchmarks._data import data_folder
-from training.alignment import align, overlap
+from training.data.alignment import align, overlap
 
 BAND_OF_CHANNEL = (2, 1, 0)  # red, green, blue among the file's blue, green, red, near infrared
 MIN_CORRELATION = 0.75  # mean over channels; it stops six of the seven pairs that have to be moved

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks._data import data_folder
-from service.bundle import Bundle, Precision, load
-from service.chips import decode_chip
-from service.rules import Vote
-from training.graph_check import graph_answers
-from training.labels import multi_hot, read_tags
-from training.progress import track
-from training.thresholds import sample_fbeta
+from service.contract.bundle import Bundle, load
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import Precision
+from service.contract.rules import Vote
+from training.data.labels import multi_hot, read_tags
+from training.decision.fbeta import sample_fbeta
+from training.export.parity import graph_answers
+from training.run.progress import track
 
 Flags = npt.NDArray[np.bool_]
 

@@ -28,8 +28,9 @@ from benchmarks._load import require_wrk
 from benchmarks._peers import PYTHON, ours
 from benchmarks._servers import ROOT, Chip, Running, running
 from benchmarks.ensemble import SHIPPED, described, opened
-from service.bundle import Bundle, Precision
-from service.ensemble import Ensemble
+from service.contract.bundle import Bundle
+from service.contract.manifest import Precision
+from service.engine.ensemble import Ensemble
 
 FIGURE = ROOT / "docs" / "scaling.svg"
 CHIPS = 8  # of a batch while members are varied, and of the files that are sent

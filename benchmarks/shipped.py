@@ -17,16 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import MemberConfig
-from training.dataset import Dataset, input_spec, open_dataset
-from training.graph_check import graph_answers
-from training.graphs import convert, write_float32
-from training.members import PlannedMember, served_network, spread
-from training.progress import track
-from training.results import OUT_OF_FOLD, read_predictions
-from training.scores import measure, table
-from training.voting import cross_fitted
-from training.workspace import Run, whole_file
+from training.config.schema import MemberConfig
+from training.data.dataset import Dataset, input_spec, open_dataset
+from training.data.predictions import read_predictions
+from training.decision.rule import cross_fitted
+from training.evaluation.scores import measure, table
+from training.export.graphs import convert, write_float32
+from training.export.members import PlannedMember, served_network, spread
+from training.export.parity import graph_answers
+from training.run.files import whole_file
+from training.run.folder import OUT_OF_FOLD, Run
+from training.run.progress import track
 
 
 def write_graph(run: Run, member: MemberConfig, fold: int, dataset: Dataset, path: Path) -> None:

@@ -30,8 +30,9 @@ from benchmarks._bundles import free_bundle, labelled, photo
 from benchmarks._comparison import stop_cleanly
 from benchmarks._peers import ours
 from benchmarks._servers import Running, family, pss_mb, running
-from service.bundle import Bundle, Precision, load
-from service.processors import processor_kind
+from service.contract.bundle import Bundle, load
+from service.contract.manifest import Precision
+from service.contract.processors import processor_kind
 
 SHIPPED = Path("models/uc-merced")
 CLIENTS, EVERY_S = 3, 30.0

@@ -22,16 +22,16 @@ import numpy as np
 import torch
 
 from benchmarks._data import BESIDE
-from training.batches import Batch, BatchStream
-from training.config import MemberConfig
-from training.dataset import Dataset, prepare
-from training.device import best_device
-from training.inputs import ChipInputs
-from training.model import member_net
-from training.recipes import planet
-from training.task import FitTask
-from training.trainer import ready
-from training.workspace import Run, Source
+from training.config.recipes import planet
+from training.config.schema import MemberConfig
+from training.data.dataset import Dataset, prepare
+from training.fit.batches import Batch, BatchStream
+from training.fit.device import best_device
+from training.fit.inputs import ChipInputs
+from training.fit.task import FitTask
+from training.fit.trainer import ready
+from training.network.model import member_net
+from training.run.folder import Run, Source
 
 CHIPS = 512
 WARM_UP = 1

@@ -23,10 +23,11 @@ import numpy.typing as npt
 from sklearn.metrics import fbeta_score
 
 from benchmarks._data import Predictions, planet_predictions, run_predictions
-from training.config import DecisionConfig
-from training.thresholds import FLAT, Probs, Truth, ascend, chip_scores, sample_fbeta, tune
-from training.tuners import tune_thresholds
-from training.weighting import tune_weights, weighted_vote
+from training.config.schema import FLAT, DecisionConfig
+from training.decision.fbeta import Probs, Truth, chip_scores, sample_fbeta
+from training.decision.optimum import ascend
+from training.decision.thresholds import tune, tune_thresholds
+from training.decision.weights import tune_weights, weighted_vote
 
 ROUNDS = 20
 ROWS = 40_479

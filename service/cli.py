@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from service import answers, offline, server
-from service.app import load_bundle
+from service import offline
+from service.answers import predictions
 from service.client import ChipvoteError, Client
-from service.ensemble import Ensemble
-from service.errors import StartupError
-from service.files import SUFFIXES, find_images, printable
-from service.ladder import gpu_of, open_ensemble
-from service.progress import watch
-from service.schemas import Answer, Failure, LabelCard, Labels, Prediction
+from service.client.files import SUFFIXES, find_images, printable
+from service.client.progress import watch
+from service.client.schemas import Answer, Failure, LabelCard, Labels, Prediction
+from service.contract.errors import StartupError
+from service.engine.ensemble import Ensemble
+from service.engine.ladder import gpu_of, open_ensemble
+from service.engine.served import load_bundle
+from service.server import serving
 from service.settings import read_settings
 
 app = typer.Typer(
@@ -70,7 +72,7 @@ def serve(
     settings = read_settings(
         bundle=bundle, host=host, port=port, device=device, precision=precision, early_exit=early_exit
     )
-    server.serve(settings)
+    serving.serve(settings)
 
 
 @app.command()
@@ -115,7 +117,7 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     early_exit = not all_members and loaded.early_voter is not None
     ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
     results = watch(offline.predict_files(ensemble, loaded, images, settings), len(images))
-    return Answer(model=answers.model(loaded), predictions=list(results))
+    return Answer(model=predictions.model(loaded), predictions=list(results))
 
 
 def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> Answer:
@@ -129,7 +131,7 @@ def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> An
 @app.command()
 def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
     """Show a bundle's labels, in order, with thresholds and measured F2."""
-    answer = answers.labels(load_bundle(read_settings(bundle=bundle).bundle))
+    answer = predictions.labels(load_bundle(read_settings(bundle=bundle).bundle))
     if as_json:
         _print_json(answer)
     else:

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.errors import ChipError
+from service.contract.errors import ChipError
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import SettingsError
-from service.processors import processors
+from service.contract.errors import SettingsError
 
 PREFIX = "CHIPVOTE_"
 
@@ -52,10 +51,7 @@ class Settings(BaseSettings):
         256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"
     )
     decode_threads: int = Field(
-        default_factory=lambda: min(8, processors()),
-        ge=1,
-        le=256,
-        description="threads that decode images, 1 to 256",
+        0, ge=0, le=256, description="threads that decode images, to 256; 0 for one per processor, at most 8"
     )
     max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
     max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")

@@ -8,11 +8,11 @@ import httpx2
 import hypothesis
 import pytest
 
-from service.bundle import Bundle
-from service.processors import processor_kind, processors
+from service.contract.bundle import Bundle
+from service.contract.processors import processor_kind, processors
 from service.settings import Settings
-from tests.fakes import make_bundle
-from tests.serving import DEFAULT_BUNDLE, serving
+from tests.kit.fakes import make_bundle
+from tests.kit.serving import DEFAULT_BUNDLE, serving
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)

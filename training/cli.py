@@ -9,12 +9,12 @@ import typer
 from rich.logging import RichHandler
 from rich.text import Text
 
-from service.bundle import load
-from service.errors import BundleError
-from training.progress import console
-from training.recipes import RECIPES, find_recipe
-from training.variants import VARIANTS
-from training.workspace import Run, Source
+from service.contract.bundle import load
+from service.contract.errors import BundleError
+from training.config.recipes import RECIPES, find_recipe
+from training.config.variants import VARIANTS
+from training.run.folder import Run, Source
+from training.run.progress import console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,7 +80,7 @@ def run(
     workers: Workers = None,
 ) -> None:
     """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
-    from training import preflight
+    from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
     prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
@@ -107,7 +107,8 @@ def prepare(
     audit: Audit = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
-    from training import dataset, preflight
+    from training.data import dataset
+    from training.fit import preflight
 
     source = Source(
         data=data.resolve(),
@@ -129,22 +130,24 @@ def prepare(
 @app.command()
 def fit(folder: Folder, workers: Workers = None) -> None:
     """Stage 1: train every member on every fold."""
-    if workers is None:
-        from training import fit as stage
+    from training.data.dataset import open_dataset
+    from training.fit.estimate import announce
+    from training.fit.fit import fit as fit_here
+    from training.fit.workers import fit_on
 
-        with Run.open(folder).alone() as opened:
-            stage.fit(opened)
-    else:
-        from training.workers import fit_on
-
-        with Run.open(folder).alone() as opened:
+    with Run.open(folder).alone() as opened:
+        # This machine's speed says nothing of the workers'.
+        announce(opened, open_dataset(opened), measured=workers is None)
+        if workers is None:
+            fit_here(opened)
+        else:
             fit_on(opened, workers)
 
 
 @app.command()
 def predict(folder: Folder) -> None:
     """Stage 2: out-of-fold probabilities."""
-    from training import predict as stage
+    from training.fit import predict as stage
 
     with Run.open(folder).alone() as opened:
         stage.predict(opened)
@@ -153,7 +156,7 @@ def predict(folder: Folder) -> None:
 @app.command()
 def tune(folder: Folder) -> None:
     """Stage 3: thresholds and quorum."""
-    from training import tune as stage
+    from training.decision import tune as stage
 
     with Run.open(folder).alone() as opened:
         stage.tune(opened)
@@ -162,7 +165,7 @@ def tune(folder: Folder) -> None:
 @app.command()
 def evaluate(folder: Folder) -> None:
     """Stage 4: scores, cross-fitted and in-sample."""
-    from training import evaluate as stage
+    from training.evaluation import evaluate as stage
 
     with Run.open(folder).alone() as opened:
         stage.evaluate(opened)
@@ -171,7 +174,7 @@ def evaluate(folder: Folder) -> None:
 @app.command()
 def report(folder: Folder) -> None:
     """Write scores with intervals, figures and example chips as one page, `report.html`."""
-    from training import report as page
+    from training.report import report as page
 
     with Run.open(folder).alone() as opened:
         page.report(opened)
@@ -180,8 +183,8 @@ def report(folder: Folder) -> None:
 @app.command()
 def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
-    from training import export as stage
-    from training import preflight
+    from training.export import export as stage
+    from training.fit import preflight
 
     with Run.open(folder).alone() as opened:
         name = name or opened.config.recipe
@@ -200,8 +203,8 @@ def score(
     precision: GraphPrecision = None,
 ) -> None:
     """Score a finished bundle on labelled chips, and write the label sets it gives them."""
-    from training import score as stage
-    from training.answering import choose_precision
+    from training.evaluation import score as stage
+    from training.evaluation.inference import choose_precision
 
     opened = load(bundle)
     source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad)
@@ -219,8 +222,8 @@ def submission(
     precision: GraphPrecision = None,
 ) -> None:
     """Label chips without labels (a plain vote stops early), and write or check the file for Kaggle."""
-    from training import submission as stage
-    from training.answering import choose_precision
+    from training.evaluation import submission as stage
+    from training.evaluation.inference import choose_precision
 
     opened, folders = load(bundle), chips or []
     if check:
@@ -240,7 +243,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Where recipes are trained, each in its folder.")] = Path("runs"),
 ) -> None:
     """Print how much better SECOND is than FIRST: paired difference in F2 with its interval."""
-    from training import compare as stage
+    from training.evaluation import compare as stage
 
     stage.compare(*(_predicted(name, data, weights, out) for name in (first, second)))
 
@@ -264,7 +267,7 @@ def install(
     folder: Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
 ) -> None:
     """Verify a run's bundle and put it in place of the one at TARGET."""
-    from training import export as stage
+    from training.export import export as stage
 
     stage.install(Run.open(folder).need("bundle", "export"), target)
 
@@ -276,7 +279,7 @@ def audit_pairs(
     out: Annotated[Path, typer.Option(help="Folder for audit.csv, exclude.csv and contact_sheet.png.")],
 ) -> None:
     """Tell which TIFFs show the ground of the JPEG of their name, and which are shifted or other."""
-    from training import audit as stage
+    from training.data import audit as stage
 
     stage.audit(tif, jpg, out)
 

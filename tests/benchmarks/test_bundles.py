@@ -11,7 +11,7 @@ pytest.importorskip("onnx")
 
 from benchmarks._bundles import free_bundle, labelled, photo, repeated
 from benchmarks.peers.common import Model, Settings, decode
-from service.ensemble import Ensemble
+from service.engine.ensemble import Ensemble
 
 
 def test_the_bundle_gives_its_golden_answers_and_peers_give_the_services(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from benchmarks.fuzz import CODECS, SPEC, damaged, fuzz, with_checksums
-from service.chips import decode_chip
+from service.contract.chips.decode import decode_chip
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import drop, finished, upload
 from tests.browser.test_chips import JPEG, SAMPLE
-from tests.fakes import GREEN, RED, encoded, picture
+from tests.kit.fakes import GREEN, RED, encoded, picture
 
 CHIPS = [
     JPEG,

@@ -7,10 +7,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service import cli, progress
-from service.bundle import Bundle
-from service.rules import Cooccurrence
-from tests.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
+from service import cli
+from service.client import progress
+from service.contract.bundle import Bundle
+from service.contract.rules import Cooccurrence
+from tests.kit.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
 
 
 @pytest.fixture(autouse=True)

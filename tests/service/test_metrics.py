@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import cuda
-from service.errors import ChipError
+from service.contract.errors import ChipError
+from service.contract.rules import Blend, Rule
+from service.engine import cuda
 from service.metrics import Metrics
-from service.rules import Blend, Rule
 from service.settings import Settings
-from tests.fakes import (
+from tests.kit.fakes import (
     GREEN,
     LABELS,
     MAJORITY,
@@ -26,8 +26,8 @@ from tests.fakes import (
     make_bundle,
     picture,
 )
-from tests.service.test_cuda import cudart_of
-from tests.serving import serving
+from tests.kit.serving import serving
+from tests.service.engine.test_cuda import cudart_of
 
 RED_PNG, GREEN_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN))
 
@@ -137,7 +137,7 @@ def test_a_rule_that_is_no_vote_has_no_margin(tmp_path: Path) -> None:
 def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = FakeEnsemble(len(LABELS))
     ensemble.device = "cuda"
-    monkeypatch.setattr("service.app.open_ensemble", lambda *_: ensemble)
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
     name = "chipvote_device_memory_bytes"
     with serving(settings) as client:
         for free_bytes in (70, 30):

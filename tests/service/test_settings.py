@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SettingsError
+from service.contract.errors import SettingsError
 from service.settings import Settings, read_settings
 
 

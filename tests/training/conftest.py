@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import Bundle, InputSpec
-from tests.training import tiny
-from training.dataset import Dataset, open_dataset, prepare
-from training.model import ExportNet
-from training.workspace import Run, Source
+from service.contract.bundle import Bundle
+from service.contract.manifest import InputSpec
+from tests.kit import tiny
+from training.data.dataset import Dataset, open_dataset, prepare
+from training.network.model import ExportNet
+from training.run.folder import Run, Source
 
 
 @pytest.fixture(scope="session")
@@ -60,5 +61,5 @@ def quick_export(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[s
         asked.append(net.net.name)
         shutil.copyfile(tiny_bundle.folder / f"{net.net.name}.float32.onnx", path)
 
-    monkeypatch.setattr("training.graphs.write_float32", copied)
+    monkeypatch.setattr("training.export.graphs.write_float32", copied)
     return asked

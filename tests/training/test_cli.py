@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import load
-from service.ensemble import Ensemble
-from tests.fakes import BLUE, RED, make_bundle, picture
-from tests.training import tiny
+from service.contract.bundle import load
+from service.engine.ensemble import Ensemble
+from tests.kit import tiny
+from tests.kit.fakes import BLUE, RED, make_bundle, picture
 from training import cli
-from training.dataset import open_dataset
-from training.recipes import RECIPES
-from training.workspace import Run, Source
+from training.config.recipes import RECIPES
+from training.data.dataset import open_dataset
+from training.run.folder import Run, Source
 
 Console = Callable[..., tuple[int, str]]
 

@@ -1,0 +1,11 @@
+"""The client: files → label sets, by a service that runs elsewhere.
+
+Stands alone, and is a distribution of its own: it imports nothing of the server, only httpx2, anyio and
+rich. The server takes the shapes of its answers (`schemas`), the console also the list of files (`files`)
+and the progress bar (`progress`).
+"""
+
+from .client import Client, Result
+from .transport import ChipvoteError
+
+__all__ = ["ChipvoteError", "Client", "Result"]

@@ -1,0 +1,157 @@
+"""What a run does, as data: everything that changes its result and nothing that does not.
+
+A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it as JSON.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.contract.manifest import Precision
+
+FLAT = 0.2  # the customary threshold for F2 and the prior that tuned thresholds shrink toward
+Shrinkage = float | Literal["usual"]  # "usual": the objective's in SHRINKAGE
+CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberConfig:
+    """One network of the ensemble and how it is fitted, the same on every fold."""
+
+    architecture: str  # a timm model name
+    name: str = ""  # unique within the run; the architecture unless said otherwise
+    size_px: int  # side of the square the graph resizes a chip to
+
+    # What it sees and says.
+    bands: tuple[str, ...] = ("red", "green", "blue")  # of the run's input
+    indices: tuple[Literal["ndvi", "ndwi"], ...] = ()  # planes computed from the bands, in the graph
+    fusion: Literal["early", "late"] = "early"  # late: a second backbone for all that is not RGB
+    dehaze: bool = False  # dark-channel haze removal, in the graph
+    labels: tuple[str, ...] = ()  # the labels it votes on; empty: all
+    exclusive: tuple[str, ...] = ()  # labels under one softmax: exactly one of them is true
+
+    # What is trained.
+    freeze: Literal["none", "stem", "trunk", "backbone", "staged"] = "none"
+    # The last frozen module with "stem" (default: timm's first stage) and "trunk" (its last but one).
+    frozen_to: str | None = None
+    staged_epochs: int = 1  # with "staged": epochs in which only the head learns
+    # With "trunk" and "backbone": views of a chip that are kept and learned from, the four quarter turns or
+    # their mirror images too. Half of them take half the time and disk before the first epoch.
+    cached_views: Literal[4, 8] = 8
+
+    # How.
+    epochs: int
+    batch_size: int
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"  # sgd: Nesterov, momentum 0.9
+    learning_rate: float  # the highest of the schedule
+    backbone_rate: float = 1.0  # factor on the learning rate of all but the head
+    weight_decay: float = 0.0
+    schedule: Literal["step", "cosine"] = "step"  # step: by 10 at one third and two thirds
+    warmup_epochs: int = 0
+    clip_norm: float | None = None  # largest norm of the gradient
+    ema_decay: float | None = None  # keep the exponential moving average of the weights
+    loss: Literal["bce", "soft-f2", "asymmetric"] = "bce"
+    label_smoothing: float = 0.0
+    dropout: float = 0.0  # before the head
+    augmentation: Literal["none", "views", "lossy"] = "views"
+    oversample: float = 0.0  # 0: every chip once an epoch; 1: rare labels as often as common ones
+    mixed_precision: bool = True  # bfloat16 where the device computes in it
+    channels_last: bool = True
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Name the member after its architecture."""
+        if not self.name:
+            object.__setattr__(self, "name", self.architecture)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionConfig:
+    """How out-of-fold probabilities become a rule."""
+
+    rule: Literal["vote", "blend", "expected-f"] = "vote"
+    objective: Literal["samples", "macro"] = "samples"  # F-beta per chip, or per label
+    beta: float = 2.0
+    thresholds: Literal["member", "shared"] = "member"  # a row each, or one row for all members
+    prior: float = FLAT
+    shrinkage: Shrinkage | None = "usual"  # λ; usual: the objective's; None: by nested cross-validation
+    bags: int = 0  # thresholds are the mean over so many bootstrap samples; 0: none
+    weights: Literal["equal", "tuned"] = "equal"
+    members: Literal["all", "greedy"] = "all"
+    cooccurrence: bool = False  # label-set rules that the truth never breaks (`cloudy` alone, …)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What a model card must say that the code cannot know."""
+
+    description: str = "Land-use labels for satellite chips."
+    licence: str = "not stated"
+    sources: tuple[str, ...] = ()  # data and initial weights, with their terms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """A whole run, from chips to bundle."""
+
+    recipe: str
+    members: tuple[MemberConfig, ...]
+    folds: int
+    fold_members: Literal["separate", "averaged"]  # every fold's network votes, or their weights' mean
+    precisions: tuple[Precision, ...]
+    bands: tuple[str, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
+    dtype: Literal["uint8", "uint16"] = "uint8"
+    height_px: int = 256
+    width_px: int = 256
+    seed: int = 2017
+    predict_views: Literal[1, 8] = 1  # views whose mean logit is a chip's prediction
+    graph_views: Literal[1, 8] = 1  # the same inside the exported graphs
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
+    calibration_chips: int = 256  # how many training chips set the int8 ranges
+    check_chips: int = 512  # how many real chips every graph is compared with PyTorch on
+    about: About = About()
+    max_steps: int | None = None  # optimizer steps per fit, to try a path out; None: all epochs
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail hours later."""
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"members repeat a name: {', '.join(names)}; give each its own `name`")
+        for member in self.members:
+            missing = sorted(set(member.bands) - set(self.bands))
+            if missing:
+                raise ValueError(f"{member.name}: the run's chips have no band {', '.join(missing)}")
+            if self.predict_views > member.cached_views and member.freeze in CACHED:
+                raise ValueError(
+                    f"{member.name}: predict_views={self.predict_views} needs as many cached_views, not "
+                    f"{member.cached_views}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists, dicts and numbers."""
+        return asdict(self)
+
+
+def checked(config: RunConfig) -> RunConfig:
+    """Return the configuration with every field of its own type: Python itself checks none.
+
+    Raises:
+        ValueError: lists the fields that hold something else, such as an option that there is not.
+    """
+    text = json.dumps(config.to_json(), default=repr)
+    try:
+        return TypeAdapter(RunConfig).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError("\n".join(faults(error))) from None
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Describe each wrong field in one line: where it is, what it holds, what it should be."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"][:1].lower() + fault["msg"][1:]
+        lines.append(f"{where}={fault['input']!r:.40}: {message}" if where else message)
+    return lines
