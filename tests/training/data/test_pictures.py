@@ -2,19 +2,15 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from service.contract.chips.bands import PLANET_BANDS, RGB
-from training.data.pictures import THUMBNAIL_PX, as_rgb, data_uri
+from training.data.pictures import CAPTION_PX, CELL_PX, THUMBNAIL_PX, as_rgb, data_uri, stretched, write_sheet
 
 RANDOM = np.random.default_rng(0)
-from pathlib import Path
-
-import numpy as np
-
-from training.data.pictures import CAPTION_PX, CELL_PX, stretched, write_sheet
 
 
 def test_eight_bits_stay_as_they_are_in_the_bands_order() -> None:
