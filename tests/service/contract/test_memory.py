@@ -14,7 +14,7 @@ from service.contract.memory import LARGE_BYTES, give_back_large_buffers
 _SCRIPT = f"""
 import sys
 from pathlib import Path
-from service.memory import give_back_large_buffers
+from service.contract.memory import give_back_large_buffers
 if sys.argv[1] == "fixed":
     give_back_large_buffers()
 for _ in range(2):

@@ -193,7 +193,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
 def test_the_graph_gives_the_same_planes(tmp_path: Path, option: str) -> None:
     dtype, options = OPTIONS[option]
-    module = preprocessing(full_scale=float(SCALES[dtype]), **options)  # as in `training.model`
+    module = preprocessing(full_scale=float(SCALES[dtype]), **options)  # as in `training.network.model`
     chips_BHWC = chips(dtype)
     path = tmp_path / "graph.onnx"
     torch.onnx.export(

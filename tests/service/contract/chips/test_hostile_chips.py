@@ -24,11 +24,12 @@ def test_memory_that_is_short_is_not_the_chips_fault(kind: str) -> None:
 import io, resource, numpy as np
 from PIL import Image
 from service.contract.chips.decode import decode_chip
-from service.errors import ServiceError
-from tests.service.test_hostile_chips import SPEC
+from service.contract.errors import ServiceError
+from tests.service.contract.chips.test_hostile_chips import SPEC
 file = io.BytesIO()
 Image.fromarray(np.zeros((4096, 4096, 3), np.uint8)).save(file, "{kind}")
-resource.setrlimit(resource.RLIMIT_AS, (300 << 20, resource.RLIM_INFINITY))
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (75 << 20), resource.RLIM_INFINITY))
 try:
     decode_chip(file.getvalue(), SPEC)
 except ServiceError as error:

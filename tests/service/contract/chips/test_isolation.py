@@ -34,7 +34,7 @@ def tiff(compression: str | None = None) -> bytes:
 
 @pytest.fixture
 def hostile() -> Iterator[Readers]:
-    with closing(Readers(2, "tests.hostile_reader")) as readers:
+    with closing(Readers(2, "tests.kit.hostile_reader")) as readers:
         yield readers
 
 
@@ -134,7 +134,7 @@ def test_closing_ends_the_readers() -> None:
 
 
 def run(script: str) -> "subprocess.Popen[str]":
-    begin = "import os, resource, sys, time; from tests.service.test_isolation import *\n"
+    begin = "import os, resource, sys, time; from tests.service.contract.chips.test_isolation import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", begin + script], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -143,9 +143,9 @@ def run(script: str) -> "subprocess.Popen[str]":
 def test_without_file_descriptors_a_chip_may_come_again() -> None:
     script = """if True:
         import os, resource
-        from service.errors import CorruptChip, OutOfMemory
-        from service.isolation import READERS
-        from service.manifest import InputSpec
+        from service.contract.errors import CorruptChip, OutOfMemory
+        from service.contract.chips.isolation import READERS
+        from service.contract.manifest import InputSpec
         resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
         taken = []
         try:
@@ -182,9 +182,11 @@ def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
 def test_modules_beside_the_chips_are_not_imported(tmp_path: Path) -> None:
     for name in ("tifffile", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "isolated.py").write_text("import os; os._exit(9)")
-    script = "from tests.service.test_isolation import *; print(isolation.READERS.read(tiff(), SPEC)[1])"
+    folder = tmp_path / "service" / "contract" / "chips"
+    folder.mkdir(parents=True)
+    (folder / "isolated.py").write_text("import os; os._exit(9)")
+    here = "tests.service.contract.chips.test_isolation"
+    script = f"from {here} import *; print(isolation.READERS.read(tiff(), SPEC)[1])"
     command, environment = [sys.executable, "-P", "-c", script], {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).strip() == str(
         SPEC.bands
