@@ -54,7 +54,7 @@ def heads() -> RunConfig:
 
 
 def trunks() -> RunConfig:
-    """Freeze all but the last stage of the ImageNet backbones: near fine-tuning, in an hour on a laptop."""
+    """Freeze all but the last stage of the ImageNet backbones: near fine-tuning, in hours without a GPU."""
     base = planet()
     # What follows DenseNet's third block is small; what the block itself gives is eight times as large.
     cuts = {"densenet121": "features.transition3"}
@@ -63,6 +63,7 @@ def trunks() -> RunConfig:
             member,
             freeze="trunk",
             frozen_to=cuts.get(member.architecture),
+            cached_views=4,  # a chip is shown six times; its mirror images tell these networks little more
             epochs=6,
             batch_size=32,
             optimizer="adamw",
@@ -71,6 +72,7 @@ def trunks() -> RunConfig:
             weight_decay=0.01,
             schedule="cosine",
             warmup_epochs=1,
+            label_smoothing=0.05,
         )
         for member in base.members
     )
