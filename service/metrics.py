@@ -86,7 +86,7 @@ class Metrics:
             ["label"],
             registry=self.registry,
         )
-        self.places = Gauge(
+        self.slots = Gauge(
             "chipvote_queue_places", "Most chips accepted and not yet answered.", registry=self.registry
         )
         self.taken = Gauge(

@@ -3,8 +3,8 @@
 The engine takes everything that waits, up to `max_batch`, the moment it is free. There is
 no timer: an idle service adds no wait, and a busy one batches by itself.
 
-A request first reserves places; a place is the right to have one chip on its way, and all
-places together bound the queue. A request with more chips than places sends the next chip
+A request first reserves slots; a slot is the right to have one chip on its way, and all
+slots together bound the queue. A request with more chips than slots sends the next chip
 when an earlier one is answered: a long request slows itself down and nobody else.
 
 Knows chips, not requests' bodies or HTTP. Everything except the engine's own threads, `put` and
@@ -44,8 +44,8 @@ class Voter(Protocol):
         """Return voters that may vote at the same time, each in one thread; itself alone, or others."""
         ...
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel], closely: bool = False) -> list[Vote]:
-        """Answer a batch with one vote per chip; closely, with every member's probabilities and evidence."""
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
+        """Answer a batch with one vote per chip; with `explain`, also every member's probabilities and evidence."""
         ...
 
 
@@ -61,7 +61,7 @@ class Job(NamedTuple):
 
     chip_HWC: npt.NDArray[Pixel]
     answer: Answer
-    closely: bool = False  # with evidence
+    explain: bool = False  # with evidence
 
 
 class Engine(Generic[V]):
@@ -75,20 +75,20 @@ class Engine(Generic[V]):
         Args:
             open_voter: called once, in the engine's first thread, so that one thread owns a GPU.
             max_batch: most chips given to the voter at once.
-            queue_size: most places handed out, that is chips accepted and not yet answered.
+            queue_size: most slots handed out, that is chips accepted and not yet answered.
             metrics: gets batch sizes, the voter's time and the queue's depth.
         """
         self.ready = False
         self._open_voter = open_voter
         self._max_batch = max_batch
-        self._free = self._places = queue_size
+        self._free = self._slots = queue_size
         self._metrics = metrics
         self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop, and pass it on
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.queue_depth.set_function(self._waiting.qsize)
-        metrics.places.set(queue_size)
-        metrics.taken.set_function(lambda: self._places - self._free)
+        metrics.slots.set(queue_size)
+        metrics.taken.set_function(lambda: self._slots - self._free)
         metrics.ready.set_function(lambda: float(self.ready))
 
     async def start(self) -> V:
@@ -119,43 +119,43 @@ class Engine(Generic[V]):
 
         Raises:
             NotReady: the engine has not started, or is stopping.
-            Overloaded: every place is taken.
+            Overloaded: every slot is taken.
         """
         if not self.ready:
             raise NotReady("the service is starting or stopping; send the request again in a moment")
         if not self._free:
-            raise Overloaded(f"{self._places} chips are already waiting; send the request again in a moment")
+            raise Overloaded(f"{self._slots} chips are already waiting; send the request again in a moment")
 
     @contextmanager
     def reserve(self, chips: int) -> Iterator[asyncio.Semaphore]:
-        """Accept a request of `chips` chips: hold it some places until it is answered.
+        """Accept a request of `chips` chips: hold it some slots until it is answered.
 
         Yields:
-            A semaphore with one permit per place. Hold one around each `vote`.
+            A semaphore with one permit per slot. Hold one around each `vote`.
 
         Raises:
             NotReady, Overloaded: see `check`.
         """
         self.check()
         # Twice a batch keeps the engine busy (one batch in it, one being decoded) and
-        # leaves places to others.
-        places = min(chips, self._free, 2 * self._max_batch)
-        self._free -= places
+        # leaves slots to others.
+        slots = min(chips, self._free, 2 * self._max_batch)
+        self._free -= slots
         self._idle.clear()
         try:
-            yield asyncio.Semaphore(places)
+            yield asyncio.Semaphore(slots)
         finally:
-            self._free += places
-            if self._free == self._places:
+            self._free += slots
+            if self._free == self._slots:
                 self._idle.set()
 
     def expect(self) -> Answer:
-        """Return where the answer of one chip will come, under a reserved place."""
+        """Return where the answer of one chip will come, under a reserved slot."""
         return self._loop.create_future()
 
-    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer, closely: bool = False) -> None:
+    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer, explain: bool = False) -> None:
         """Queue one chip; from any thread."""
-        self._waiting.put(Job(chip_HWC, answer, closely))
+        self._waiting.put(Job(chip_HWC, answer, explain))
 
     def refuse(self, answer: Answer, error: Exception) -> None:
         """Answer an expected chip that never came by an error; from any thread."""
@@ -184,8 +184,8 @@ class Engine(Generic[V]):
         while jobs := self._take(most):
             # Who gave up waiting needs no answer, and must not cost the others one.
             jobs = [job for job in jobs if not job.answer.cancelled()]
-            for closely in (False, True):
-                if batch := [job for job in jobs if job.closely is closely]:
+            for explain in (False, True):
+                if batch := [job for job in jobs if job.explain is explain]:
                     self._answer(voter, stack, batch)
 
     def _take(self, most: int) -> list[Job]:
@@ -208,7 +208,7 @@ class Engine(Generic[V]):
         try:
             with self._metrics.engine_seconds.time():
                 chips_BHWC = stack([job.chip_HWC for job in jobs])
-                votes = voter.vote(chips_BHWC, jobs[0].closely)
+                votes = voter.vote(chips_BHWC, jobs[0].explain)
             settled = list(zip(answers, votes, strict=True))
         except Exception:
             # Whatever it was, every caller must hear of it and the next batch may be fine.

@@ -83,7 +83,7 @@ class CudaRunner:
     def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32.
 
-        Never recorded: who looks at chips closely is not in a hurry.
+        Never recorded: who wants an explanation is not in a hurry.
         """
         plain = ort.RunOptions()
         plain.add_run_config_entry("gpu_graph_id", _PLAIN)

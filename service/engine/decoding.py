@@ -25,7 +25,7 @@ def threads_for(asked: int) -> int:
 class _Job(NamedTuple):
     data: bytes
     answer: Answer
-    closely: bool
+    explain: bool
 
 
 class Decoders:
@@ -42,10 +42,10 @@ class Decoders:
         for thread in self._threads:
             thread.start()
 
-    async def vote(self, data: bytes, closely: bool = False) -> Vote:
-        """Decode one chip, under a reserved place of the engine, and wait for its answer.
+    async def vote(self, data: bytes, explain: bool = False) -> Vote:
+        """Decode one chip, under a reserved slot of the engine, and wait for its answer.
 
-        Closely: with every member's probabilities and the evidence.
+        With `explain`, all members' probabilities and the evidence come along.
 
         Raises:
             ChipError: the bytes are no chip that the bundle takes.
@@ -53,7 +53,7 @@ class Decoders:
             ServiceError: the engine failed on this chip's batch.
         """
         answer = self._engine.expect()
-        self._waiting.put(_Job(data, answer, closely))
+        self._waiting.put(_Job(data, answer, explain))
         return await answer
 
     def close(self) -> None:
@@ -76,4 +76,4 @@ class Decoders:
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:
-            self._engine.put(chip_HWC, job.answer, job.closely)
+            self._engine.put(chip_HWC, job.answer, job.explain)

@@ -103,12 +103,12 @@ class Ensemble:
         self._runner.load(chips_BHWC)
         return np.stack([self._run(member, len(chips_BHWC)) for member in self._members])
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel], closely: bool = False) -> list[Vote]:
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
         """Answer a batch: (B,H,W,C) → one `Vote` per chip.
 
-        Looked at closely, every chip gets all members, their probabilities and the evidence.
+        With `explain`, every chip gets all members, their probabilities and the evidence.
         """
-        if closely:
+        if explain:
             return self._explain(chips_BHWC)
         labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
         rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)

@@ -68,10 +68,10 @@ class Served:
             # Not before: while launches are recorded, no other thread should ask CUDA for anything.
             metrics.device_memory.set_function(device_memory)
 
-    async def vote(self, data: bytes, closely: bool = False) -> Vote:
-        """Decode one chip, under a reserved place of the engine, and wait for its answer; count either.
+    async def vote(self, data: bytes, explain: bool = False) -> Vote:
+        """Decode one chip, under a reserved slot of the engine, and wait for its answer; count either.
 
-        Closely: with every member's probabilities and the evidence.
+        With `explain`, all members' probabilities and the evidence come along.
 
         Raises:
             ChipError: the bytes are no chip that the bundle takes.
@@ -80,7 +80,7 @@ class Served:
         """
         outcomes = self.metrics.chips
         try:
-            vote = await self.decoders.vote(data, closely)
+            vote = await self.decoders.vote(data, explain)
         except ChipError as error:
             outcomes.labels("refused").inc()
             self.metrics.refused.labels(error.title).inc()

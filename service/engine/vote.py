@@ -10,5 +10,5 @@ class Vote(NamedTuple):
     votes: list[int]  # weight of the members in favour that ran; 0 where the rule is no vote
     predicted: list[bool]
     members: int  # how many ran
-    member_probabilities: list[list[float]] = []  # noqa: RUF012 - per label each member's; if looked at closely
+    member_probabilities: list[list[float]] = []  # noqa: RUF012 - per label each member's; if explained
     evidence: list[list[list[float]] | None] = []  # noqa: RUF012 - per label the map of a predicted one

@@ -13,7 +13,7 @@ from service.contract.errors import InvalidParameter
 Format = Literal["json", "png"]
 
 
-class Wanted(NamedTuple):
+class PredictOptions(NamedTuple):
     """What an answer should tell beyond label sets and scores."""
 
     members: bool = False
@@ -23,7 +23,7 @@ class Wanted(NamedTuple):
     label: str | None = None
 
     @property
-    def closely(self) -> bool:
+    def explain(self) -> bool:
         """Whether all members have to run, with their evidence."""
         return self.members or self.evidence
 
@@ -52,22 +52,24 @@ DOCUMENTED: list[dict[str, Any]] = [
 ]
 
 
-def wanted(query: QueryParams) -> Wanted:
+def predict_options(query: QueryParams) -> PredictOptions:
     """Read the parameters.
 
     Raises:
         InvalidParameter: names the one that is unknown, repeated, or has a value that it cannot have.
     """
     for name, count in Counter(name for name, _ in query.multi_items()).items():
-        if name not in Wanted._fields or count > 1:
-            raise InvalidParameter(f"{name} is there {count} times; each once: {', '.join(Wanted._fields)}")
+        if name not in PredictOptions._fields or count > 1:
+            raise InvalidParameter(
+                f"{name} is there {count} times; each once: {', '.join(PredictOptions._fields)}"
+            )
     for name in _FLAGS:
         if query.get(name, "false") not in ("true", "false"):
             raise InvalidParameter(f"{name}={query[name]}: it is true or false")
     if (form := query.get("format", "json")) not in get_args(Format):
         raise InvalidParameter(f"format={form}: it is {' or '.join(get_args(Format))}")
     flags = {name: query.get(name) == "true" for name in _FLAGS}
-    read = Wanted(**flags, format=cast(Format, form), label=query.get("label"))
+    read = PredictOptions(**flags, format=cast(Format, form), label=query.get("label"))
     if read.format == "png" and not read.evidence:
         raise InvalidParameter("format=png shows evidence; add evidence=true")
     if read.label is not None and read.format != "png":

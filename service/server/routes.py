@@ -41,7 +41,7 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
 from service.server.budget import Share
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
-from service.server.parameters import Wanted
+from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
 from service.server.state import Running, running
 from service.server.uploads import Upload, read_uploads
@@ -73,13 +73,17 @@ async def predict(request: Request) -> Response:
     service = running(request)
     service.served.engine.check()  # before the body is read: refusing must be cheap under load
     # Looking for parameters where there are none would cost more than the rest of this function.
-    wanted = parameters.wanted(request.query_params) if request.scope["query_string"] else Wanted()
+    options = (
+        parameters.predict_options(request.query_params)
+        if request.scope["query_string"]
+        else PredictOptions()
+    )
     with Share(service.budget) as share:
         uploads = await _read(request, service, share, service.settings.max_chips)
-        if wanted.format == "png":
-            return await _show_evidence(service.served, uploads, wanted)
-        with service.served.engine.reserve(len(uploads)) as places:
-            results = await _predict_all(service.served, places, uploads, wanted)
+        if options.format == "png":
+            return await _show_evidence(service.served, uploads, options)
+        with service.served.engine.reserve(len(uploads)) as slots:
+            results = await _predict_all(service.served, slots, uploads, options)
     # Already in shape: the framework's own way would validate every score again.
     return Response(to_json(answer(service.served.bundle, results)), media_type="application/json")
 
@@ -91,14 +95,14 @@ async def _read(request: Request, service: Running, share: Share, max_chips: int
 
 
 async def _predict_all(
-    served: Served, places: asyncio.Semaphore, uploads: Sequence[Upload], wanted: Wanted
+    served: Served, slots: asyncio.Semaphore, uploads: Sequence[Upload], options: PredictOptions
 ) -> list[Prediction | Failure]:
     """Answer each of many chips, be it by its problem; a single chip's problem is the request's."""
     if len(uploads) == 1:
-        return [await _predict_one(served, places, uploads[0], wanted)]
-    # Exceptions are collected, so that the places stay held until the last chip has ended.
+        return [await _predict_one(served, slots, uploads[0], options)]
+    # Exceptions are collected, so that the slots stay held until the last chip has ended.
     outcomes = await asyncio.gather(
-        *(_predict_one(served, places, upload, wanted) for upload in uploads), return_exceptions=True
+        *(_predict_one(served, slots, upload, options) for upload in uploads), return_exceptions=True
     )
     results: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
@@ -112,25 +116,25 @@ async def _predict_all(
 
 
 async def _predict_one(
-    served: Served, places: asyncio.Semaphore, upload: Upload, wanted: Wanted
+    served: Served, slots: asyncio.Semaphore, upload: Upload, options: PredictOptions
 ) -> Prediction:
-    async with places:
-        vote = await served.vote(upload.data, wanted.closely)
+    async with slots:
+        vote = await served.vote(upload.data, options.explain)
     answered = prediction(
-        upload.filename, vote, served.bundle, members=wanted.members, evidence=wanted.evidence
+        upload.filename, vote, served.bundle, members=options.members, evidence=options.evidence
     )
-    if wanted.footprint:
+    if options.footprint:
         answered["footprint"] = await asyncio.to_thread(footprint, upload.data)
     return answered
 
 
-async def _show_evidence(served: Served, uploads: Sequence[Upload], wanted: Wanted) -> Response:
+async def _show_evidence(served: Served, uploads: Sequence[Upload], options: PredictOptions) -> Response:
     if len(uploads) > 1:
         raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
-    with served.engine.reserve(1) as places:
-        answered = await _predict_one(served, places, uploads[0], wanted)
+    with served.engine.reserve(1) as slots:
+        answered = await _predict_one(served, slots, uploads[0], options)
     spec = served.bundle.manifest.input
-    data = await asyncio.to_thread(_evidence_png, uploads[0].data, answered, wanted.label, spec)
+    data = await asyncio.to_thread(_evidence_png, uploads[0].data, answered, options.label, spec)
     return Response(data, media_type="image/png")
 
 

@@ -78,7 +78,7 @@ class FakeEnsemble:
     def lanes(self) -> list["FakeEnsemble"]:
         return [self] * self.lane_count
 
-    def vote(self, chips_BHWC: Chips, closely: bool = False) -> list[Vote]:
+    def vote(self, chips_BHWC: Chips, explain: bool = False) -> list[Vote]:
         self.batch_sizes.append(len(chips_BHWC))
         self.threads.add(threading.current_thread().name)
         self.entered.set()

@@ -58,9 +58,9 @@ def samples(client: httpx2.Client) -> dict[str, float]:
     }
 
 
-def send(client: httpx2.Client, *files: bytes, closely: bool = False) -> None:
+def send(client: httpx2.Client, *files: bytes, explain: bool = False) -> None:
     chips = [("chip", ("a.png", file)) for file in files]
-    assert client.post("/predict", files=chips, params={"members": closely}).status_code == 200
+    assert client.post("/predict", files=chips, params={"members": explain}).status_code == 200
 
 
 def test_two_services_in_one_process_do_not_share_counts() -> None:
@@ -115,7 +115,7 @@ def test_a_chip_that_stopped_early_has_no_margin(tmp_path: Path) -> None:
         found = samples(client)
         assert found["chipvote_chip_members_sum"] < MEMBERS
         assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 0
-        send(client, RED_PNG, closely=True)
+        send(client, RED_PNG, explain=True)
         found = samples(client)
         assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 1
 

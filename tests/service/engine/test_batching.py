@@ -41,10 +41,10 @@ async def ask(engine: Engine[FakeEnsemble], values: list[int]) -> list[float]:
     """Send one request and return what its chips were answered."""
 
     async def one(value: int) -> float:
-        async with places:
+        async with slots:
             return (await vote(engine, chip(value))).probabilities[0]
 
-    with engine.reserve(len(values)) as places:
+    with engine.reserve(len(values)) as slots:
         return list(await asyncio.gather(*map(one, values)))
 
 
@@ -161,7 +161,7 @@ def test_a_caller_that_gives_up_costs_the_others_nothing() -> None:
             ensemble.gate.set()
             assert await patient == [3]
             assert inside.cancelled() and queued.cancelled()
-            assert await ask(engine, [4, 5, 6, 7]) == [4, 5, 6, 7]  # the places came back
+            assert await ask(engine, [4, 5, 6, 7]) == [4, 5, 6, 7]  # the slots came back
 
     assert run(scenario).batch_sizes[:2] == [1, 1]  # and the queued chip was never run
 

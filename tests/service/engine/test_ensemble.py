@@ -165,11 +165,11 @@ def test_what_is_no_probability_becomes_an_error_and_never_a_label_set(
         maps = np.zeros((*probs_BL.shape, 1, 1), np.float32)
         monkeypatch.setattr(CpuRunner, "explain", lambda *_, probs_BL=probs_BL, maps=maps: (probs_BL, maps))
         with pytest.raises(ServiceError, match="probabilities are due"):
-            ensemble.vote(chips_BHWC, closely=True)
+            ensemble.vote(chips_BHWC, explain=True)
     for maps in (np.full((2, 4, 1, 1), np.nan), np.zeros((2, 3, 1, 1))):
         monkeypatch.setattr(CpuRunner, "explain", lambda *_, maps=maps: (sound, maps))
         with pytest.raises(ServiceError, match="evidence that is none"):
-            ensemble.vote(chips_BHWC, closely=True)
+            ensemble.vote(chips_BHWC, explain=True)
 
 
 def test_rounding_beyond_0_and_1_is_no_error(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
