@@ -45,7 +45,7 @@ class Voter(Protocol):
         ...
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
-        """Answer a batch with one vote per chip; with `explain`, also every member's probabilities and evidence."""
+        """Answer a batch with one vote per chip; `explain` adds members' probabilities and evidence."""
         ...
 
 
