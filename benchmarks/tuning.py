@@ -26,7 +26,7 @@ from benchmarks._data import Predictions, planet_predictions, run_predictions
 from training.config.schema import FLAT, DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores, sample_fbeta
 from training.decision.optimum import ascend
-from training.decision.thresholds import tune, tune_thresholds
+from training.decision.thresholds import tune_row, tune_thresholds
 from training.decision.weights import tune_weights, weighted_vote
 
 ROUNDS = 20
@@ -194,7 +194,7 @@ def print_times(found: Predictions, repeats: int = 5) -> None:
     one = [labels // 2]
     candidates: dict[str, tuple[Callable[[], object], int]] = {
         "ascent": (lambda: ascend(probs_NL, targets_NL), 1),
-        "default": (lambda: tune(probs_NL, targets_NL), 1),
+        "default": (lambda: tune_row(probs_NL, targets_NL, found.folds_N[rows], DecisionConfig()), 1),
         "grid search, numpy": (lambda: grid_search(probs_NL, targets_NL, one, f2_numpy), labels),
         "grid search, scikit-learn": (
             lambda: grid_search(probs_NL, targets_NL, one, f2_scikit_learn),

@@ -81,11 +81,6 @@ def cross_fitted(found: OutOfFold, config: RunConfig) -> Decision:
     return whole
 
 
-def cross_fitted_labels(found: OutOfFold, config: RunConfig) -> npt.NDArray[np.bool_]:
-    """Return the label sets (N,L) of `cross_fitted`."""
-    return cross_fitted(found, config).labels_BL
-
-
 def _vote(found: OutOfFold, config: RunConfig) -> Rule:
     thresholds_AL = tune_thresholds(
         found.probs_ANL, found.targets_NL, found.folds_N, config.decision, found.speaks_AL

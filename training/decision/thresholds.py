@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.decision import strict_majority
-from training.config.schema import FLAT, DecisionConfig, Shrinkage
-from training.decision.fbeta import Objective, Probs, Truth, chip_scores
+from training.config.schema import DecisionConfig
+from training.decision.fbeta import Probs, Truth, chip_scores
 from training.decision.optimum import midway, neighbours, optimum
 
 # Positives at which a tuned threshold and the prior weigh the same; benchmarks/tuning.py compares.
@@ -20,35 +20,6 @@ SHRINKAGE = {"samples": 6000.0, "macro": 1.0}
 # From the weakest to no tuning at all.
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, math.inf)
 MARGIN = np.float32(1e-4)  # what float16 moves a probability near the prior by; more costs F on unseen chips
-
-
-def tune(
-    probs_NL: Probs,
-    targets_NL: Truth,
-    *,
-    objective: Objective = "samples",
-    beta: float = 2.0,
-    prior: float = FLAT,
-    shrinkage: Shrinkage = "usual",
-) -> Probs:
-    """Find one threshold per label: the objective's optimum, shrunk.
-
-    Each threshold ends clear of the observed scores, so rounding moves no decision.
-
-    Args:
-        probs_NL: float32 probabilities the network did not train on.
-        targets_NL: the truth.
-        objective: what to raise.
-        beta: weight of recall.
-        prior: start of the ascent and target of the shrinkage.
-        shrinkage: λ of `shrink`.
-
-    Returns:
-        float32 (L,).
-    """
-    raw_L = optimum(probs_NL, targets_NL, objective=objective, beta=beta, start=prior)
-    strength = SHRINKAGE[objective] if shrinkage == "usual" else shrinkage
-    return settle(probs_NL, shrink(raw_L, targets_NL.sum(axis=0), prior, strength))
 
 
 def shrink(
@@ -136,7 +107,22 @@ def ensemble_scores(probs_ANL: Probs, decision: DecisionConfig, speaks_AL: Truth
 def tune_row(
     scores_NL: Probs, targets_NL: Truth, folds_N: npt.NDArray[np.int64], decision: DecisionConfig
 ) -> Probs:
-    """Tune one row of thresholds, float32 (L,): the optimum, or the bags' mean, shrunk."""
+    """Find one threshold per label: the objective's optimum, or the bags' mean, shrunk.
+
+    Each threshold ends clear of the observed scores, so rounding moves no decision.
+
+    Args:
+        scores_NL: float32 scores of chips that nothing behind them was trained on.
+        targets_NL: the truth.
+        folds_N: the fold that held each chip out; read only to choose the shrinkage.
+        decision: objective, beta, prior (start of the ascent, target of the shrinkage), shrinkage, bags.
+
+    Returns:
+        float32 (L,).
+
+    Raises:
+        ValueError: the shrinkage is to be chosen, and there is only one fold.
+    """
     strength = decision.shrinkage
     if strength is None:
         strength = choose_shrinkage(scores_NL, targets_NL, folds_N, decision)

@@ -15,8 +15,8 @@ from training.data.predictions import OutOfFold
 from training.decision.blend import fit_blend, unseen_scores
 from training.decision.calibration import calibrate
 from training.decision.cooccurrence import find_cooccurrence
-from training.decision.rule import cross_fitted, cross_fitted_labels, tune_voting
-from training.decision.thresholds import tune
+from training.decision.rule import cross_fitted, tune_voting
+from training.decision.thresholds import tune_row
 
 RULES = ("vote", "blend", "expected-f")
 
@@ -36,21 +36,23 @@ def found() -> OutOfFold:
 
 
 def test_each_architecture_is_tuned_for_itself(found: OutOfFold) -> None:
-    rule = tune_voting(found, configured(beta=1.0, prior=0.4)).rule
+    config = configured(beta=1.0, prior=0.4)
+    rule = tune_voting(found, config).rule
     assert isinstance(rule, Vote)
     assert rule.quorum == (2,) * 5
     assert rule.weights == ((1,) * 5,) * 3
     for probs_NL, thresholds_L in zip(found.probs_ANL, rule.thresholds, strict=True):
-        expected_L = tune(probs_NL, found.targets_NL, beta=1.0, prior=0.4, shrinkage=7.0)
+        expected_L = tune_row(probs_NL, found.targets_NL, found.folds_N, config.decision)
         np.testing.assert_array_equal(np.array(thresholds_L, np.float32), expected_L)
 
 
 def test_a_blend_has_thresholds_of_scores_of_chips_it_has_not_seen(found: OutOfFold) -> None:
-    voting = tune_voting(found, configured(rule="blend"))
+    config = configured(rule="blend")
+    voting = tune_voting(found, config)
     assert isinstance(voting.rule, Blend)
     facts = found.probs_ANL, found.targets_NL, found.speaks_AL
     scores_NL = unseen_scores(*facts, tiny.CONFIG.seed)
-    thresholds_L = tune(scores_NL, found.targets_NL, shrinkage=7.0)
+    thresholds_L = tune_row(scores_NL, found.targets_NL, found.folds_N, config.decision)
     np.testing.assert_array_equal(np.array(voting.rule.thresholds, np.float32), thresholds_L)
     expected = Blender(*fit_blend(*facts), thresholds_L).decide(found.probs_ANL)
     np.testing.assert_array_equal(voting.labels(found), expected.labels_BL)
@@ -123,7 +125,6 @@ def test_cross_fitted_decisions_are_those_of_rules_from_the_other_folds(
 ) -> None:
     config = configured(rule=rule, cooccurrence=cooccurrence)
     whole = cross_fitted(found, config)
-    np.testing.assert_array_equal(cross_fitted_labels(found, config), whole.labels_BL)
     for fold in range(4):
         held_out_N = found.folds_N == fold
         others = OutOfFold(
@@ -137,12 +138,12 @@ def test_cross_fitted_decisions_are_those_of_rules_from_the_other_folds(
 @pytest.mark.parametrize("rule", RULES)
 def test_a_folds_own_targets_never_reach_its_labels(found: OutOfFold, rule: str) -> None:
     config = configured(rule=rule, cooccurrence=True)
-    before_NL = cross_fitted_labels(found, config)
+    before_NL = cross_fitted(found, config).labels_BL
     random = np.random.default_rng(1)
     for fold in range(4):
         held_out_N = found.folds_N == fold
         targets_NL: Array = found.targets_NL.copy()
         targets_NL[held_out_N] = random.random((held_out_N.sum(), 5)) < 0.9
-        after_NL = cross_fitted_labels(replace(found, targets_NL=targets_NL), config)
+        after_NL = cross_fitted(replace(found, targets_NL=targets_NL), config).labels_BL
         np.testing.assert_array_equal(after_NL[held_out_N], before_NL[held_out_N])
         assert (after_NL[~held_out_N] != before_NL[~held_out_N]).any()
