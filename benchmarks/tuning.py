@@ -93,8 +93,8 @@ def decided(**choices: object) -> Method:
 
     def method(seen: Predictions, probs_ANL: Probs) -> Truth:
         thresholds_AL = tune_thresholds(*seen, decision)
-        speaks_AL = np.ones(thresholds_AL.shape, np.bool_)
-        weights_AL = tune_weights(seen.probs_ANL, thresholds_AL, seen.targets_NL, speaks_AL, decision)
+        label_mask_AL = np.ones(thresholds_AL.shape, np.bool_)
+        weights_AL = tune_weights(seen.probs_ANL, thresholds_AL, seen.targets_NL, label_mask_AL, decision)
         return weighted_vote(probs_ANL >= thresholds_AL[:, None, :], weights_AL)
 
     return method

@@ -27,7 +27,7 @@ from service.contract.manifest import InputSpec
 from training.data.alignment import Alignment, Verdict, align
 from training.data.pictures import stretched, write_sheet
 from training.data.reading import chip_files
-from training.run.files import whole_file
+from training.run.files import atomic_write
 from training.run.progress import in_threads
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def _row(pair: Pair) -> tuple[str, ...]:
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows((header, *rows))
 
 

@@ -15,7 +15,7 @@ from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
 from training.data.labels import group_of_each, multi_hot
 from training.data.reading import LabelledChips, find_tags, read_chips
-from training.run.files import whole_file, write_json
+from training.run.files import atomic_write, write_json
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _write(run: Run, chips: LabelledChips) -> None:
         log.warning("no chip has %s: these labels can be neither learned nor scored", ", ".join(absent))
     folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
     with (
-        whole_file(run.folder / "chips.csv") as partial,
+        atomic_write(run.folder / "chips.csv") as partial,
         partial.open("w", newline="", encoding="utf-8") as stream,
     ):
         writer = csv.writer(stream)

@@ -15,7 +15,7 @@ import torch
 
 from training.config.schema import CACHED, MemberConfig, RunConfig
 from training.data.dataset import Dataset
-from training.network.freezing import check_cut, hold_still
+from training.network.freezing import check_cut, freeze
 from training.network.loss import loss_of
 from training.network.model import member_net
 from training.network.preprocessing import COLOURS
@@ -195,7 +195,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     if member.freeze == "trunk":
         check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     else:
-        hold_still(net, member, 0)
+        freeze(net, member, 0)
 
 
 def _similar(architecture: str) -> str:

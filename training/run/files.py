@@ -19,7 +19,7 @@ from training.config.schema import faults
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, renamed to `path` when the block ends without error.
 
     Raises:
@@ -79,5 +79,5 @@ def allocated_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) ->
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSON can hold
     """Write JSON so that the file is either whole or not there."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.run.files import whole_file
+from training.run.files import atomic_write
 from training.run.folder import Run
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def read_epochs(path: Path) -> list[Epoch]:
 
 def write_epochs(path: Path, epochs: list[Epoch]) -> None:
     """Write all rows, so that the file is either whole or as it was."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(field.name for field in fields(Epoch))
         writer.writerows(

@@ -184,8 +184,8 @@ def spec(run: Run) -> object:
 
 
 def planned(run: Run) -> object:
-    voting = tiny.plain_vote(len(run.config.members), 0.0)
-    return [(member.name, member.folds) for member in plan_members(run, voting)]
+    tuned = tiny.plain_vote(len(run.config.members), 0.0)
+    return [(member.name, member.folds) for member in plan_members(run, tuned)]
 
 
 def weights(run: Run) -> object:

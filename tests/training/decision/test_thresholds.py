@@ -56,9 +56,9 @@ def test_members_are_tuned_each_for_itself() -> None:
 
 def test_a_member_that_is_silent_on_labels_is_tuned_as_if_others_had_set_them() -> None:
     probs_ANL, targets_NL, folds_N = problem(members=2, chips=2000)
-    speaks_AL = np.array([[True] * 5, [False] * 3 + [True] * 2])
+    label_mask_AL = np.array([[True] * 5, [False] * 3 + [True] * 2])
     probs_ANL[1][:, :3] = 0.0
-    found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, RAW, speaks_AL)
+    found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, RAW, label_mask_AL)
     together_NL = np.concatenate([probs_ANL[0][:, :3], probs_ANL[1][:, 3:]], axis=1)
     np.testing.assert_array_equal(found_AL[1], settle(together_NL, ascend(together_NL, targets_NL)))
     # With the other labels set everywhere or nowhere, a wrong label more costs too little.
@@ -110,9 +110,9 @@ def test_the_vote_under_a_shared_threshold_is_one_score(seed: int, members: int,
 
 def test_members_that_do_not_speak_have_no_part_in_the_shared_score() -> None:
     probs_ANL, _, _ = problem(members=3)
-    speaks_AL = np.ones((3, 5), np.bool_)
-    speaks_AL[0, 1], speaks_AL[:, 2] = False, False
-    scores_NL = ensemble_scores(probs_ANL, DecisionConfig(), speaks_AL)
+    label_mask_AL = np.ones((3, 5), np.bool_)
+    label_mask_AL[0, 1], label_mask_AL[:, 2] = False, False
+    scores_NL = ensemble_scores(probs_ANL, DecisionConfig(), label_mask_AL)
     np.testing.assert_array_equal(scores_NL[:, 0], np.median(probs_ANL[:, :, 0], axis=0))
     np.testing.assert_array_equal(scores_NL[:, 1], probs_ANL[1:, :, 1].min(axis=0))
     assert not scores_NL[:, 2].any()
