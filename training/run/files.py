@@ -1,10 +1,11 @@
 """Files that are whole or not there, and say which they are when they cannot be read."""
 
+import csv
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,11 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSO
     """Write JSON so that the file is either whole or not there."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table, row by row as they come, so that the file is either whole or as it was."""
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
