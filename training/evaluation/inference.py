@@ -15,6 +15,7 @@ import numpy.typing as npt
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision
 from service.contract.manifest import INPUT, PROBABILITIES, Pixel, Precision
+from service.contract.processors import processors
 from service.contract.runtime import needs_exact, open_session
 from training.run.files import write_csv
 
@@ -31,6 +32,7 @@ class Answerer:
         self._sessions = [
             open_session(
                 bundle.graph_path(member, precision),
+                threads=processors(),
                 exact=needs_exact(member.graphs[precision].bounded, precision),
             )
             for member in bundle.manifest.members
