@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks._data import data_folder
+from service.contract.processors import processors
 from training.config.recipes import trunks
 from training.config.schema import RunConfig
 from training.config.variants import VARIANTS
@@ -55,7 +56,7 @@ def main() -> None:
     """Print each variant's paired difference in F2."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("training").setLevel(logging.INFO)
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     known = (*TRAINED, *DECIDED)
     chosen = sys.argv[1:] or known
     if unknown := [name for name in chosen if name not in known]:  # the shared maps may not be theirs

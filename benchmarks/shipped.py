@@ -25,7 +25,7 @@ from training.evaluation.scores import measure, table
 from training.export.graphs import convert, write_float32
 from training.export.members import PlannedMember, served_network, spread
 from training.export.parity import graph_answers
-from training.run.files import whole_file
+from training.run.files import atomic_write
 from training.run.folder import OUT_OF_FOLD, Run
 from training.run.progress import track
 
@@ -35,7 +35,7 @@ def write_graph(run: Run, member: MemberConfig, fold: int, dataset: Dataset, pat
     network = served_network(run, PlannedMember(member.name, member, (fold,), ()), dataset)
     seen_N = np.flatnonzero(dataset.folds_N != fold)
     calibration_BHWC = dataset.chips_NHWC[seen_N[spread(len(seen_N), run.config.calibration_chips)]]
-    with whole_file(path) as partial, tempfile.TemporaryDirectory() as scratch:
+    with atomic_write(path) as partial, tempfile.TemporaryDirectory() as scratch:
         float32 = Path(scratch) / "float32.onnx"
         write_float32(network, input_spec(run), float32)
         convert(float32, run.config.precisions[0], partial, calibration_BHWC)

@@ -26,7 +26,7 @@ from benchmarks._data import Predictions, planet_predictions, run_predictions
 from training.config.schema import FLAT, DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores, sample_fbeta
 from training.decision.optimum import ascend
-from training.decision.thresholds import tune, tune_thresholds
+from training.decision.thresholds import tune_row, tune_thresholds
 from training.decision.weights import tune_weights, weighted_vote
 
 ROUNDS = 20
@@ -93,8 +93,8 @@ def decided(**choices: object) -> Method:
 
     def method(seen: Predictions, probs_ANL: Probs) -> Truth:
         thresholds_AL = tune_thresholds(*seen, decision)
-        speaks_AL = np.ones(thresholds_AL.shape, np.bool_)
-        weights_AL = tune_weights(seen.probs_ANL, thresholds_AL, seen.targets_NL, speaks_AL, decision)
+        label_mask_AL = np.ones(thresholds_AL.shape, np.bool_)
+        weights_AL = tune_weights(seen.probs_ANL, thresholds_AL, seen.targets_NL, label_mask_AL, decision)
         return weighted_vote(probs_ANL >= thresholds_AL[:, None, :], weights_AL)
 
     return method
@@ -194,7 +194,7 @@ def print_times(found: Predictions, repeats: int = 5) -> None:
     one = [labels // 2]
     candidates: dict[str, tuple[Callable[[], object], int]] = {
         "ascent": (lambda: ascend(probs_NL, targets_NL), 1),
-        "default": (lambda: tune(probs_NL, targets_NL), 1),
+        "default": (lambda: tune_row(probs_NL, targets_NL, found.folds_N[rows], DecisionConfig()), 1),
         "grid search, numpy": (lambda: grid_search(probs_NL, targets_NL, one, f2_numpy), labels),
         "grid search, scikit-learn": (
             lambda: grid_search(probs_NL, targets_NL, one, f2_scikit_learn),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from service.contract.bundle import load
 from service.contract.errors import BundleError
+from service.contract.processors import processors
 from training.config.recipes import RECIPES, find_recipe
 from training.config.variants import VARIANTS
 from training.run.folder import Run, Source
@@ -286,10 +287,9 @@ def audit_pairs(
 
 def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
-    # Read when PyTorch is first imported. Its own choice counts physical cores, of which a cloud
-    # machine with two processors has one.
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(processors))
+    # Read when PyTorch is first imported, which it then is by all of this process and its children. Its own
+    # choice counts physical cores, of which a cloud machine with two processors has one, and no quotas.
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     logging.basicConfig(
         format="%(message)s",
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],

@@ -27,7 +27,7 @@ from training.config.schema import About, DecisionConfig, MemberConfig, RunConfi
 from training.data import dataset
 from training.data.dataset import Dataset
 from training.decision import tune
-from training.decision.rule import Voting
+from training.decision.rule import TunedRule
 from training.evaluation import evaluate
 from training.export import export
 from training.fit import fit, predict
@@ -167,14 +167,14 @@ def served(net: ChipNet) -> ExportNet:
     return ExportNet(net, LABELS, ()).eval()
 
 
-def plain_vote(members: int, threshold: float) -> Voting:
+def plain_vote(members: int, threshold: float) -> TunedRule:
     """A majority in which every member has one threshold for all labels."""
     rule = Vote(
         thresholds=((threshold,) * len(LABELS),) * members,
         weights=((1,) * len(LABELS),) * members,
         quorum=(strict_majority(members),) * len(LABELS),
     )
-    return Voting(rule)
+    return TunedRule(rule)
 
 
 def copy_of(run: Run, folder: Path) -> Run:

@@ -175,6 +175,25 @@ def test_an_expected_failure_is_one_line(tmp_path: Path, arguments: list[str], m
     assert message in done.stderr
 
 
+def test_pytorch_has_as_many_threads_as_a_quota_pays_for(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted before PyTorch is imported, which reads the variable then; one that is set stays."""
+    monkeypatch.setattr(cli, "processors", lambda: 7)
+    assert console("--help")[0] == 0
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr(cli, "processors", lambda: 1)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert console("--help")[0] == 0
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.get_num_threads())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+
+
 def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     console: Console, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

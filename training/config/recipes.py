@@ -124,7 +124,7 @@ def find_recipe(name: str, variants: Sequence[str] = ()) -> RunConfig:
     """Return a recipe by name, or by `file.py:function`, with variants applied in order.
 
     Raises:
-        ValueError: there is no such recipe or variant, or the function returns something else.
+        ValueError: there is no such recipe or variant, or what comes of it cannot be run.
     """
     path, colon, function = name.rpartition(":")
     if colon and path.endswith(".py"):
@@ -139,7 +139,7 @@ def find_recipe(name: str, variants: Sequence[str] = ()) -> RunConfig:
         if variant not in VARIANTS:
             raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}")
         config = VARIANTS[variant](config)
-    return replace(config, recipe="-".join([config.recipe, *variants]))
+    return checked(replace(config, recipe="-".join([config.recipe, *variants])))
 
 
 def _from_file(path: Path, function: str) -> RunConfig:

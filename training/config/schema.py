@@ -1,19 +1,61 @@
 """What a run does, as data: everything that changes its result and nothing that does not.
 
+A field's type says its range; what needs several fields, the data or timm is in `training/fit/preflight.py`.
 A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it as JSON.
 """
 
 import json
+import math
+import re
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from service.contract.manifest import Precision
 
 FLAT = 0.2  # the customary threshold for F2 and the prior that tuned thresholds shrink toward
-Shrinkage = float | Literal["usual"]  # "usual": the objective's in SHRINKAGE
 CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
+
+Item = TypeVar("Item")
+
+
+def _some(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not items:
+        raise ValueError("is empty; name at least one")
+    return items
+
+
+def _each_once(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    if len(set(items)) < len(items):
+        raise ValueError("name each once")
+    return items
+
+
+def _strength(shrinkage: float | Literal["usual"]) -> float | Literal["usual"]:
+    if shrinkage != "usual" and not 0 <= shrinkage < math.inf:
+        raise ValueError("use 0 or more, 'usual' or None")
+    return shrinkage
+
+
+def _file_name(name: str) -> str:
+    if not re.fullmatch(r"[\w.-]*\w", name):
+        raise ValueError("names files; use letters, digits, . _ and -")
+    return name
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Between = Annotated[float, Field(gt=0, lt=1)]  # 0 and 1, neither of them
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Bands = Annotated[tuple[str, ...], AfterValidator(_some), AfterValidator(_each_once)]
+Size = Annotated[int, Field(ge=32)]  # below, a backbone's last map would be smaller than a pixel
+Precisions = Annotated[tuple[Precision, ...], AfterValidator(_some), AfterValidator(_each_once)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+# "usual": the objective's in SHRINKAGE
+Shrinkage = Annotated[float | Literal["usual"], AfterValidator(_strength)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,11 +63,11 @@ class MemberConfig:
     """One network of the ensemble and how it is fitted, the same on every fold."""
 
     architecture: str  # a timm model name
-    name: str = ""  # unique within the run; the architecture unless said otherwise
-    size_px: int  # side of the square the graph resizes a chip to
+    name: FileName = ""  # unique within the run; the architecture unless said otherwise
+    size_px: Size  # side of the square the graph resizes a chip to
 
     # What it sees and says.
-    bands: tuple[str, ...] = ("red", "green", "blue")  # of the run's input
+    bands: Bands = ("red", "green", "blue")  # of the run's input
     indices: tuple[Literal["ndvi", "ndwi"], ...] = ()  # planes computed from the bands, in the graph
     fusion: Literal["early", "late"] = "early"  # late: a second backbone for all that is not RGB
     dehaze: bool = False  # dark-channel haze removal, in the graph
@@ -36,27 +78,27 @@ class MemberConfig:
     freeze: Literal["none", "stem", "trunk", "backbone", "staged"] = "none"
     # The last frozen module with "stem" (default: timm's first stage) and "trunk" (its last but one).
     frozen_to: str | None = None
-    staged_epochs: int = 1  # with "staged": epochs in which only the head learns
+    staged_epochs: Count = 1  # with "staged": epochs in which only the head learns
     # With "trunk" and "backbone": views of a chip that are kept and learned from, the four quarter turns or
     # their mirror images too. Half of them take half the time and disk before the first epoch.
     cached_views: Literal[4, 8] = 8
 
     # How.
-    epochs: int
-    batch_size: int
+    epochs: Count
+    batch_size: Count
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"  # sgd: Nesterov, momentum 0.9
-    learning_rate: float  # the highest of the schedule
-    backbone_rate: float = 1.0  # factor on the learning rate of all but the head
-    weight_decay: float = 0.0
+    learning_rate: Positive  # the highest of the schedule
+    backbone_rate: NotNegative = 1.0  # factor on the learning rate of all but the head
+    weight_decay: NotNegative = 0.0
     schedule: Literal["step", "cosine"] = "step"  # step: by 10 at one third and two thirds
-    warmup_epochs: int = 0
-    clip_norm: float | None = None  # largest norm of the gradient
-    ema_decay: float | None = None  # keep the exponential moving average of the weights
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None  # largest norm of the gradient
+    ema_decay: Between | None = None  # keep the exponential moving average of the weights
     loss: Literal["bce", "soft-f2", "asymmetric"] = "bce"
-    label_smoothing: float = 0.0
-    dropout: float = 0.0  # before the head
+    label_smoothing: BelowOne = 0.0
+    dropout: BelowOne = 0.0  # before the head
     augmentation: Literal["none", "views", "lossy"] = "views"
-    oversample: float = 0.0  # 0: every chip once an epoch; 1: rare labels as often as common ones
+    oversample: Share = 0.0  # 0: every chip once an epoch; 1: rare labels as often as common ones
     mixed_precision: bool = True  # bfloat16 where the device computes in it
     channels_last: bool = True
     compile: bool = False
@@ -73,11 +115,11 @@ class DecisionConfig:
 
     rule: Literal["vote", "blend", "expected-f"] = "vote"
     objective: Literal["samples", "macro"] = "samples"  # F-beta per chip, or per label
-    beta: float = 2.0
+    beta: Positive = 2.0
     thresholds: Literal["member", "shared"] = "member"  # a row each, or one row for all members
-    prior: float = FLAT
+    prior: Between = FLAT
     shrinkage: Shrinkage | None = "usual"  # λ; usual: the objective's; None: by nested cross-validation
-    bags: int = 0  # thresholds are the mean over so many bootstrap samples; 0: none
+    bags: Annotated[int, Field(ge=0)] = 0  # thresholds are the mean over so many bootstrap samples; 0: none
     weights: Literal["equal", "tuned"] = "equal"
     members: Literal["all", "greedy"] = "all"
     cooccurrence: bool = False  # label-set rules that the truth never breaks (`cloudy` alone, …)
@@ -97,22 +139,22 @@ class RunConfig:
     """A whole run, from chips to bundle."""
 
     recipe: str
-    members: tuple[MemberConfig, ...]
-    folds: int
+    members: Annotated[tuple[MemberConfig, ...], AfterValidator(_some)]
+    folds: Annotated[int, Field(ge=2)]  # every chip must be held out once
     fold_members: Literal["separate", "averaged"]  # every fold's network votes, or their weights' mean
-    precisions: tuple[Precision, ...]
+    precisions: Precisions
     bands: tuple[str, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
     dtype: Literal["uint8", "uint16"] = "uint8"
-    height_px: int = 256
-    width_px: int = 256
-    seed: int = 2017
+    height_px: Count = 256
+    width_px: Count = 256
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 2017
     predict_views: Literal[1, 8] = 1  # views whose mean logit is a chip's prediction
     graph_views: Literal[1, 8] = 1  # the same inside the exported graphs
     decision: DecisionConfig = field(default_factory=DecisionConfig)
-    calibration_chips: int = 256  # how many training chips set the int8 ranges
-    check_chips: int = 512  # how many real chips every graph is compared with PyTorch on
+    calibration_chips: Count = 256  # how many training chips set the int8 ranges
+    check_chips: Count = 512  # how many real chips every graph is compared with PyTorch on
     about: About = About()
-    max_steps: int | None = None  # optimizer steps per fit, to try a path out; None: all epochs
+    max_steps: Count | None = None  # optimizer steps per fit, to try a path out; None: all epochs
 
     def __post_init__(self) -> None:
         """Refuse what could only fail hours later."""
@@ -135,7 +177,7 @@ class RunConfig:
 
 
 def checked(config: RunConfig) -> RunConfig:
-    """Return the configuration with every field of its own type: Python itself checks none.
+    """Return the configuration with every field of its own type and in its range: Python itself checks none.
 
     Raises:
         ValueError: lists the fields that hold something else, such as an option that there is not.
@@ -152,6 +194,7 @@ def faults(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"][:1].lower() + fault["msg"][1:]
+        message = fault["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
         lines.append(f"{where}={fault['input']!r:.40}: {message}" if where else message)
     return lines

@@ -8,10 +8,9 @@
 Shape suffixes: H height, W width, C bands.
 """
 
-import csv
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +26,7 @@ from service.contract.manifest import InputSpec
 from training.data.alignment import Alignment, Verdict, align
 from training.data.pictures import stretched, write_sheet
 from training.data.reading import chip_files
-from training.run.files import whole_file
+from training.run.files import write_csv
 from training.run.progress import in_threads
 
 log = logging.getLogger(__name__)
@@ -77,9 +76,9 @@ def audit(tif: Path, jpg: Path, out: Path) -> list[Pair]:
     names = sorted(tifs.keys() | jpgs.keys())
     jobs = [(name, tifs.get(name), jpgs.get(name)) for name in names]
     pairs = list(in_threads(_judge, jobs, "compare pairs"))
-    _write_csv(out / "audit.csv", COLUMNS, map(_row, pairs))
+    write_csv(out / "audit.csv", COLUMNS, map(_row, pairs))
     reasons = [(pair.name, pair.reason) for pair in pairs if pair.reason]
-    _write_csv(out / "exclude.csv", ("image_name", "reason"), reasons)
+    write_csv(out / "exclude.csv", ("image_name", "reason"), reasons)
     judged = [pair for pair in pairs if pair.alignment]
     judged.sort(
         key=lambda pair: (WORST_FIRST.index(pair.verdict), pair.alignment.peak if pair.alignment else 0)
@@ -120,11 +119,6 @@ def _row(pair: Pair) -> tuple[str, ...]:
     numbers = (found.down_px, found.right_px, found.peak, *found.similarity_C, found.texture) if found else ()
     evidence = [f"{number:.3f}" for number in numbers] or [""] * len(EVIDENCE)
     return pair.name, pair.verdict, *evidence, pair.note
-
-
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows((header, *rows))
 
 
 def _caption(pair: Pair) -> str:

@@ -15,7 +15,7 @@ from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
 from training.data.labels import group_of_each, multi_hot
 from training.data.reading import LabelledChips, find_tags, read_chips
-from training.run.files import whole_file, write_json
+from training.run.files import write_csv, write_json
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -113,14 +113,8 @@ def _write(run: Run, chips: LabelledChips) -> None:
     if absent:
         log.warning("no chip has %s: these labels can be neither learned nor scored", ", ".join(absent))
     folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
-    with (
-        whole_file(run.folder / "chips.csv") as partial,
-        partial.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(("image_name", "tags", "fold"))
-        for name, row, fold in zip(tags.names, tags.rows(), folds_N, strict=True):
-            writer.writerow((name, " ".join(row), fold))
+    rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, strict=True)
+    write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold"), rows)
     facts = {
         "title": run.source.data.resolve().name,
         "digest": chips.digest,

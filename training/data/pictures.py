@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from training.run.files import whole_file
+from training.run.files import atomic_write
 
 THUMBNAIL_PX, QUALITY = 144, 82
 CELL_PX, CAPTION_PX = 192, 18  # of a sheet
@@ -68,7 +68,7 @@ def write_sheet(
         for column, picture in enumerate(pictures):
             cell = Image.fromarray(picture).resize((CELL_PX, CELL_PX), Image.Resampling.BILINEAR)
             sheet.paste(cell, (column * CELL_PX, top_px + CAPTION_PX))
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         sheet.save(partial)
 
 

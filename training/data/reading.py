@@ -6,7 +6,6 @@ together, before anything long starts. Knows no folds and no run.
 Shape suffixes: N chips, H height, W width, C bands, L labels.
 """
 
-import csv
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from service.contract.chips.decode import decode_chip
 from service.contract.errors import ChipError
 from service.contract.manifest import InputSpec, Pixel
 from training.data.labels import Tags, read_tags, table_of
-from training.run.files import allocated_array, whole_file
+from training.run.files import allocated_array, atomic_write, write_csv
 from training.run.folder import Source
 from training.run.progress import in_threads
 
@@ -60,7 +59,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     keep: list[int] = []
     sha256 = hashlib.sha256()
     path = folder / "chips.npy"
-    with whole_file(path) as whole:
+    with atomic_write(path) as whole:
         shape = (len(paths), spec.height, spec.width, len(spec.bands))
         pixels_NHWC = allocated_array(whole, shape, spec.dtype)
         decoded = decode_files(list(paths.values()), spec, "decode chips")
@@ -201,11 +200,7 @@ def _report(source: Source, bad: dict[str, str], excluded: dict[str, str], folde
         log.warning("%s\nleft out", message)
     left_out = excluded | bad
     if left_out:
-        with (
-            whole_file(folder / "excluded.csv") as path,
-            path.open("w", newline="", encoding="utf-8") as stream,
-        ):
-            csv.writer(stream).writerows([("image_name", "reason"), *left_out.items()])
+        write_csv(folder / "excluded.csv", ("image_name", "reason"), left_out.items())
 
 
 def _first(rows: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ def optimum(
     beta: float = 2.0,
     start: float = FLAT,
 ) -> Probs:
-    """Return the raw optimum of the objective, float32 (L,); see `tune` for what to use on unseen chips."""
+    """Return the raw optimum of the objective, float32 (L,); on unseen chips use `thresholds.tune_row`."""
     find = ascend if objective == "samples" else label_optima
     return find(probs_NL, targets_NL, beta=beta, start=start)
 

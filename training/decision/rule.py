@@ -32,7 +32,7 @@ _RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 
 
 @dataclass(frozen=True)
-class Voting:
+class TunedRule:
     """A tuned rule whose members are architectures."""
 
     rule: Rule
@@ -59,14 +59,14 @@ class Voting:
                 return self.rule.model_copy(update={"weights": _repeat(weights, folds)})
 
 
-def tune_voting(found: OutOfFold, config: RunConfig) -> Voting:
+def tune_rule(found: OutOfFold, config: RunConfig) -> TunedRule:
     """Fit the configured rule, with all that belongs to it, to these chips alone."""
     decision = config.decision
     fitted = {"vote": _vote, "blend": _blend, "expected-f": _expected_f}[decision.rule](found, config)
     if decision.cooccurrence:
         fitted = fitted.model_copy(update={"cooccurrence": find_cooccurrence(found.targets_NL)})
-    fitted.check_shape(*found.speaks_AL.shape)
-    return Voting(fitted)
+    fitted.check_shape(*found.label_mask_AL.shape)
+    return TunedRule(fitted)
 
 
 def cross_fitted(found: OutOfFold, config: RunConfig) -> Decision:
@@ -75,23 +75,18 @@ def cross_fitted(found: OutOfFold, config: RunConfig) -> Decision:
     whole = Decision(np.empty(shape, np.bool_), np.empty(shape, np.int64), np.empty(shape))
     for fold in np.unique(found.folds_N):
         held_out_N = found.folds_N == fold
-        voting = tune_voting(found.part(~held_out_N), config)
-        for array_NL, part_NL in zip(whole, voting.decide(found.part(held_out_N)), strict=True):
+        tuned = tune_rule(found.part(~held_out_N), config)
+        for array_NL, part_NL in zip(whole, tuned.decide(found.part(held_out_N)), strict=True):
             array_NL[held_out_N] = part_NL
     return whole
 
 
-def cross_fitted_labels(found: OutOfFold, config: RunConfig) -> npt.NDArray[np.bool_]:
-    """Return the label sets (N,L) of `cross_fitted`."""
-    return cross_fitted(found, config).labels_BL
-
-
 def _vote(found: OutOfFold, config: RunConfig) -> Rule:
     thresholds_AL = tune_thresholds(
-        found.probs_ANL, found.targets_NL, found.folds_N, config.decision, found.speaks_AL
+        found.probs_ANL, found.targets_NL, found.folds_N, config.decision, found.label_mask_AL
     )
     weights_AL = tune_weights(
-        found.probs_ANL, thresholds_AL, found.targets_NL, found.speaks_AL, config.decision
+        found.probs_ANL, thresholds_AL, found.targets_NL, found.label_mask_AL, config.decision
     )
     return Vote(
         thresholds=_nested(thresholds_AL),
@@ -101,9 +96,9 @@ def _vote(found: OutOfFold, config: RunConfig) -> Rule:
 
 
 def _blend(found: OutOfFold, config: RunConfig) -> Rule:
-    linear = fit_blend(found.probs_ANL, found.targets_NL, found.speaks_AL)
+    linear = fit_blend(found.probs_ANL, found.targets_NL, found.label_mask_AL)
     # Thresholds must not trust scores more because the regression has seen the chip.
-    scores_NL = unseen_scores(found.probs_ANL, found.targets_NL, found.speaks_AL, config.seed)
+    scores_NL = unseen_scores(found.probs_ANL, found.targets_NL, found.label_mask_AL, config.seed)
     thresholds_1L = tune_thresholds(scores_NL[None], found.targets_NL, found.folds_N, config.decision)
     return Blend(
         coefficients=_nested(to_grid(linear.coefficients_ALL, COEFFICIENT_GRID)),
@@ -113,7 +108,7 @@ def _blend(found: OutOfFold, config: RunConfig) -> Rule:
 
 
 def _expected_f(found: OutOfFold, config: RunConfig) -> Rule:
-    weights_AL = found.speaks_AL.astype(np.int64)
+    weights_AL = found.label_mask_AL.astype(np.int64)
     mean_NL = (found.probs_ANL * (weights_AL / weights_AL.sum(axis=0))[:, None]).sum(axis=0)
     return ExpectedF(
         beta=config.decision.beta,
@@ -130,12 +125,12 @@ def _repeat(rows: Sequence[T], times: int) -> tuple[T, ...]:
     return tuple(row for row in rows for _ in range(times))
 
 
-def write_voting(run: Run, voting: Voting) -> None:
+def write_rule(run: Run, tuned: TunedRule) -> None:
     """Keep the result of `tune`; numbers survive JSON exactly."""
-    write_json(run.folder / DECISION, voting.rule.model_dump(mode="json"))
+    write_json(run.folder / DECISION, tuned.rule.model_dump(mode="json"))
 
 
-def read_voting(run: Run) -> Voting:
+def read_rule(run: Run) -> TunedRule:
     """Return the result of `tune`."""
     with undamaged(run.need(DECISION, "tune")) as path:
-        return Voting(_RULE.validate_json(path.read_bytes()))
+        return TunedRule(_RULE.validate_json(path.read_bytes()))

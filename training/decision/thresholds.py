@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.decision import strict_majority
-from training.config.schema import FLAT, DecisionConfig, Shrinkage
-from training.decision.fbeta import Objective, Probs, Truth, chip_scores
+from training.config.schema import DecisionConfig
+from training.decision.fbeta import Probs, Truth, chip_scores
 from training.decision.optimum import midway, neighbours, optimum
 
 # Positives at which a tuned threshold and the prior weigh the same; benchmarks/tuning.py compares.
@@ -20,35 +20,6 @@ SHRINKAGE = {"samples": 6000.0, "macro": 1.0}
 # From the weakest to no tuning at all.
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, math.inf)
 MARGIN = np.float32(1e-4)  # what float16 moves a probability near the prior by; more costs F on unseen chips
-
-
-def tune(
-    probs_NL: Probs,
-    targets_NL: Truth,
-    *,
-    objective: Objective = "samples",
-    beta: float = 2.0,
-    prior: float = FLAT,
-    shrinkage: Shrinkage = "usual",
-) -> Probs:
-    """Find one threshold per label: the objective's optimum, shrunk.
-
-    Each threshold ends clear of the observed scores, so rounding moves no decision.
-
-    Args:
-        probs_NL: float32 probabilities the network did not train on.
-        targets_NL: the truth.
-        objective: what to raise.
-        beta: weight of recall.
-        prior: start of the ascent and target of the shrinkage.
-        shrinkage: λ of `shrink`.
-
-    Returns:
-        float32 (L,).
-    """
-    raw_L = optimum(probs_NL, targets_NL, objective=objective, beta=beta, start=prior)
-    strength = SHRINKAGE[objective] if shrinkage == "usual" else shrinkage
-    return settle(probs_NL, shrink(raw_L, targets_NL.sum(axis=0), prior, strength))
 
 
 def shrink(
@@ -85,7 +56,7 @@ def tune_thresholds(
     targets_NL: Truth,
     folds_N: npt.NDArray[np.int64],
     decision: DecisionConfig,
-    speaks_AL: Truth | None = None,
+    label_mask_AL: Truth | None = None,
 ) -> Probs:
     """Tune the thresholds of all members.
 
@@ -94,7 +65,7 @@ def tune_thresholds(
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
         decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds the rule.
-        speaks_AL: which member votes on which label; None: all on all. To a member's thresholds, the
+        label_mask_AL: which member votes on which label; None: all on all. To a member's thresholds, the
             labels it is silent on are as the others have them; from its own probabilities they could
             only be set everywhere or nowhere, and a wrong label beside them would cost too little.
 
@@ -105,26 +76,27 @@ def tune_thresholds(
         ValueError: the shrinkage is to be chosen, and there is only one fold.
     """
     if decision.thresholds == "shared":
-        scores_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
+        scores_NL = ensemble_scores(probs_ANL, decision, label_mask_AL)
         return np.tile(tune_row(scores_NL, targets_NL, folds_N, decision), (len(probs_ANL), 1))
-    if speaks_AL is not None and not speaks_AL.all():
-        others_NL = ensemble_scores(probs_ANL, decision, speaks_AL)
-        probs_ANL = np.where(speaks_AL[:, None], probs_ANL, others_NL)
+    if label_mask_AL is not None and not label_mask_AL.all():
+        others_NL = ensemble_scores(probs_ANL, decision, label_mask_AL)
+        probs_ANL = np.where(label_mask_AL[:, None], probs_ANL, others_NL)
     return np.stack([tune_row(probs_NL, targets_NL, folds_N, decision) for probs_NL in probs_ANL])
 
 
-def ensemble_scores(probs_ANL: Probs, decision: DecisionConfig, speaks_AL: Truth | None = None) -> Probs:
+def ensemble_scores(probs_ANL: Probs, decision: DecisionConfig, label_mask_AL: Truth | None = None) -> Probs:
     """Return the one score per chip and label, (N,L), that a shared threshold is compared with.
 
     With one threshold for all, a majority reaches it exactly when the quorum-th highest
     probability does. So the vote is a single score against a single threshold, and its exact
     optimum is a member's: no pooling, no mean. A blend compares the mean. A label on which nobody
-    speaks scores 0.
+    has a say scores 0.
     """
-    speaks_AL = np.ones((len(probs_ANL), probs_ANL.shape[2]), np.bool_) if speaks_AL is None else speaks_AL
+    if label_mask_AL is None:
+        label_mask_AL = np.ones((len(probs_ANL), probs_ANL.shape[2]), np.bool_)
     scores_NL = np.zeros(probs_ANL.shape[1:], np.float32)
-    for label in np.flatnonzero(speaks_AL.any(axis=0)):
-        heard_AN = probs_ANL[speaks_AL[:, label], :, label]
+    for label in np.flatnonzero(label_mask_AL.any(axis=0)):
+        heard_AN = probs_ANL[label_mask_AL[:, label], :, label]
         if decision.rule == "vote":
             place = len(heard_AN) - strict_majority(len(heard_AN))
             scores_NL[:, label] = np.partition(heard_AN, place, axis=0)[place]
@@ -136,7 +108,22 @@ def ensemble_scores(probs_ANL: Probs, decision: DecisionConfig, speaks_AL: Truth
 def tune_row(
     scores_NL: Probs, targets_NL: Truth, folds_N: npt.NDArray[np.int64], decision: DecisionConfig
 ) -> Probs:
-    """Tune one row of thresholds, float32 (L,): the optimum, or the bags' mean, shrunk."""
+    """Find one threshold per label: the objective's optimum, or the bags' mean, shrunk.
+
+    Each threshold ends clear of the observed scores, so rounding moves no decision.
+
+    Args:
+        scores_NL: float32 scores of chips that nothing behind them was trained on.
+        targets_NL: the truth.
+        folds_N: the fold that held each chip out; read only to choose the shrinkage.
+        decision: objective, beta, prior (start of the ascent, target of the shrinkage), shrinkage, bags.
+
+    Returns:
+        float32 (L,).
+
+    Raises:
+        ValueError: the shrinkage is to be chosen, and there is only one fold.
+    """
     strength = decision.shrinkage
     if strength is None:
         strength = choose_shrinkage(scores_NL, targets_NL, folds_N, decision)

@@ -24,9 +24,9 @@ MIN_GAIN = 1e-12  # below it a change of the mean is rounding
 
 
 def tune_weights(
-    probs_ANL: Probs, thresholds_AL: Probs, targets_NL: Truth, speaks_AL: Truth, decision: DecisionConfig
+    probs_ANL: Probs, thresholds_AL: Probs, targets_NL: Truth, label_mask_AL: Truth, decision: DecisionConfig
 ) -> Weights:
-    """Return whole votes per member and label, (A,L); 0 where a member does not speak or is left out.
+    """Return whole votes per member and label, (A,L); 0 where a member has no say or is left out.
 
     With members "greedy" a member's votes are how often forward selection took it; with weights
     "tuned" coordinate ascent then tries 1 to 3 votes for every member that is still in.
@@ -35,21 +35,21 @@ def tune_weights(
         probs_ANL: float32 out-of-fold probabilities.
         thresholds_AL: float32 thresholds.
         targets_NL: the truth.
-        speaks_AL: which member votes on which label.
+        label_mask_AL: which member votes on which label.
         decision: objective, beta, weights and members.
     """
-    ballots_ANL = (probs_ANL >= thresholds_AL[:, None, :]) & speaks_AL[:, None, :]
+    ballots_ANL = (probs_ANL >= thresholds_AL[:, None, :]) & label_mask_AL[:, None, :]
 
     def score(weights_A: Weights) -> npt.NDArray[np.float64]:
-        labels_NL = weighted_vote(ballots_ANL, weights_A[:, None] * speaks_AL)
+        labels_NL = weighted_vote(ballots_ANL, weights_A[:, None] * label_mask_AL)
         return chip_scores(labels_NL, targets_NL, decision.objective, decision.beta)
 
     weights_A = np.ones(len(probs_ANL), np.int64)
     if decision.members == "greedy":
-        weights_A = _select(score, speaks_AL)
+        weights_A = _select(score, label_mask_AL)
     if decision.weights == "tuned":
         weights_A = _ascend(score, weights_A)
-    return weights_A[:, None] * speaks_AL
+    return weights_A[:, None] * label_mask_AL
 
 
 def weighted_vote(ballots_ANL: Truth, weights_AL: Weights) -> Truth:
@@ -61,21 +61,21 @@ def weighted_vote(ballots_ANL: Truth, weights_AL: Weights) -> Truth:
     return labels_NL
 
 
-def _select(score: Callable[[Weights], npt.NDArray[np.float64]], speaks_AL: Truth) -> Weights:
+def _select(score: Callable[[Weights], npt.NDArray[np.float64]], label_mask_AL: Truth) -> Weights:
     """Add the member that helps most, again and again; return the counts of the best round.
 
     As long as nobody has a say on some label, only members that have one are added, and no round counts.
 
     Source: Caruana et al. 2004, "Ensemble selection from libraries of models", with replacement.
     """
-    one_AA = np.eye(len(speaks_AL), dtype=np.int64)
+    one_AA = np.eye(len(label_mask_AL), dtype=np.int64)
     counts_A, best_A, best = np.zeros_like(one_AA[0]), one_AA[0], -math.inf
-    for _ in range(MAX_WEIGHT * len(speaks_AL)):
-        open_L = ~speaks_AL[counts_A > 0].any(axis=0)
-        asked_A = np.flatnonzero(speaks_AL[:, open_L].any(axis=1) | ~open_L.any())
+    for _ in range(MAX_WEIGHT * len(label_mask_AL)):
+        open_L = ~label_mask_AL[counts_A > 0].any(axis=0)
+        asked_A = np.flatnonzero(label_mask_AL[:, open_L].any(axis=1) | ~open_L.any())
         values = [float(score(counts_A + one_A).mean()) for one_A in one_AA[asked_A]]
         counts_A = counts_A + one_AA[asked_A[int(np.argmax(values))]]
-        if max(values) > best + MIN_GAIN and speaks_AL[counts_A > 0].any(axis=0).all():
+        if max(values) > best + MIN_GAIN and label_mask_AL[counts_A > 0].any(axis=0).all():
             best_A, best = counts_A, max(values)
     return _reduced(best_A)
 

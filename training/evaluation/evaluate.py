@@ -16,10 +16,10 @@ from service.contract.decision import Decision
 from service.contract.manifest import Fitting, Scores
 from training.data.dataset import open_dataset
 from training.data.predictions import read_predictions
-from training.decision.rule import cross_fitted, read_voting
+from training.decision.rule import cross_fitted, read_rule
 from training.evaluation.bootstrap import Intervals, intervals
 from training.evaluation.scores import measure, table
-from training.run.files import undamaged, whole_file, write_json
+from training.run.files import atomic_write, undamaged, write_json
 from training.run.folder import DECISIONS, EVALUATION, Run
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def evaluate(run: Run) -> Scores:
     dataset = open_dataset(run)
     decisions: dict[Fitting, Decision] = {
         "cross-fitted": cross_fitted(found, run.config),
-        "in-sample": read_voting(run).decide(found),
+        "in-sample": read_rule(run).decide(found),
     }
     scores = {
         fitting: measure(
@@ -74,7 +74,7 @@ def _with(bounds: Intervals, scores: Scores) -> Scores:
 
 def write_decisions(run: Run, decision: Decision) -> None:
     """Keep each chip's cross-fitted label set and the probabilities shown with it."""
-    with whole_file(run.folder / DECISIONS) as partial:
+    with atomic_write(run.folder / DECISIONS) as partial:
         np.savez(partial, labels_NL=decision.labels_BL, probs_NL=decision.probabilities_BL)
 
 

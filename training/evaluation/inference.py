@@ -6,7 +6,6 @@ sets are those that the service gives.
 Shape suffixes: M members, B chips, L labels, H height, W width, C bands.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import numpy.typing as npt
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision
 from service.contract.manifest import INPUT, PROBABILITIES, Pixel, Precision
+from service.contract.processors import processors
 from service.contract.runtime import needs_exact, open_session
+from training.run.files import write_csv
 
 BATCH = 16  # chips that a graph takes at once
 COLUMNS = ("image_name", "tags")
@@ -31,6 +32,7 @@ class Answerer:
         self._sessions = [
             open_session(
                 bundle.graph_path(member, precision),
+                threads=processors(),
                 exact=needs_exact(member.graphs[precision].bounded, precision),
             )
             for member in bundle.manifest.members
@@ -77,7 +79,4 @@ def tags_of(labels_BL: npt.NDArray[np.bool_], names: Sequence[str]) -> list[list
 
 def write_tags(path: Path, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
     """Write names and tags as they come, in the layout that the trainer reads and Kaggle takes."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((name, " ".join(tags)) for name, tags in rows)
+    write_csv(path, COLUMNS, ((name, " ".join(tags)) for name, tags in rows))

@@ -18,7 +18,6 @@ from training.data.labels import multi_hot, read_tags
 from training.data.reading import find_tags, read_chips
 from training.evaluation.inference import Answerer, tags_of, write_tags
 from training.evaluation.scores import measure, table
-from training.run.files import whole_file
 from training.run.folder import Source
 from training.run.progress import SLICE, track
 
@@ -66,6 +65,5 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
     )
     log.info("%s", table(scores))
     if out:
-        with whole_file(out) as partial:
-            write_tags(partial, zip(chips.tags.names, tags_of(labels_NL, bundle.label_names), strict=True))
+        write_tags(out, zip(chips.tags.names, tags_of(labels_NL, bundle.label_names), strict=True))
     return scores

@@ -20,7 +20,7 @@ from service.contract.bundle import Bundle
 from service.contract.manifest import Precision
 from training.data.reading import chip_files, decode_files
 from training.evaluation.inference import COLUMNS, Answerer, tags_of, write_tags
-from training.run.files import whole_file
+from training.run.files import atomic_write, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def submit(
     names = _names(sample) if sample else sorted(files, key=_natural)
     _refuse(", ".join(map(str, folders)), _differences(list(files), names))
     bad: dict[str, str] = {}
-    with whole_file(out) as partial:
+    with atomic_write(out) as partial:
         write_tags(
             partial,
             _rows(bundle, precision, {name: files[name] for name in names}, bad, skip_bad=skip_bad),
@@ -64,8 +64,7 @@ def submit(
         _check(str(out), _read(partial), bundle.label_names, names)
     if bad:
         skipped = out.with_name(f"{out.stem}-skipped.csv")
-        with whole_file(skipped) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([("image_name", "reason"), *bad.items()])
+        write_csv(skipped, ("image_name", "reason"), bad.items())
         log.warning("%d chips cannot be read and have no tags, see %s", len(bad), skipped)
 
 

@@ -9,7 +9,7 @@ Shape suffixes: P precisions, M members, K candidate chips, L labels.
 import importlib.metadata
 import logging
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from service.contract.manifest import EarlyExit, Label, Manifest, Member, Proven
 from service.contract.rules import Rule
 from training.data.dataset import Dataset, input_spec, open_dataset
 from training.data.predictions import read_predictions
-from training.decision.rule import read_voting
+from training.decision.rule import read_rule
 from training.evaluation.evaluate import read_scores
 from training.export.early_exit import CHIPS, plan_early_exit
 from training.export.golden import candidates, most_decided
@@ -42,10 +42,10 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         ValueError: a graph does not answer like PyTorch; no bundle is written.
     """
     dataset = open_dataset(run)
-    voting = read_voting(run)
-    planned = plan_members(run, voting)
+    tuned = read_rule(run)
+    planned = plan_members(run, tuned)
     members = tuple(finished_member(run, p, dataset) for p in track(planned, "export members", len(planned)))
-    rule = voting.for_members(len(planned) // len(run.config.members))
+    rule = tuned.for_members(len(planned) // len(run.config.members))
     folder = run.folder / "bundle-partial"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -123,7 +123,7 @@ def _write_out_of_fold(run: Run, folder: Path, dataset: Dataset) -> None:
 
     Rows of `probs_ANL` are the architectures, in the members' order; those of chips have their names.
     """
-    found = asdict(read_predictions(run)) | {"names_N": np.array(dataset.names)}
+    found = read_predictions(run).stored() | {"names_N": np.array(dataset.names)}
     found["folds_N"] = found["folds_N"].astype(np.uint8)
     np.savez_compressed(folder / OUT_OF_FOLD, **found)
 

@@ -23,6 +23,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, InputSpec, Pixel, Precision
+from service.contract.processors import processors
 from service.contract.runtime import open_session
 from training.export.quantisation import quantise
 from training.export.saturation import check_bounded
@@ -107,7 +108,7 @@ def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[Pixel]) 
 def _probabilities(
     model: onnx.ModelProto, feeds: list[dict[str, npt.NDArray[Pixel]]]
 ) -> npt.NDArray[np.float32]:
-    session = open_session(model.SerializeToString())
+    session = open_session(model.SerializeToString(), threads=processors())
     return np.concatenate([session.run([PROBABILITIES], feed)[0] for feed in feeds])
 
 

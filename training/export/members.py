@@ -20,13 +20,13 @@ from service.contract.manifest import Graph, Member, Precision
 from service.contract.rules import Vote
 from training.config.schema import CACHED, MemberConfig
 from training.data.dataset import Dataset, input_spec
-from training.decision.rule import Voting
+from training.decision.rule import TunedRule
 from training.export import graphs
 from training.export.parity import check_graph, torch_answers
 from training.fit.checkpoints import read_fit
 from training.fit.features import BACKBONE, check_backbone
 from training.network.model import ExportNet, member_net
-from training.run.files import whole_file
+from training.run.files import atomic_write
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,11 @@ class _Record(BaseModel):
     thresholds: tuple[float, ...]
 
 
-def plan_members(run: Run, voting: Voting) -> list[PlannedMember]:
+def plan_members(run: Run, tuned: TunedRule) -> list[PlannedMember]:
     """List the members: one per architecture and fold, or one per architecture."""
     planned = []
     folds = range(run.config.folds)
-    for config, thresholds in zip(run.config.members, check_thresholds(run, voting), strict=True):
+    for config, thresholds in zip(run.config.members, check_thresholds(run, tuned), strict=True):
         name = config.name
         if run.config.fold_members == "averaged":
             planned.append(PlannedMember(name, config, tuple(folds), thresholds))
@@ -62,14 +62,14 @@ def plan_members(run: Run, voting: Voting) -> list[PlannedMember]:
     return planned
 
 
-def check_thresholds(run: Run, voting: Voting) -> tuple[tuple[float, ...], ...]:
+def check_thresholds(run: Run, tuned: TunedRule) -> tuple[tuple[float, ...], ...]:
     """Return a row of thresholds per architecture, at which a change of its probabilities counts.
 
     They are the tuned ones in a vote, and the prior where the rule has none for a single member.
     """
-    if isinstance(voting.rule, Vote):
-        return voting.rule.thresholds
-    return ((run.config.decision.prior,) * voting.rule.labels,) * len(run.config.members)
+    if isinstance(tuned.rule, Vote):
+        return tuned.rule.thresholds
+    return ((run.config.decision.prior,) * tuned.rule.labels,) * len(run.config.members)
 
 
 def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Member:
@@ -93,7 +93,7 @@ def finished_member(run: Run, planned: PlannedMember, dataset: Dataset) -> Membe
         architecture=planned.config.architecture,
         graphs=_write_graphs(run, planned, dataset, folder),
     )
-    with whole_file(record) as partial:
+    with atomic_write(record) as partial:
         finished = _Record(member=member, thresholds=planned.thresholds)
         partial.write_text(finished.model_dump_json(indent=1), encoding="utf-8")
     return member
@@ -134,7 +134,7 @@ def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Pa
         graphs.write_float32(net, input_spec(run), float32)
         for precision in run.config.precisions:
             path = folder / f"{planned.name}.{precision}.onnx"
-            with whole_file(path) as partial:
+            with atomic_write(path) as partial:
                 graphs.convert(float32, precision, partial, calibration_BHWC)
                 check = check_graph(
                     partial,

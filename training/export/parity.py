@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, ExportCheck, Pixel, Precision
+from service.contract.processors import processors
 from service.contract.runtime import open_session
 from training.decision.fbeta import sample_fbeta
 from training.export.graphs import batches
@@ -34,7 +35,7 @@ def torch_answers(net: ExportNet, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray
 
 def graph_answers(path: Path, chips_BHWC: Chips) -> tuple[Probs, npt.NDArray[np.float32]]:
     """Return float32 probabilities (B,L) and evidence (B,L,h,w) from ONNX Runtime on the CPU."""
-    session = open_session(path)
+    session = open_session(path, threads=processors())
     parts = [session.run([PROBABILITIES, EVIDENCE], {INPUT: part}) for part in batches(chips_BHWC)]
     probs_BL, evidence_BLhw = (np.concatenate(side) for side in zip(*parts, strict=True))
     return probs_BL, evidence_BLhw

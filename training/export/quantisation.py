@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from service.contract.processors import processors
 from service.contract.runtime import open_session
 from training.export.equalisation import Range, Span, as_convolutions, stretch
 from training.export.onnx_graph import Graph
@@ -61,7 +62,7 @@ def observe(graph: Graph, names: Iterable[str], feeds: Iterable[Feed]) -> dict[s
             inputs, output = [name, "all_but_channels"], f"{name}_{kind}"
             model.graph.node.append(helper.make_node(f"Reduce{kind}", inputs, [output], keepdims=0))
             model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
-    session = open_session(model.SerializeToString())
+    session = open_session(model.SerializeToString(), threads=processors())
     found = [session.run(None, dict(feed)) for feed in feeds]
     columns = list(zip(*found, strict=True))
     ends = zip(columns[::2], columns[1::2], strict=True)

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file
 
-from training.run.files import undamaged, whole_file
+from training.run.files import atomic_write, undamaged
 from training.run.folder import Run
 
 LAST = "last.ckpt"
@@ -29,7 +29,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         storage_options: Any = None,  # noqa: ANN401 — Lightning's signature
     ) -> None:
         """Write a checkpoint beside the former and rename it."""
-        with whole_file(Path(path)) as partial:
+        with atomic_write(Path(path)) as partial:
             torch.save(checkpoint, partial)
 
 

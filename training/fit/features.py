@@ -24,7 +24,7 @@ from training.fit.device import best_device, fast_bfloat16
 from training.network.augmentation import view
 from training.network.freezing import FrozenPart, check_cut
 from training.network.model import ChipNet, fingerprint, member_net
-from training.run.files import allocated_array, whole_file
+from training.run.files import allocated_array, atomic_write
 from training.run.folder import Run
 from training.run.progress import track
 
@@ -55,7 +55,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
         frozen = _frozen_part(member, dataset, net)
         compute = _computing(frozen, member, dataset, len(missing))
         for index in missing:
-            with whole_file(paths[index]) as partial:
+            with atomic_write(paths[index]) as partial:
                 _write_view(compute, dataset, index, f"{net.name}, view {index + 1}", partial)
             log.info("%s: view %d of %d done", member.name, index + 1, len(paths))
     return [np.load(path, mmap_mode="r") for path in paths]

@@ -19,8 +19,8 @@ from training.fit.checkpoints import each_epoch
 from training.fit.inputs import Inputs, inputs_of
 from training.fit.task import FitTask
 from training.fit.trainer import device_of, learns_deep, ready, train, trainer_of
-from training.network.model import silence, speaks
-from training.run.files import whole_file
+from training.network.model import label_mask, silence
+from training.run.files import atomic_write
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ def _fit_fold(run: Run, member: MemberConfig, fold: int, dataset: Dataset, input
     callbacks = [display, *([each_epoch(checkpoints)] if learns_deep(member) else [])]
     batches = Batches(stream, inputs, seed, pin=device_of(member).type == "cuda")
     train(trainer_of(run.config, member, callbacks), task, batches, checkpoints)
-    silence(task.network.head, speaks(member, dataset.labels))
+    silence(task.network.head, label_mask(member, dataset.labels))
     state = {name: value.contiguous().cpu() for name, value in task.network.state_dict().items()}
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         save_file(state, partial)
     shutil.rmtree(checkpoints, ignore_errors=True)
     log.info("%s, fold %d of %d: loss %.4f", member.name, fold + 1, run.config.folds, display.epochs[-1].loss)

@@ -14,7 +14,7 @@ from training.fit.checkpoints import read_fit
 from training.fit.device import best_device
 from training.fit.inputs import Inputs, Rows, inputs_of
 from training.network.loss import activation
-from training.network.model import ChipNet, speaks
+from training.network.model import ChipNet, label_mask
 from training.run.folder import OUT_OF_FOLD, Run
 from training.run.progress import track
 
@@ -39,8 +39,8 @@ def predict(run: Run) -> None:
             logits_NL = logits_of(network, inputs, rows, run.config.predict_views, title)
             probs_NL = activation(logits_NL, dataset.labels, member.exclusive)
             probs_ANL[index, rows] = probs_NL.numpy()
-    speaks_AL = np.stack([speaks(member, dataset.labels) for member in run.config.members])
-    write_predictions(run, OutOfFold(probs_ANL, dataset.targets_NL, dataset.folds_N, speaks_AL))
+    label_mask_AL = np.stack([label_mask(member, dataset.labels) for member in run.config.members])
+    write_predictions(run, OutOfFold(probs_ANL, dataset.targets_NL, dataset.folds_N, label_mask_AL))
     log.info("out-of-fold probabilities of %d chips from %d members", *reversed(probs_ANL.shape[:2]))
 
 

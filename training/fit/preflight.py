@@ -5,7 +5,6 @@ Shape suffixes: N chips, L labels, K folds.
 
 import difflib
 import logging
-import math
 import re
 from collections.abc import Iterable
 
@@ -15,7 +14,7 @@ import torch
 
 from training.config.schema import CACHED, MemberConfig, RunConfig
 from training.data.dataset import Dataset
-from training.network.freezing import check_cut, hold_still
+from training.network.freezing import check_cut, freeze
 from training.network.loss import loss_of
 from training.network.model import member_net
 from training.network.preprocessing import COLOURS
@@ -23,11 +22,11 @@ from training.run.folder import Run
 
 log = logging.getLogger(__name__)
 
-SMALLEST_PX = 32  # a backbone's last map would be smaller than a pixel
-
 
 def check_options(config: RunConfig) -> None:
-    """Check what needs no data: values out of range, options that contradict each other.
+    """Check what needs no data: options that contradict each other, networks that there are not.
+
+    Ranges of single fields are in `training/config/schema.py`, and checked with it.
 
     Raises:
         ValueError: lists everything that is wrong.
@@ -87,27 +86,10 @@ def lacking(dataset: Dataset, folds: int) -> list[str]:
 def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     turned = max(config.predict_views, config.graph_views) > 1
     decision = config.decision
-    shrinkage = decision.shrinkage
     vote, expected_f = decision.rule == "vote", decision.rule == "expected-f"
     voters = (decision.weights, decision.members) != ("equal", "all")
     tuned = (decision.objective, decision.thresholds, decision.bags) != ("samples", "member", 0)
     return [
-        *((value < 1, f"{name}={value}; use at least 1") for name, value in _counts(config)),
-        (not config.precisions, "the run has no precisions; name float32, float16 or int8"),
-        (
-            len(set(config.precisions)) < len(config.precisions),
-            f"precisions={config.precisions}: name each once",
-        ),
-        (not 0 <= config.seed < 2**32, f"seed={config.seed}; choose 0 to 2**32 - 1"),
-        (not 0 < decision.beta < math.inf, f"decision.beta={decision.beta}; use a positive one"),
-        (not 0 < decision.prior < 1, f"decision.prior={decision.prior}; choose between 0 and 1"),
-        (
-            isinstance(shrinkage, float) and not 0 <= shrinkage < math.inf,
-            f"decision.shrinkage={shrinkage}; use 0 or more, 'usual' or None",
-        ),
-        (decision.bags < 0, f"decision.bags={decision.bags}; use 0 or more"),
-        (config.folds < 2, f"folds={config.folds}: every chip must be held out once; use at least 2"),
-        (not config.members, "the run has no members; add one"),
         (
             turned and config.height_px != config.width_px,
             f"predict_views and graph_views turn chips, which {config.height_px}×{config.width_px} px "
@@ -125,48 +107,21 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     ]
 
 
-def _counts(config: RunConfig) -> list[tuple[str, int]]:
-    names = ("height_px", "width_px", "calibration_chips", "check_chips", "max_steps")
-    return [(name, value) for name in names if (value := getattr(config, name)) is not None]
-
-
 def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, str]]:
     square = config.height_px == config.width_px
     cached = member.freeze in CACHED
-    ema = member.ema_decay
-    clip = member.clip_norm
     return [
-        (
-            not re.fullmatch(r"[\w.-]*\w", member.name),
-            f"name={member.name!r} names files; use letters, digits, . _ and -",
-        ),
         (
             ":" not in member.architecture and not timm.is_model(member.architecture),
             f"architecture={member.architecture!r}: timm has none such{_similar(member.architecture)}",
         ),
-        (member.size_px < SMALLEST_PX, f"size_px={member.size_px}; use at least {SMALLEST_PX}"),
-        (not member.bands, "bands are empty; name at least one"),
-        (len(set(member.bands)) < len(member.bands), f"bands={member.bands}: name each once"),
-        (member.epochs < 1, f"epochs={member.epochs}; train at least 1"),
-        (member.batch_size < 1, f"batch_size={member.batch_size}; use at least 1"),
         (
-            not 0 < member.learning_rate < math.inf,
-            f"learning_rate={member.learning_rate}; use a positive one",
-        ),
-        (not 0 <= member.backbone_rate < math.inf, f"backbone_rate={member.backbone_rate}; use 0 or more"),
-        (not 0 <= member.weight_decay < math.inf, f"weight_decay={member.weight_decay}; use 0 or more"),
-        (not 0 <= member.dropout < 1, f"dropout={member.dropout}; choose 0 to less than 1"),
-        (not 0 <= member.label_smoothing < 1, f"label_smoothing={member.label_smoothing}; choose 0 to < 1"),
-        (not 0 <= member.oversample <= 1, f"oversample={member.oversample}; choose 0 to 1"),
-        (ema is not None and not 0 < ema < 1, f"ema_decay={ema}; choose between 0 and 1, or None"),
-        (clip is not None and not clip > 0, f"clip_norm={clip}; choose a positive one, or None"),
-        (
-            not 0 <= member.warmup_epochs < max(member.epochs, 1),
-            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; use 0 or more, fewer than all",
+            member.warmup_epochs >= member.epochs,
+            f"warmup_epochs={member.warmup_epochs} of {member.epochs} epochs; use fewer than all",
         ),
         (
-            member.freeze == "staged" and not 1 <= member.staged_epochs < member.epochs,
-            f"staged_epochs={member.staged_epochs} of {member.epochs} epochs; choose at least 1 and fewer",
+            member.freeze == "staged" and member.staged_epochs >= member.epochs,
+            f"staged_epochs={member.staged_epochs} of {member.epochs} epochs; use fewer than all",
         ),
         (
             member.frozen_to is not None and member.freeze not in ("stem", "trunk"),
@@ -195,7 +150,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     if member.freeze == "trunk":
         check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
     else:
-        hold_still(net, member, 0)
+        freeze(net, member, 0)
 
 
 def _similar(architecture: str) -> str:

@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from training.config.schema import MemberConfig
 from training.fit.batches import Batch
-from training.network.freezing import hold_still
+from training.network.freezing import freeze
 from training.network.loss import loss_of
 from training.network.model import ChipNet
 
@@ -42,7 +42,7 @@ class FitTask(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Hold still what does not learn in this epoch."""
         self.network.train()
-        hold_still(self.network, self._member, self.current_epoch)
+        freeze(self.network, self._member, self.current_epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         """Return the batch's loss."""

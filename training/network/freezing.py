@@ -19,7 +19,7 @@ from training.network.model import ChipNet
 MAX_CUT_DIFFERENCE = 1e-3
 
 
-def hold_still(net: ChipNet, member: MemberConfig, epoch: int) -> None:
+def freeze(net: ChipNet, member: MemberConfig, epoch: int) -> None:
     """Stop the gradients and the batch statistics of what does not learn in this epoch."""
     if member.freeze == "stem":
         still = [getattr(parent, name) for parent, name in _up_to_cut(net, member)]

@@ -134,14 +134,14 @@ def start_at_prevalence(head: nn.Linear, targets_NL: npt.NDArray[np.bool_]) -> N
         head.bias.copy_(torch.from_numpy(np.log(share_L / (1 - share_L))))
 
 
-def silence(head: nn.Linear, speaks_L: npt.NDArray[np.bool_]) -> None:
+def silence(head: nn.Linear, label_mask_L: npt.NDArray[np.bool_]) -> None:
     """Give the labels that a member does not vote on the probability 0."""
     with torch.no_grad():
-        head.weight[~torch.from_numpy(speaks_L)] = 0.0
-        head.bias[~torch.from_numpy(speaks_L)] = SILENT
+        head.weight[~torch.from_numpy(label_mask_L)] = 0.0
+        head.bias[~torch.from_numpy(label_mask_L)] = SILENT
 
 
-def speaks(member: MemberConfig, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+def label_mask(member: MemberConfig, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Return which labels a member votes on, (L,)."""
     return np.array([not member.labels or label in member.labels for label in labels])
 

@@ -25,7 +25,7 @@ from training.data.dataset import Dataset, open_dataset
 from training.data.pictures import data_uri
 from training.data.predictions import OutOfFold, read_predictions
 from training.decision.fbeta import sample_fbeta
-from training.decision.rule import read_voting
+from training.decision.rule import read_rule
 from training.evaluation.evaluate import read_decisions, read_scores
 from training.report import figures
 from training.report.diagnostics import (
@@ -38,7 +38,7 @@ from training.report.diagnostics import (
     vote_margins,
     worst_chips,
 )
-from training.run.files import whole_file
+from training.run.files import atomic_write
 from training.run.folder import DECISION, EVALUATION, OUT_OF_FOLD, REPORT, SHIPPED_REPORT, Run
 from training.run.history import read_logs
 
@@ -87,7 +87,7 @@ def report(run: Run) -> Path:
     context = _context(facts)
     for name, pictures in ((SHIPPED_REPORT, False), (REPORT, True)):
         path = run.folder / name
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(template.render(context, pictures=pictures), encoding="utf-8")
     log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
     return path
@@ -110,7 +110,7 @@ def _findings(run: Run) -> _Findings:
 
 def _plain_vote(run: Run) -> tuple[npt.NDArray[np.float32] | None, int | None]:
     """Return the members' thresholds, if each has its own, and the quorum, if that is the whole rule."""
-    rule = read_voting(run).rule
+    rule = read_rule(run).rule
     if not isinstance(rule, Vote):
         return None, None
     plain = rule.cooccurrence == Cooccurrence() and set(chain.from_iterable(rule.weights)) == {1}

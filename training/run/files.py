@@ -1,10 +1,11 @@
 """Files that are whole or not there, and say which they are when they cannot be read."""
 
+import csv
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from training.config.schema import faults
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to, renamed to `path` when the block ends without error.
 
     Raises:
@@ -79,5 +80,13 @@ def allocated_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) ->
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSON can hold
     """Write JSON so that the file is either whole or not there."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table, row by row as they come, so that the file is either whole or as it was."""
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

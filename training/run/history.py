@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from training.run.files import whole_file
+from training.run.files import write_csv
 from training.run.folder import Run
 
 Floats = npt.NDArray[np.float64]
@@ -47,13 +47,11 @@ def read_epochs(path: Path) -> list[Epoch]:
 
 def write_epochs(path: Path, epochs: list[Epoch]) -> None:
     """Write all rows, so that the file is either whole or as it was."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(field.name for field in fields(Epoch))
-        writer.writerows(
-            (number if isinstance(number, int) else f"{number:.6g}" for number in astuple(epoch))
-            for epoch in epochs
-        )
+    rows = (
+        [number if isinstance(number, int) else f"{number:.6g}" for number in astuple(epoch)]
+        for epoch in epochs
+    )
+    write_csv(path, [field.name for field in fields(Epoch)], rows)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from service.contract.processors import processors
+
 console = Console(stderr=True)
 T = TypeVar("T")
 R = TypeVar("R")
 SLICE = 256
+WAITING = 4  # threads beside those that compute, because some wait for the disk
 
 
 def bar() -> Progress:
@@ -44,7 +47,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], description: str)
 
     In slices, so that fast workers never run far ahead of a slow reader.
     """
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(processors() + WAITING) as pool:
         slices = (items[start : start + SLICE] for start in range(0, len(items), SLICE))
         results = (result for part in slices for result in pool.map(function, part))
         yield from track(results, description, len(items))

@@ -83,6 +83,10 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
             "members.0.optimizer='adma': input should be 'adam', 'adamw' or 'sgd'",
         ),
         ("def f(): return replace(heads(), decision=None)", "decision=None: "),
+        (
+            "def f(): return replace(heads(), folds=1)",
+            r"mine.py: f\(\) .*\nfolds=1: input should be gre",
+        ),
     ],
 )
 def test_a_mistake_in_an_own_recipe_is_said_with_its_place(tmp_path: Path, lines: str, message: str) -> None:

@@ -58,28 +58,28 @@ def test_the_better_architecture_counts_more() -> None:
 
 def test_a_label_on_which_an_architecture_has_no_say_is_not_heard() -> None:
     probs_ANL, targets_NL = chips()
-    speaks_AL = np.array([[True, False, True], [True, True, True]])
-    coefficients_ALL, intercepts_L = fit_blend(probs_ANL, targets_NL, speaks_AL)
+    label_mask_AL = np.array([[True, False, True], [True, True, True]])
+    coefficients_ALL, intercepts_L = fit_blend(probs_ANL, targets_NL, label_mask_AL)
     assert not coefficients_ALL[0, 1].any()
     assert coefficients_ALL[0, 0].any()
     changed_ANL = probs_ANL.copy()
     changed_ANL[0, :, 1] = 0.5
-    again = fit_blend(changed_ANL, targets_NL, speaks_AL)
+    again = fit_blend(changed_ANL, targets_NL, label_mask_AL)
     np.testing.assert_array_equal(again.coefficients_ALL, coefficients_ALL)
     np.testing.assert_array_equal(again.intercepts_L, intercepts_L)
-    scores_NL = unseen_scores(probs_ANL, targets_NL, speaks_AL, 0)
-    np.testing.assert_array_equal(unseen_scores(changed_ANL, targets_NL, speaks_AL, 0), scores_NL)
+    scores_NL = unseen_scores(probs_ANL, targets_NL, label_mask_AL, 0)
+    np.testing.assert_array_equal(unseen_scores(changed_ANL, targets_NL, label_mask_AL, 0), scores_NL)
 
 
 def test_unseen_scores_come_from_a_regression_that_left_the_chip_out() -> None:
     probs_ANL, targets_NL = chips()
-    speaks_AL = np.ones((2, 3), np.bool_)
-    scores_NL = unseen_scores(probs_ANL, targets_NL, speaks_AL, 7)
+    label_mask_AL = np.ones((2, 3), np.bool_)
+    scores_NL = unseen_scores(probs_ANL, targets_NL, label_mask_AL, 7)
     assert scores_NL.dtype == np.float32
     assert scores_NL.min() >= 0
     assert scores_NL.max() <= 1
     for seen, unseen in KFold(SPLITS, shuffle=True, random_state=7).split(targets_NL):
-        linear = fit_blend(probs_ANL[:, seen], targets_NL[seen], speaks_AL)
+        linear = fit_blend(probs_ANL[:, seen], targets_NL[seen], label_mask_AL)
         expected_NL = flat(probs_ANL[:, unseen]) @ linear.coefficients_ALL.reshape(6, 3) + linear.intercepts_L
         assert scores_NL[unseen] == pytest.approx(expected_NL.clip(0, 1), abs=1e-6)
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import fbeta_score
 
-from training.config.schema import FLAT
+from training.config.schema import FLAT, DecisionConfig
 from training.decision.fbeta import chip_scores, sample_fbeta
 from training.decision.optimum import ascend, label_optima, optimum
-from training.decision.thresholds import MARGIN, SHRINKAGE, settle, shrink, tune
+from training.decision.thresholds import MARGIN, SHRINKAGE, settle, shrink, tune_row
 
 Probs = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.bool_]
@@ -36,6 +36,11 @@ def problems(draw: st.DrawFn, lowest: int = 0, highest: int = 12) -> Problem:
 def f_of(thresholds_L: npt.NDArray[Any], problem: Problem, beta: float = 2.0) -> float:
     probs_NL, targets_NL = problem
     return float(sample_fbeta(probs_NL >= thresholds_L, targets_NL, beta).mean())
+
+
+def tuned(probs_NL: Probs, targets_NL: Truth, **options: Any) -> Probs:  # noqa: ANN401
+    """Tune all labels at once, the chips of one fold."""
+    return tune_row(probs_NL, targets_NL, np.zeros(len(probs_NL), np.int64), DecisionConfig(**options))
 
 
 def random_problem(seed: int, chips: int = 300, labels: int = 6) -> Problem:
@@ -128,8 +133,8 @@ def test_each_objective_is_raised_most_by_its_own_optimum(objective: str) -> Non
 
 def test_macro_thresholds_of_a_label_know_no_other_label() -> None:
     probs_NL, targets_NL = random_problem(5)
-    alone_L = tune(probs_NL[:, [2]], targets_NL[:, [2]], objective="macro")
-    assert alone_L[0] == tune(probs_NL, targets_NL, objective="macro")[2]
+    alone_L = tuned(probs_NL[:, [2]], targets_NL[:, [2]], objective="macro")
+    assert alone_L[0] == tuned(probs_NL, targets_NL, objective="macro")[2]
 
 
 @pytest.mark.parametrize("objective", ["samples", "macro"])
@@ -146,8 +151,8 @@ def test_copies_of_all_chips_change_no_optimum(objective: str) -> None:
 def test_the_usual_shrinkage_belongs_to_the_objective(objective: str) -> None:
     problem = random_problem(8)
     np.testing.assert_array_equal(
-        tune(*problem, objective=objective),  # type: ignore[arg-type]
-        tune(*problem, objective=objective, shrinkage=SHRINKAGE[objective]),  # type: ignore[arg-type]
+        tuned(*problem, objective=objective),
+        tuned(*problem, objective=objective, shrinkage=SHRINKAGE[objective]),
     )
 
 
@@ -186,7 +191,7 @@ def test_thresholds_lie_between_scores_so_that_rounding_moves_nothing(
     problem: Problem, shrinkage: float
 ) -> None:
     probs_NL, targets_NL = problem
-    found_L = tune(probs_NL, targets_NL, shrinkage=shrinkage)
+    found_L = tuned(probs_NL, targets_NL, shrinkage=shrinkage)
     assert found_L.dtype == np.float32
     assert not (probs_NL == found_L).any()
     labels_NL = probs_NL >= found_L
@@ -199,7 +204,7 @@ def test_adjacent_scores_are_still_told_apart() -> None:
     low = np.float32(0.3)
     probs_NL = np.array([[low, 0.9], [np.nextafter(low, np.float32(1)), 0.9]], np.float32)
     targets_NL = np.array([[0, 1], [1, 1]], np.bool_)
-    labels_NL = probs_NL >= tune(probs_NL, targets_NL, shrinkage=0)
+    labels_NL = probs_NL >= tuned(probs_NL, targets_NL, shrinkage=0)
     np.testing.assert_array_equal(labels_NL, targets_NL)
 
 
@@ -208,7 +213,7 @@ def test_without_shrinkage_the_raw_optimum_decides(problem: Problem) -> None:
     probs_NL, targets_NL = problem
     known_L = targets_NL.any(axis=0)
     np.testing.assert_array_equal(
-        (probs_NL >= tune(probs_NL, targets_NL, shrinkage=0))[:, known_L],
+        (probs_NL >= tuned(probs_NL, targets_NL, shrinkage=0))[:, known_L],
         (probs_NL >= ascend(probs_NL, targets_NL))[:, known_L],
     )
 
@@ -216,7 +221,7 @@ def test_without_shrinkage_the_raw_optimum_decides(problem: Problem) -> None:
 @given(problem=problems(), prior=st.sampled_from([FLAT, 0.5]))
 def test_with_endless_shrinkage_the_prior_decides(problem: Problem, prior: float) -> None:
     probs_NL, targets_NL = problem
-    found_L = tune(probs_NL, targets_NL, prior=prior, shrinkage=1e12)
+    found_L = tuned(probs_NL, targets_NL, prior=prior, shrinkage=1e12)
     np.testing.assert_array_equal(probs_NL >= found_L, probs_NL >= np.float32(prior))
 
 
@@ -226,7 +231,7 @@ def test_shrinkage_follows_its_formula(shrinkage: float) -> None:
     positives_L = targets_NL.sum(axis=0)
     raw_L = ascend(probs_NL, targets_NL)
     expected_L = FLAT + (raw_L - FLAT) * positives_L / (positives_L + shrinkage)
-    found_L = tune(probs_NL, targets_NL, shrinkage=shrinkage)
+    found_L = tuned(probs_NL, targets_NL, shrinkage=shrinkage)
     np.testing.assert_array_equal(probs_NL >= found_L, probs_NL >= expected_L)
 
 
@@ -234,7 +239,7 @@ def test_shrinkage_follows_its_formula(shrinkage: float) -> None:
 def test_a_label_without_positives_keeps_the_prior(problem: Problem, shrinkage: float) -> None:
     probs_NL, targets_NL = problem
     targets_NL[:, 0] = False
-    found_L = tune(probs_NL, targets_NL, shrinkage=shrinkage)
+    found_L = tuned(probs_NL, targets_NL, shrinkage=shrinkage)
     np.testing.assert_array_equal(probs_NL[:, 0] >= found_L[0], probs_NL[:, 0] >= np.float32(FLAT))
 
 
@@ -278,7 +283,7 @@ def test_shrinkage_keeps_real_predictions_from_overfitting(shared_data: Path, mo
         labels_NL = np.zeros_like(targets_NL)
         for fold in range(5):
             seen_N = fold_N != fold
-            thresholds_L = tune(probs_NL[seen_N], targets_NL[seen_N], shrinkage=shrinkage)
+            thresholds_L = tuned(probs_NL[seen_N], targets_NL[seen_N], shrinkage=shrinkage)
             labels_NL[~seen_N] = probs_NL[~seen_N] >= thresholds_L
         return float(sample_fbeta(labels_NL, targets_NL).mean())
 

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from tests.kit.fakes import majority
 from training.config.schema import DecisionConfig
 from training.decision.fbeta import chip_scores, sample_fbeta
+from training.decision.optimum import ascend
 from training.decision.thresholds import (
     SHRINKAGE,
     STRENGTHS,
     choose_shrinkage,
     ensemble_scores,
     raw_thresholds,
-    tune,
+    settle,
+    shrink,
     tune_row,
     tune_thresholds,
 )
@@ -40,25 +42,27 @@ def problem(
     return (1 / (1 + np.exp(-logits_ANL))).astype(np.float32), targets_NL, np.arange(chips) % 4
 
 
-def test_members_are_tuned_each_for_itself_as_by_tune() -> None:
+def test_members_are_tuned_each_for_itself() -> None:
     probs_ANL, targets_NL, folds_N = problem()
     decision = DecisionConfig(beta=1.0, prior=0.4, shrinkage=7.0)
     found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, decision)
     assert found_AL.dtype == np.float32
     for probs_NL, found_L in zip(probs_ANL, found_AL, strict=True):
-        expected_L = tune(probs_NL, targets_NL, beta=1.0, prior=0.4, shrinkage=7.0)
+        raw_L = ascend(probs_NL, targets_NL, beta=1.0, start=0.4)
+        expected_L = settle(probs_NL, shrink(raw_L, targets_NL.sum(axis=0), 0.4, 7.0))
         np.testing.assert_array_equal(found_L, expected_L)
+        np.testing.assert_array_equal(tune_row(probs_NL, targets_NL, folds_N, decision), expected_L)
 
 
 def test_a_member_that_is_silent_on_labels_is_tuned_as_if_others_had_set_them() -> None:
     probs_ANL, targets_NL, folds_N = problem(members=2, chips=2000)
-    speaks_AL = np.array([[True] * 5, [False] * 3 + [True] * 2])
+    label_mask_AL = np.array([[True] * 5, [False] * 3 + [True] * 2])
     probs_ANL[1][:, :3] = 0.0
-    found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, RAW, speaks_AL)
+    found_AL = tune_thresholds(probs_ANL, targets_NL, folds_N, RAW, label_mask_AL)
     together_NL = np.concatenate([probs_ANL[0][:, :3], probs_ANL[1][:, 3:]], axis=1)
-    np.testing.assert_array_equal(found_AL[1], tune(together_NL, targets_NL, shrinkage=0.0))
+    np.testing.assert_array_equal(found_AL[1], settle(together_NL, ascend(together_NL, targets_NL)))
     # With the other labels set everywhere or nowhere, a wrong label more costs too little.
-    assert (tune(probs_ANL[1], targets_NL, shrinkage=0.0)[3:] < found_AL[1, 3:]).all()
+    assert (tune_row(probs_ANL[1], targets_NL, folds_N, RAW)[3:] < found_AL[1, 3:]).all()
 
 
 @pytest.mark.parametrize("objective", ["samples", "macro"])
@@ -106,9 +110,9 @@ def test_the_vote_under_a_shared_threshold_is_one_score(seed: int, members: int,
 
 def test_members_that_do_not_speak_have_no_part_in_the_shared_score() -> None:
     probs_ANL, _, _ = problem(members=3)
-    speaks_AL = np.ones((3, 5), np.bool_)
-    speaks_AL[0, 1], speaks_AL[:, 2] = False, False
-    scores_NL = ensemble_scores(probs_ANL, DecisionConfig(), speaks_AL)
+    label_mask_AL = np.ones((3, 5), np.bool_)
+    label_mask_AL[0, 1], label_mask_AL[:, 2] = False, False
+    scores_NL = ensemble_scores(probs_ANL, DecisionConfig(), label_mask_AL)
     np.testing.assert_array_equal(scores_NL[:, 0], np.median(probs_ANL[:, :, 0], axis=0))
     np.testing.assert_array_equal(scores_NL[:, 1], probs_ANL[1:, :, 1].min(axis=0))
     assert not scores_NL[:, 2].any()

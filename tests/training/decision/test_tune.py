@@ -8,7 +8,7 @@ from tests.kit import tiny
 from training.config.schema import DecisionConfig
 from training.data.predictions import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
-from training.decision.rule import read_voting, tune_voting
+from training.decision.rule import read_rule, tune_rule
 from training.decision.tune import tune
 from training.run.folder import Run
 
@@ -20,11 +20,11 @@ def test_the_rule_of_a_run_is_tuned_on_its_predictions(
     run = tiny.copy_of(evaluated, tmp_path / "run")
     (run.folder / "decision.json").unlink()
     tune(run)
-    found, voting = read_predictions(run), read_voting(run)
-    assert voting == tune_voting(found, run.config)
-    assert isinstance(voting.rule, Vote)
-    assert voting.rule.quorum == (2,) * len(tiny.LABELS)
-    score = sample_fbeta(voting.labels(found), found.targets_NL).mean()
+    found, tuned = read_predictions(run), read_rule(run)
+    assert tuned == tune_rule(found, run.config)
+    assert isinstance(tuned.rule, Vote)
+    assert tuned.rule.quorum == (2,) * len(tiny.LABELS)
+    score = sample_fbeta(tuned.labels(found), found.targets_NL).mean()
     assert f"vote tuned; F2 {score:.4f} on the chips it was tuned on" in caplog.text
     assert "exactly one of" not in caplog.text
 
@@ -40,5 +40,5 @@ def test_what_never_occurs_together_is_told(
     found.targets_NL[:, 0] = ~found.targets_NL[:, 3]  # blue where it is not red
     write_predictions(run, found)
     tune(run)
-    assert read_voting(run).rule.cooccurrence == Cooccurrence(exclusive=((0, 3),))
+    assert read_rule(run).rule.cooccurrence == Cooccurrence(exclusive=((0, 3),))
     assert "exactly one of: blue, red. Alone: –" in caplog.text

@@ -65,7 +65,7 @@ def test_multiplied_votes_decide_alike(seed: int, factor: int) -> None:
     )
 
 
-def test_without_tuning_every_member_that_speaks_has_one_vote() -> None:
+def test_without_tuning_every_member_with_a_say_has_one_vote() -> None:
     found = problem([1.0, 1.0])
     found[3][0, 2] = False
     weights_AL = tune_weights(*found, DecisionConfig())
@@ -127,8 +127,10 @@ def test_selection_follows_its_textbook_form() -> None:
 
 def test_selection_leaves_no_label_without_a_vote() -> None:
     probs_ANL, thresholds_AL, targets_NL, _ = problem([3.0, -3.0, -3.0])  # two that are always wrong
-    speaks_AL = np.array([[True, True, True, False], [False, False, False, True], [True, True, True, False]])
-    weights_AL = tune_weights(probs_ANL, thresholds_AL, targets_NL, speaks_AL, GREEDY)
+    label_mask_AL = np.array(
+        [[True, True, True, False], [False, False, False, True], [True, True, True, False]]
+    )
+    weights_AL = tune_weights(probs_ANL, thresholds_AL, targets_NL, label_mask_AL, GREEDY)
     assert (weights_AL > 0).tolist() == [[True, True, True, False], [False, False, False, True], [False] * 4]
 
 

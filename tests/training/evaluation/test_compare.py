@@ -8,7 +8,7 @@ from tests.kit import tiny
 from training.data.dataset import open_dataset
 from training.data.predictions import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
-from training.decision.rule import cross_fitted_labels
+from training.decision.rule import cross_fitted
 from training.evaluation.compare import compare
 from training.run.folder import Run
 
@@ -27,7 +27,7 @@ def test_the_difference_is_that_of_the_mean_f2_and_lies_in_its_interval(
     write_predictions(perfect, replace(found, probs_ANL=np.stack([told_NL, told_NL])))
     difference = compare(evaluated, perfect)
     f2 = [
-        sample_fbeta(cross_fitted_labels(read_predictions(run), run.config), found.targets_NL).mean()
+        sample_fbeta(cross_fitted(read_predictions(run), run.config).labels_BL, found.targets_NL).mean()
         for run in (evaluated, perfect)
     ]
     assert difference.mean == pytest.approx(f2[1] - f2[0])

@@ -9,7 +9,7 @@ import pytest
 from service.contract.manifest import Scores
 from tests.kit import tiny
 from training.data.predictions import read_predictions
-from training.decision.rule import cross_fitted, read_voting
+from training.decision.rule import cross_fitted, read_rule
 from training.evaluation.bootstrap import intervals
 from training.evaluation.evaluate import evaluate, read_decisions, read_scores
 from training.evaluation.scores import measure
@@ -33,7 +33,7 @@ def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
     assert "cross-fitted on 64 chips" in caplog.text
     found = read_predictions(run)
     mean_NL = found.probs_ANL.mean(axis=0, dtype=np.float64)
-    decisions = {"cross-fitted": cross_fitted(found, run.config), "in-sample": read_voting(run).decide(found)}
+    decisions = {"cross-fitted": cross_fitted(found, run.config), "in-sample": read_rule(run).decide(found)}
     scores = read_scores(run)
     assert scores.keys() == decisions.keys()
     assert scores["cross-fitted"] == headline

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from service.contract.manifest import LabelScore, Scores
 from tests.kit import tiny
 from training.config.schema import DecisionConfig
 from training.data.predictions import OutOfFold, read_predictions, write_predictions
-from training.decision.rule import read_voting, tune_voting, write_voting
+from training.decision.rule import read_rule, tune_rule, write_rule
 from training.evaluation.evaluate import read_decisions, read_scores, write_decisions, write_scores
 from training.run.folder import Run, Source
 
@@ -24,15 +24,32 @@ def empty(tmp_path: Path) -> Run:
 
 def test_predictions_come_back_bit_for_bit(empty: Run) -> None:
     random = np.random.default_rng(0)
-    speaks_AL = np.array([[True, False, True], [True, True, False]])
+    label_mask_AL = np.array([[True, False, True], [True, True, False]])
     found = OutOfFold(
-        random.random((2, 9, 3), np.float32), random.random((9, 3)) < 0.5, random.integers(0, 4, 9), speaks_AL
+        random.random((2, 9, 3), np.float32),
+        random.random((9, 3)) < 0.5,
+        random.integers(0, 4, 9),
+        label_mask_AL,
     )
     write_predictions(empty, found)
     again = read_predictions(empty)
-    for name in ("probs_ANL", "targets_NL", "folds_N", "speaks_AL"):
+    for name in ("probs_ANL", "targets_NL", "folds_N", "label_mask_AL"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
         assert getattr(again, name).dtype == getattr(found, name).dtype
+
+
+def test_predictions_of_finished_runs_are_read_by_the_names_they_were_kept_under(empty: Run) -> None:
+    probs_ANL, targets_NL = np.ones((2, 9, 3), np.float32), np.ones((9, 3), np.bool_)
+    arrays: dict[str, Any] = {
+        "probs_ANL": probs_ANL,
+        "targets_NL": targets_NL,
+        "folds_N": np.zeros(9, np.int64),
+    }
+    np.savez(empty.folder / "out_of_fold.npz", **arrays)  # before members could be silent
+    assert read_predictions(empty).label_mask_AL.tolist() == [[True] * 3] * 2
+    speaks_AL = np.array([[True, False, True], [True, True, False]])
+    np.savez(empty.folder / "out_of_fold.npz", **arrays, speaks_AL=speaks_AL)
+    np.testing.assert_array_equal(read_predictions(empty).label_mask_AL, speaks_AL)
 
 
 @pytest.mark.parametrize("rule", ["vote", "blend", "expected-f"])
@@ -40,10 +57,10 @@ def test_the_rule_comes_back_bit_for_bit(empty: Run, rule: Literal["vote", "blen
     random = np.random.default_rng(0)
     found = OutOfFold(random.random((2, 90, 3), np.float32), random.random((90, 3)) < 0.5, np.arange(90) % 3)
     config = replace(tiny.CONFIG, decision=DecisionConfig(rule=rule, cooccurrence=True))
-    voting = tune_voting(found, config)
-    write_voting(empty, voting)
-    assert read_voting(empty) == voting
-    for again, before in zip(read_voting(empty).decide(found), voting.decide(found), strict=True):
+    tuned = tune_rule(found, config)
+    write_rule(empty, tuned)
+    assert read_rule(empty) == tuned
+    for again, before in zip(read_rule(empty).decide(found), tuned.decide(found), strict=True):
         np.testing.assert_array_equal(again, before)
 
 
@@ -74,7 +91,7 @@ def test_scores_come_back(empty: Run) -> None:
 def test_a_missing_result_names_its_stage(empty: Run) -> None:
     for read, stage in (
         (read_predictions, "predict"),
-        (read_voting, "tune"),
+        (read_rule, "tune"),
         (read_scores, "evaluate"),
         (read_decisions, "evaluate"),
     ):

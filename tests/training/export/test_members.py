@@ -11,7 +11,7 @@ from service.contract.bundle import Bundle
 from service.contract.rules import ExpectedF, Vote
 from tests.kit import tiny
 from training.data.dataset import Dataset
-from training.decision.rule import Voting, read_voting
+from training.decision.rule import TunedRule, read_rule
 from training.export.members import check_thresholds, finished_member, plan_members, spread
 from training.export.parity import graph_answers, torch_answers
 from training.run.folder import Run
@@ -21,10 +21,10 @@ AVERAGED = ["test_resnet", "test_byobnet"]
 
 
 def test_members_are_planned_per_architecture_or_per_fold_too(evaluated: Run) -> None:
-    averaged = plan_members(evaluated, Voting(VOTE))
+    averaged = plan_members(evaluated, TunedRule(VOTE))
     assert [(member.name, member.folds) for member in averaged] == [(name, (0, 1)) for name in AVERAGED]
     run = replace(evaluated, config=replace(evaluated.config, fold_members="separate"))
-    separate = plan_members(run, Voting(VOTE))
+    separate = plan_members(run, TunedRule(VOTE))
     assert [(member.name, member.folds) for member in separate] == [
         (f"{name}-fold{fold}", (fold,)) for name in AVERAGED for fold in (0, 1)
     ]
@@ -37,8 +37,8 @@ def test_graphs_of_a_rule_without_thresholds_for_members_are_compared_at_the_pri
     rule = ExpectedF(beta=2.0, weights=((1,) * 4,) * 2, knots=(((0.5, 0.5),),) * 4)
     decision = replace(evaluated.config.decision, prior=0.3)
     run = replace(evaluated, config=replace(evaluated.config, decision=decision))
-    assert check_thresholds(run, Voting(rule)) == ((0.3,) * 4,) * 2
-    assert [member.thresholds for member in plan_members(run, Voting(rule))] == [(0.3,) * 4] * 2
+    assert check_thresholds(run, TunedRule(rule)) == ((0.3,) * 4,) * 2
+    assert [member.thresholds for member in plan_members(run, TunedRule(rule))] == [(0.3,) * 4] * 2
 
 
 @pytest.mark.parametrize(("total", "wanted"), [(10, 4), (10, 10), (3, 10), (1000, 7), (1, 1)])
@@ -66,7 +66,7 @@ def test_a_finished_member_is_taken_as_it_is_until_its_thresholds_change(
     evaluated: Run, tmp_path: Path, tiny_dataset: Dataset, quick_export: list[str]
 ) -> None:
     run = tiny.copy_of(evaluated, tmp_path / "run")
-    first, _ = plan_members(run, read_voting(run))
+    first, _ = plan_members(run, read_rule(run))
     member = finished_member(run, first, tiny_dataset)
     assert finished_member(run, first, tiny_dataset) == member
     assert quick_export == ["test_resnet"]
@@ -75,7 +75,7 @@ def test_a_finished_member_is_taken_as_it_is_until_its_thresholds_change(
         assert graph.file.path == f"test_resnet.{precision}.onnx"
         assert (run.folder / "members" / graph.file.path).stat().st_size == graph.file.size_bytes
         assert graph.check.chips == tiny.CHIPS
-    changed, _ = plan_members(run, Voting(VOTE))
+    changed, _ = plan_members(run, TunedRule(VOTE))
     assert finished_member(run, changed, tiny_dataset).graphs["int8"].file == member.graphs["int8"].file
     assert quick_export == ["test_resnet"] * 2
 
@@ -84,7 +84,7 @@ def test_a_finished_member_is_made_again_when_a_graph_or_a_fit_is_another(
     evaluated: Run, tmp_path: Path, tiny_dataset: Dataset, quick_export: list[str]
 ) -> None:
     run = tiny.copy_of(evaluated, tmp_path / "run")
-    first, _ = plan_members(run, read_voting(run))
+    first, _ = plan_members(run, read_rule(run))
     member = finished_member(run, first, tiny_dataset)
     graph = run.folder / "members" / "test_resnet.float16.onnx"
     graph.write_bytes(b"cut short")
@@ -106,7 +106,7 @@ def test_a_graph_that_fails_its_check_leaves_no_file(
     run = tiny.copy_of(evaluated, tmp_path / "run")
     fit = run.fit_path("test_resnet", 0)
     fit.write_bytes(run.fit_path("test_resnet", 1).read_bytes())  # the copied graph is now a wrong one
-    first, _ = plan_members(run, read_voting(run))
+    first, _ = plan_members(run, read_rule(run))
     with pytest.raises(ValueError, match="probabilities differ from PyTorch's"):
         finished_member(run, first, tiny_dataset)
     assert list((run.folder / "members").iterdir()) == []

@@ -14,7 +14,7 @@ from training.data.dataset import Dataset, open_dataset
 from training.export.parity import torch_answers
 from training.fit.features import cached_features
 from training.fit.inputs import inputs_of
-from training.network.freezing import FrozenPart, check_cut, hold_still, learning_part
+from training.network.freezing import FrozenPart, check_cut, freeze, learning_part
 from training.network.model import ChipNet, member_net
 from training.run.folder import Run
 
@@ -39,7 +39,7 @@ def moved(net: ChipNet, member: MemberConfig, chips_BHWC: torch.Tensor, epoch: i
     """Top-level parts whose batch statistics one step of an epoch changes."""
     before = {name: value.clone() for name, value in net.named_buffers()}
     net.train()
-    hold_still(net, member, epoch)
+    freeze(net, member, epoch)
     net(chips_BHWC).sum().backward()
     changed = (name for name, value in net.named_buffers() if not torch.equal(value, before[name]))
     return {name.removeprefix("backbone.net.").partition(".")[0] for name in changed}
@@ -73,7 +73,7 @@ def test_a_transformers_tokens_and_positions_lie_before_its_first_block(
 ) -> None:
     member = replace(STEM, architecture="test_vit")
     net = member_net(evaluated, member, tiny_dataset, pretrained=False)
-    hold_still(net, member, 0)
+    freeze(net, member, 0)
     still = {
         name.removeprefix("backbone.net.")
         for name, value in net.named_parameters()
@@ -163,14 +163,14 @@ def test_an_unknown_module_names_the_stages(evaluated: Run) -> None:
         wrong = replace(member, frozen_to="layer9")
         net = tiny.fresh_net(evaluated, wrong)
         with pytest.raises(ValueError, match=f"{member.name}: no module 'layer9'; stages are {stages}"):
-            hold_still(net, wrong, 0) if member is STEM else learning_part(net, wrong)
+            freeze(net, wrong, 0) if member is STEM else learning_part(net, wrong)
 
 
 def test_late_fusion_is_not_frozen_in_part(evaluated: Run, tiny_dataset: Dataset) -> None:
     member = replace(STEM, fusion="late", bands=("red", "green", "blue", "red"))
     net = member_net(evaluated, member, tiny_dataset, pretrained=False)
     with pytest.raises(ValueError, match="stem: late fusion cannot be frozen in part"):
-        hold_still(net, member, 0)
+        freeze(net, member, 0)
 
 
 def test_a_trunk_member_is_exported_whole(prepared: Run) -> None:

@@ -16,7 +16,7 @@ from training.config.schema import MemberConfig
 from training.data.dataset import Dataset
 from training.network.augmentation import VIEWS, view
 from training.network.backbone import Backbone
-from training.network.model import ChipNet, ExportNet, member_net, silence, speaks, start_at_prevalence
+from training.network.model import ChipNet, ExportNet, label_mask, member_net, silence, start_at_prevalence
 from training.network.preprocessing import COLOURS, Preprocessing
 from training.run.folder import Run
 
@@ -174,12 +174,12 @@ def test_labels_under_one_softmax_add_up_to_one() -> None:
 
 def test_a_member_is_silent_on_labels_that_are_not_its_own() -> None:
     chosen = replace(tiny.FROZEN, labels=("dark", "red"))
-    assert speaks(chosen, tiny.LABELS).tolist() == [False, True, False, True]
-    assert speaks(tiny.FROZEN, tiny.LABELS).all()
+    assert label_mask(chosen, tiny.LABELS).tolist() == [False, True, False, True]
+    assert label_mask(tiny.FROZEN, tiny.LABELS).all()
     net = network()
     with torch.inference_mode():
         before_BL = net(chips(3))
-        silence(net.head, speaks(chosen, tiny.LABELS))
+        silence(net.head, label_mask(chosen, tiny.LABELS))
         probs_BL, evidence_BLhw = tiny.served(net)(chips(3))
     assert probs_BL[:, [0, 2]].max() < 1e-12
     assert not evidence_BLhw[:, [0, 2]].any()

@@ -14,7 +14,7 @@ from service.contract.manifest import Interval
 from tests.kit import tiny
 from training.data.dataset import open_dataset
 from training.data.predictions import read_predictions, write_predictions
-from training.decision.rule import cross_fitted_labels
+from training.decision.rule import cross_fitted
 from training.decision.tune import tune
 from training.evaluation.evaluate import evaluate, read_decisions, read_scores, write_scores
 from training.evaluation.scores import measure
@@ -140,7 +140,7 @@ def test_the_page_can_be_read_aloud(page: Page) -> None:
 
 def test_chips_carry_what_was_right_missed_and_false(run: Run, page: Page) -> None:
     found = read_predictions(run)
-    predicted_NL = cross_fitted_labels(found, run.config)
+    predicted_NL = cross_fitted(found, run.config).labels_BL
     wrong = (predicted_NL != found.targets_NL).any(axis=1)
     assert f"{wrong.sum()} of {tiny.CHIPS} chips have at least one wrong label" in page.text
     alts = [str(image["alt"]).removeprefix("Chip ") for image in page.all("img")]

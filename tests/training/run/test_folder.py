@@ -1,6 +1,8 @@
+import csv
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.kit import tiny
-from training.run.files import allocated_array, undamaged, whole_file, write_json
+from training.run.files import allocated_array, atomic_write, undamaged, write_csv, write_json
 from training.run.folder import Run, Source
 
 SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
@@ -17,12 +19,12 @@ SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "numbers.npy"
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
+    with pytest.raises(RuntimeError), atomic_write(path) as partial:
         assert partial.suffix == ".npy"
         partial.write_text("half")
         raise RuntimeError("killed")
     assert list(path.parent.iterdir()) == []
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("whole")
         assert not path.exists()
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("numbers.npy", "whole")]
@@ -34,6 +36,24 @@ def test_a_failed_rewrite_keeps_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(path, {"folder": tmp_path})
     assert json.loads(path.read_text(encoding="utf-8")) == {"größe": 1}
+
+
+def test_a_table_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    write_csv(path, ("image_name", "reason"), [("größe", 'says "no", twice\nat least'), ("b", 3)])
+    before = path.read_bytes()
+    assert before.startswith(b"image_name,reason\n")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream))
+    assert rows == [["image_name", "reason"], ["größe", 'says "no", twice\nat least'], ["b", "3"]]
+
+    def broken() -> Iterator[tuple[str, int]]:
+        yield "c", 1
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        write_csv(path, ("image_name", "reason"), broken())
+    assert [(file, file.read_bytes()) for file in tmp_path.iterdir()] == [(path, before)]
 
 
 def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
@@ -95,7 +115,7 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="is a folder; name a file"), whole_file(tmp_path):
+    with pytest.raises(OSError, match="is a folder; name a file"), atomic_write(tmp_path):
         pytest.fail("the work began")
 
 
