@@ -57,7 +57,7 @@ LABELS: Labels = {
             "name": "trees",
             "group": "common",
             "prevalence": 0.48,
-            "thresholds": [0.194, 0.192, 0.2],
+            "thresholds": [0.211, 0.201, 0.195],
             "weights": [1, 1, 1],
             "quorum": 2,
             "f2": 0.94,
