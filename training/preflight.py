@@ -11,13 +11,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import timm
-import torch
 
 from training.config import CACHED, MemberConfig, RunConfig
 from training.dataset import Dataset
 from training.freezing import check_cut, hold_still
 from training.loss import loss_of
-from training.model import member_net
+from training.model import example_chips, member_net
 from training.preprocessing import COLOURS
 from training.workspace import Run
 
@@ -193,7 +192,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     local = run.weights_path(member.architecture) is not None
     net = member_net(run, member, dataset, pretrained=local)
     if member.freeze == "trunk":
-        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+        check_cut(net, member, example_chips(dataset))
     else:
         hold_still(net, member, 0)
 
