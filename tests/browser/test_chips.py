@@ -19,9 +19,14 @@ JPEG = upload("sample-chip.jpg", SAMPLE, "image/jpeg")
 
 
 def predicted(default_client: httpx2.Client, data: bytes) -> list[str]:
-    """What the service says of one chip, in the page's words."""
+    """The labels that the service sets for one chip, in the page's words."""
+    return [label.replace("-", " ") for label in answered(default_client, data)["labels"]]
+
+
+def answered(default_client: httpx2.Client, data: bytes) -> dict[str, Any]:
+    """What the service says of one chip."""
     (prediction,) = default_client.post("/predict", files={"chip": data}).json()["predictions"]
-    return [label.replace("-", " ") for label in prediction["labels"]]
+    return dict(prediction)
 
 
 def tags(page: Page) -> list[str]:
@@ -53,7 +58,9 @@ def test_a_dropped_chip_gets_its_labels(page: Page, default_client: httpx2.Clien
     assert tags(page) == predicted(default_client, SAMPLE)
     assert page.locator(".row.set .label").count() == len(tags(page))
     trees = page.get_by_role("button", name="trees (set")
-    expect(trees).to_have_accessible_name("trees (set, probability 0.99, 3 of 3 votes, needs 2)")
+    (score,) = [score for score in answered(default_client, SAMPLE)["scores"] if score["label"] == "trees"]
+    words = f"trees (set, probability {score['probability']:.2f}, 3 of 3 votes, needs 2)"
+    expect(trees).to_have_accessible_name(words)
     row = page.locator(".row", has=trees)
     assert row.locator(".dot.for").count() == 3
     assert row.locator(".tick").count() == 3

@@ -63,7 +63,7 @@ def trunks() -> RunConfig:
             member,
             freeze="trunk",
             frozen_to=cuts.get(member.architecture),
-            cached_views=4,  # a chip is shown six times; its mirror images tell these networks little more
+            cached_views=4,  # half the time and disk before the first epoch
             epochs=6,
             batch_size=32,
             optimizer="adamw",

@@ -23,7 +23,7 @@ from training.data.dataset import Dataset
 from training.fit.device import best_device, fast_bfloat16
 from training.network.augmentation import view
 from training.network.freezing import FrozenPart, check_cut
-from training.network.model import ChipNet, fingerprint, member_net
+from training.network.model import ChipNet, example_chips, fingerprint, member_net
 from training.run.files import allocated_array, atomic_write
 from training.run.folder import Run
 from training.run.progress import track
@@ -81,7 +81,7 @@ def check_backbone(net: ChipNet, path: Path) -> None:
 def _frozen_part(member: MemberConfig, dataset: Dataset, net: ChipNet) -> FrozenPart:
     """Return the frozen part, once both parts together have been found to be the whole."""
     if member.freeze == "trunk":
-        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+        check_cut(net, member, example_chips(dataset))
     part = FrozenPart(net, member).to(best_device()).eval()
     if member.channels_last:
         part.to(memory_format=torch.channels_last)
@@ -93,7 +93,7 @@ def _computing(frozen: FrozenPart, member: MemberConfig, dataset: Dataset, views
     device = best_device()
     bfloat16 = member.mixed_precision and fast_bfloat16()
     if device.type == "cpu" and not bfloat16 and views * len(dataset) >= WORTH_EXPORT:
-        return _side_by_side(frozen, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+        return _side_by_side(frozen, example_chips(dataset))
 
     def compute(chips_BHWC: torch.Tensor) -> npt.NDArray[np.float16]:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):

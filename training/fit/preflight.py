@@ -10,13 +10,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import timm
-import torch
 
 from training.config.schema import CACHED, MemberConfig, RunConfig
 from training.data.dataset import Dataset
 from training.network.freezing import check_cut, freeze
 from training.network.loss import loss_of
-from training.network.model import member_net
+from training.network.model import example_chips, member_net
 from training.network.preprocessing import COLOURS
 from training.run.folder import Run
 
@@ -148,7 +147,7 @@ def _check_network(run: Run, member: MemberConfig, dataset: Dataset) -> None:
     local = run.weights_path(member.architecture) is not None
     net = member_net(run, member, dataset, pretrained=local)
     if member.freeze == "trunk":
-        check_cut(net, member, torch.from_numpy(dataset.chips_NHWC[:2].copy()))
+        check_cut(net, member, example_chips(dataset))
     else:
         freeze(net, member, 0)
 

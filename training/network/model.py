@@ -94,6 +94,11 @@ def member_net(run: Run, member: MemberConfig, dataset: Dataset, *, pretrained: 
     return ChipNet(member, preprocessing, labels=len(dataset.labels), pretrained=pretrained, weights=weights)
 
 
+def example_chips(dataset: Dataset) -> torch.Tensor:
+    """Return two real chips (2,H,W,C), to try a network on."""
+    return torch.from_numpy(dataset.chips_NHWC[:2].copy())
+
+
 def _scaling(run: Run, member: MemberConfig, dataset: Dataset) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of every band in raw units.
 
