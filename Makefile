@@ -22,7 +22,7 @@ GENERATING = $(GENERATOR_VENV)/.generating
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image clean distclean
+.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image wheels clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,8 +77,13 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh
 
+wheels: $(SERVING) ## build the wheels of the server (with the default bundle) and of the client into dist/
+	rm -rf build service/client/build
+	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./service/client
+	rm -rf build service/client/build
+
 clean: ## remove caches and the service's test environment
-	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist service/client/build service/client/*.egg-info
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments too; runs/ and models/ stay

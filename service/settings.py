@@ -5,6 +5,7 @@ services in one process may differ. Knows names, ranges and defaults, and nothin
 what they are used for.
 """
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,23 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.contract.errors import SettingsError
 
 PREFIX = "CHIPVOTE_"
+_BUNDLE = Path("models/uc-merced")
+
+
+def default_bundle() -> Path:
+    """Return the folder of the bundle that comes with Chipvote, wherever the command runs.
+
+    It lies beside `service/` in a checkout and in the image; a wheel brings it as data of the distribution.
+    """
+    beside = Path(__file__).resolve().parents[1] / _BUNDLE
+    if beside.is_dir():
+        return beside
+    try:
+        installed = metadata.files("chipvote") or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    folders = (Path(str(file.locate())).resolve().parent for file in installed if file.name == "bundle.json")
+    return next((folder for folder in folders if folder.match(str(_BUNDLE))), beside)
 
 
 class Settings(BaseSettings):
@@ -21,7 +39,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    bundle: Path = Field(Path("models/uc-merced"), description="folder of the bundle to serve")
+    bundle: Path = Field(
+        default_factory=default_bundle,
+        description="folder of the bundle to serve; by default the one that comes with Chipvote",
+    )
     host: str = Field(
         "127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for every interface"
     )

@@ -8,4 +8,6 @@ and the progress bar (`progress`).
 from .client import Client, Result
 from .transport import ChipvoteError
 
+__version__ = "0.1.0"  # of `chipvote-client`; the server's own version is the same
+
 __all__ = ["ChipvoteError", "Client", "Result"]

@@ -1,6 +1,6 @@
 """The Python client: any number of files in, their label sets out, in order.
 
-    from service.client import Client
+    from chipvote import Client  # or service.client, where the server is installed
 
     chipvote = Client("http://127.0.0.1:8000")
     for result in chipvote.predict(Path("chips").iterdir()):

@@ -5,9 +5,13 @@ a thousand chips. The console's JSON output has the same shapes. Imports nothing
 server, so that a client needs none of it.
 """
 
+import sys
 from typing import Any, Literal, NotRequired, final
 
-from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before Python 3.12
+if sys.version_info >= (3, 12):
+    from typing import TypedDict
+else:
+    from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before
 
 
 class Problem(TypedDict):

@@ -95,6 +95,15 @@ def test_locks_agree_so_that_they_fit_one_environment(lock: Path) -> None:
     assert {name: ours[name] for name in ours.keys() & training.keys() if ours[name] != training[name]} == {}
 
 
+def test_the_client_asks_for_no_other_versions_than_the_server() -> None:
+    text = (ROOT / "service/client/pyproject.toml").read_text(encoding="utf-8")
+    wanted = [Requirement(line) for line in tomllib.loads(text)["project"]["dependencies"]]
+    server = floors()
+    shared = [one for one in wanted if not one.marker]
+    assert [one.name for one in shared] == ["httpx2", "anyio", "rich"]
+    assert all(one.specifier == server[one.name].specifier for one in shared)
+
+
 def floors() -> dict[str, Requirement]:
     """Return what pyproject.toml asks for, by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

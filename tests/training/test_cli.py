@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.bundle import load
+from service.contract.version import __version__
 from service.engine.ensemble import Ensemble
 from tests.kit import tiny
 from tests.kit.fakes import BLUE, RED, make_bundle, picture
@@ -219,3 +220,7 @@ def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     assert set(excluded.names) == set(names) - shifted
     changed_N = (plain.chips_NHWC != mixed.chips_NHWC).any(axis=(1, 2, 3))
     assert {name for name, changed in zip(mixed.names, changed_N, strict=True) if not changed} == shifted
+
+
+def test_version(console: Console) -> None:
+    assert console("--version") == (0, f"chipvote-train {__version__}\n")
