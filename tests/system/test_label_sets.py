@@ -1,6 +1,6 @@
 """The default bundle on every real chip it was trained on: served as evaluated, stopped early or not.
 
-About ten minutes on two cores without VNNI; skipped where the chips are not at hand.
+A quarter of an hour on two idle cores without VNNI; skipped where the chips are not at hand.
 
 Shape suffixes: B chips, H height, W width, C bands.
 """
