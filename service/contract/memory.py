@@ -3,8 +3,8 @@
 glibc takes large buffers from the system and gives them back when they are freed. But every time one is, it
 raises the size from which it does so to that buffer's, up to 32 MiB: soon pictures of any size lie in the
 heaps of many threads, between what stays, and hold on to them. A fixed size ends that: soaked with mixed
-chips for ten minutes (`benchmarks/soak.py`), the service's own process grew by 3.9 MB a minute without it,
-and by 1.0 with it.
+chips for ten minutes (`benchmarks/serving/soak.py`), the service's own process grew by 3.9 MB a minute
+without it, and by 1.0 with it.
 
 Knows the C library, and nothing of what needs memory.
 """

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="graphs are exported here, which needs PyTor
 
 import onnx
 
-from benchmarks._random_bundle import input_spec, random_net
+from benchmarks.harness.random_bundle import input_spec, random_net
 from service.contract.bundle import Bundle
 from service.contract.manifest import Precision
 from tests.kit import tiny

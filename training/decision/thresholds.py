@@ -15,7 +15,7 @@ from training.config.schema import DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores
 from training.decision.optimum import midway, neighbours, optimum
 
-# Positives at which a tuned threshold and the prior weigh the same; benchmarks/tuning.py compares.
+# Positives at which a tuned threshold and the prior weigh the same; benchmarks/training/tuning.py compares.
 SHRINKAGE = {"samples": 6000.0, "macro": 1.0}
 # From the weakest to no tuning at all.
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, math.inf)
