@@ -152,6 +152,8 @@ def make_bundle(
     rule: Rule = MAJORITY,
     members: Sequence[Linear] | None = None,
     chips_GHWC: Chips | None = None,
+    labels: Sequence[str] = LABELS,
+    dataset_sha256: str = "0" * 64,
 ) -> Bundle:
     """Write and seal a bundle of linear members.
 
@@ -173,11 +175,18 @@ def make_bundle(
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
-    return bundle.seal(folder, _manifest(folder, rule, precisions, bands, str(chips_GHWC.dtype)))
+    manifest = _manifest(folder, rule, precisions, bands, str(chips_GHWC.dtype), labels, dataset_sha256)
+    return bundle.seal(folder, manifest)
 
 
 def _manifest(
-    folder: Path, rule: Rule, precisions: Sequence[Precision], bands: tuple[str, ...], dtype: str
+    folder: Path,
+    rule: Rule,
+    precisions: Sequence[Precision],
+    bands: tuple[str, ...],
+    dtype: str,
+    labels: Sequence[str],
+    dataset_sha256: str,
 ) -> Manifest:
     check = {"chips": 4, "max_probability_difference": 0.0, "sample_f2_change": 0.0}
     quality = {"positives": 1, "precision": 1, "recall": 1, "average_precision": None}
@@ -201,7 +210,7 @@ def _manifest(
             "version": "1.2.3",
             "description": "Names the colour of a chip.",
             "input": {"bands": bands, "dtype": dtype, "height": SIZE_PX, "width": SIZE_PX},
-            "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in LABELS],
+            "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in labels],
             "members": members,
             "decision": rule,
             "golden": bundle.reference(folder, "golden.npz"),
@@ -212,11 +221,11 @@ def _manifest(
                 "macro_f2": 1,
                 "mean_average_precision": 1,
                 "group_f2": {"colour": 1},
-                "labels": [{"label": name, "f2": 0.75, **quality} for name in LABELS[:-1]],
+                "labels": [{"label": name, "f2": 0.75, **quality} for name in labels[:-1]],
             },
             "provenance": {
                 "dataset": "four colours",
-                "dataset_sha256": "0" * 64,
+                "dataset_sha256": dataset_sha256,
                 "chips": 4,
                 "recipe": {},
                 "versions": {},

@@ -15,7 +15,7 @@ import onnx
 from benchmarks.harness.random_bundle import input_spec, random_net
 from service.contract.bundle import Bundle
 from service.contract.manifest import Precision
-from tests.kit import tiny
+from tests.kit import networks
 from training.export.graphs import OPSET, write_float16, write_float32
 
 # Operators of this version of ONNX that ONNX Runtime 1.31 places on CUDA in float32 and float16
@@ -41,7 +41,7 @@ def operators(path: Path) -> set[str]:
 def test_a_trained_bundles_graphs_run_wholly_on_a_gpu(
     tmp_path_factory: pytest.TempPathFactory, precision: Precision
 ) -> None:
-    bundle: Bundle = tiny.exported(tmp_path_factory.getbasetemp())[1]
+    bundle: Bundle = networks.exported(tmp_path_factory.getbasetemp())[1]
     found = [operators(bundle.graph_path(member, precision)) for member in bundle.manifest.members]
     assert set.union(*found) <= ON_CUDA
     assert "Resize" in set.union(*found)

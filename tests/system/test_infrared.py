@@ -20,7 +20,7 @@ from service.contract.bundle import Bundle
 from service.contract.chips.bands import NEAR_INFRARED, PLANET_BANDS, RGB, RGBN
 from service.contract.manifest import Precision
 from service.settings import Settings
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from tests.kit.serving import serving
 from tests.system.test_parity import PRECISIONS, assert_same, offline
 from tests.training.data.test_alignment import ground
@@ -38,11 +38,11 @@ from training.run.folder import Run, Source
 GROWTH = "growth"
 BAND_OF = {"blue": 0, "green": 1, "red": 2, GROWTH: PLANET_BANDS.index(NEAR_INFRARED)}
 LABELS = sorted(BAND_OF)
-EARLY = replace(tiny.WHOLE, name="early", bands=RGBN)
-INDICES = replace(tiny.FROZEN, name="indices", bands=RGBN, indices=("ndvi", "ndwi"))
+EARLY = replace(stripes.WHOLE, name="early", bands=RGBN)
+INDICES = replace(stripes.FROZEN, name="indices", bands=RGBN, indices=("ndvi", "ndwi"))
 LATE = replace(EARLY, name="late", indices=("ndvi", "ndwi"), fusion="late")
-FOUR_BANDS = replace(tiny.CONFIG, members=(EARLY, INDICES, LATE), bands=PLANET_BANDS, dtype="uint16")
-COLOURS_ONLY = replace(tiny.CONFIG, members=(replace(EARLY, name="colours", bands=RGB),))
+FOUR_BANDS = replace(stripes.CONFIG, members=(EARLY, INDICES, LATE), bands=PLANET_BANDS, dtype="uint16")
+COLOURS_ONLY = replace(stripes.CONFIG, members=(replace(EARLY, name="colours", bands=RGB),))
 
 
 def tags_of(index: int) -> list[str]:
@@ -53,10 +53,10 @@ def tags_of(index: int) -> list[str]:
 def write_chip(path: Path, tags: Sequence[str], seed: int) -> None:
     """Draw a chip with these labels, in raw values that need more than eight bits."""
     random = np.random.default_rng(seed)
-    pixels_HWC = random.integers(3500, 4500, (tiny.SIZE_PX, tiny.SIZE_PX, 4), dtype=np.uint16)
-    places = random.permutation(len(BAND_OF)) * (tiny.SIZE_PX // len(BAND_OF))
+    pixels_HWC = random.integers(3500, 4500, (stripes.SIZE_PX, stripes.SIZE_PX, 4), dtype=np.uint16)
+    places = random.permutation(len(BAND_OF)) * (stripes.SIZE_PX // len(BAND_OF))
     for start, label in zip(places, tags, strict=False):
-        pixels_HWC[start : start + tiny.SIZE_PX // len(BAND_OF), :, BAND_OF[label]] += 4000
+        pixels_HWC[start : start + stripes.SIZE_PX // len(BAND_OF), :, BAND_OF[label]] += 4000
     tifffile.imwrite(path, pixels_HWC, photometric="minisblack", planarconfig="contig")
 
 
@@ -64,11 +64,11 @@ def write_chip(path: Path, tags: Sequence[str], seed: int) -> None:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     data = tmp_path_factory.mktemp("infrared") / "data"
     (data / "chips").mkdir(parents=True)
-    tags = {f"chip_{index}": tags_of(index) for index in range(tiny.CHIPS)}
-    tiny.write_tags(data / "labels.csv", tags)
+    tags = {f"chip_{index}": tags_of(index) for index in range(stripes.CHIPS)}
+    stripes.write_tags(data / "labels.csv", tags)
     for seed, (name, row) in enumerate(tags.items()):
         write_chip(data / "chips" / f"{name}.tif", row, seed)
-    return Source(data=data, weights=tiny.write_weights(data.parent / "weights"))
+    return Source(data=data, weights=networks.write_weights(data.parent / "weights"))
 
 
 def predicted(folder: Path, config: RunConfig, source: Source) -> Run:
@@ -125,7 +125,7 @@ def test_the_service_answers_raw_chips_as_the_tuning_did(
 
 @pytest.mark.slow
 def test_the_service_refuses_a_picture_of_colours(bundle: Bundle, tmp_path: Path) -> None:
-    Image.new("RGB", (tiny.SIZE_PX, tiny.SIZE_PX)).save(tmp_path / "chip.jpg")
+    Image.new("RGB", (stripes.SIZE_PX, stripes.SIZE_PX)).save(tmp_path / "chip.jpg")
     with serving(Settings(bundle=bundle.folder, device="cpu")) as http:
         answer = http.post(
             "/predict", content=(tmp_path / "chip.jpg").read_bytes(), headers={"content-type": "image/jpeg"}
@@ -144,11 +144,11 @@ def test_chips_whose_labels_are_in_doubt_are_left_out(tmp_path: Path) -> None:
     audit(tmp_path / "tif", tmp_path / "jpg", tmp_path / "audit")
     names = [file.stem for file in sorted((tmp_path / "jpg").iterdir())]
     rows = {name: ["clear", "water"][: 1 + index % 2] for index, name in enumerate(names)}
-    tiny.write_tags(tmp_path / "labels.csv", rows)
+    stripes.write_tags(tmp_path / "labels.csv", rows)
     source = Source(
         data=tmp_path,
         chips=tmp_path / "tif",
-        weights=tiny.write_weights(tmp_path / "weights"),
+        weights=networks.write_weights(tmp_path / "weights"),
         exclude=tmp_path / "audit" / "exclude.csv",
     )
     run = Run.start(tmp_path / "run", FOUR_BANDS, source)

@@ -23,7 +23,7 @@ from service.contract.manifest import Precision
 from service.engine.ensemble import Ensemble
 from service.offline import predict_files
 from service.settings import Settings
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from tests.kit.serving import serving
 from training.export.parity import graph_answers
 
@@ -33,13 +33,13 @@ SERVED: Precision = "int8"
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return tiny.exported(tmp_path_factory.getbasetemp())[1]
+    return networks.exported(tmp_path_factory.getbasetemp())[1]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tiny.source(tmp_path_factory.getbasetemp()).data / "chips"
-    return [folder / f"chip_{index}.png" for index in range(tiny.CHIPS)]
+    folder = networks.source(tmp_path_factory.getbasetemp()).data / "chips"
+    return [folder / f"chip_{index}.png" for index in range(stripes.CHIPS)]
 
 
 def offline(bundle: Bundle, files: list[Path], precision: Precision) -> tuple[npt.NDArray[Any], ...]:
@@ -67,7 +67,7 @@ def http(settings: Settings) -> Iterator[httpx2.Client]:
 
 
 def assert_same(
-    predictions: list[Any], expected: tuple[npt.NDArray[Any], ...], labels: list[str] = tiny.LABELS
+    predictions: list[Any], expected: tuple[npt.NDArray[Any], ...], labels: list[str] = stripes.LABELS
 ) -> None:
     """Compare answers with what was computed offline; probabilities are rounded to six decimals."""
     labels_NL, votes_NL, mean_NL = expected

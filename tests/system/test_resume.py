@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="networks are fitted here, which needs PyTorch")
+
 import torch
 from safetensors.torch import load_file
 
 from service.contract.bundle import load
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.config.schema import RunConfig
 from training.data.dataset import prepare
 from training.decision import tune
@@ -27,11 +30,11 @@ from training.run.history import read_epochs
 
 # Whatever has a state that a resumed fit could lose, in one run.
 EVERYTHING = replace(
-    tiny.CONFIG,
+    stripes.CONFIG,
     members=(
-        replace(tiny.FROZEN, epochs=4),
+        replace(stripes.FROZEN, epochs=4),
         replace(
-            tiny.WHOLE,
+            stripes.WHOLE,
             epochs=3,
             ema_decay=0.9,
             schedule="cosine",
@@ -47,7 +50,10 @@ STAGES = """
 import sys, torch, lightning
 from pathlib import Path
 torch.set_num_threads(1)
-from training import evaluate, export, fit, predict, tune
+from training.decision import tune
+from training.evaluation import evaluate
+from training.export import export
+from training.fit import fit, predict
 from training.run.folder import Run
 run = Run.open(Path(sys.argv[1]))
 fit.fit(run); predict.predict(run); tune.tune(run); evaluate.evaluate(run)
@@ -79,16 +85,17 @@ def started(folder: Path, source: Source, config: RunConfig = EVERYTHING) -> Run
 
 @pytest.mark.slow
 def test_a_run_killed_in_three_stages_ends_as_if_nothing_had_happened(
-    tiny_source: Source, tmp_path: Path
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    undisturbed, killed = (started(tmp_path / name, tiny_source) for name in ("undisturbed", "killed"))
+    source = networks.source(tmp_path_factory.getbasetemp())
+    undisturbed, killed = (started(tmp_path / name, source) for name in ("undisturbed", "killed"))
     for stage in (fit.fit, predict.predict, tune.tune, evaluate.evaluate):
         stage(undisturbed)
     export.export(undisturbed, name="tiny", version="1")
 
-    kill_when(killed, f"fits/{tiny.WHOLE.name}/fold0/last.ckpt")  # in the middle of a fit
-    assert not killed.fit_path(tiny.WHOLE.name, 0).exists()
-    kill_when(killed, f"fits/{tiny.WHOLE.name}/fold1.safetensors")  # all fitted, nothing predicted
+    kill_when(killed, f"fits/{stripes.WHOLE.name}/fold0/last.ckpt")  # in the middle of a fit
+    assert not killed.fit_path(stripes.WHOLE.name, 0).exists()
+    kill_when(killed, f"fits/{stripes.WHOLE.name}/fold1.safetensors")  # all fitted, nothing predicted
     assert not (killed.folder / "decision.json").exists()
     kill_when(killed, "members/partial-*")  # a graph half written
     assert not (killed.folder / "bundle").exists()

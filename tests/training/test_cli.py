@@ -10,7 +10,7 @@ import pytest
 from service.contract.bundle import load
 from service.contract.version import __version__
 from service.engine.ensemble import Ensemble
-from tests.kit import tiny
+from tests.kit import stripes
 from tests.kit.fakes import BLUE, RED, make_bundle, picture
 from training import cli
 from training.config.recipes import RECIPES
@@ -24,7 +24,7 @@ Console = Callable[..., tuple[int, str]]
 def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
     """Run the console script in this process; return its exit code and what it printed."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the script sets it where it is not set
-    recipe = replace(tiny.ONE_FROZEN, fold_members="separate")
+    recipe = replace(stripes.ONE_FROZEN, fold_members="separate")
     monkeypatch.setitem(RECIPES, "tiny", lambda: recipe)
 
     def run(*arguments: object) -> tuple[int, str]:
@@ -59,7 +59,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
     assert [member.name for member in bundle.manifest.members] == ["test_resnet-fold0", "test_resnet-fold1"]
     assert bundle.manifest.decision.label_quorum(0) == 2
     for member in bundle.manifest.members:  # each checked on the chips it has not seen
-        assert member.graphs["float32"].check.chips == tiny.CHIPS // 2
+        assert member.graphs["float32"].check.chips == stripes.CHIPS // 2
     Ensemble(bundle, device="cpu").self_test()
 
     before = {file: file.stat().st_mtime_ns for file in out.rglob("fits/*/*")}
@@ -77,7 +77,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
 
     code, _ = console("score", target, "--data", tiny_source.data, "--out", tmp_path / "labels.csv")
     assert code == 0
-    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + tiny.CHIPS
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + stripes.CHIPS
     code, text = console("score", target, "--data", tiny_source.data, "--precision", "int8")
     assert code == 1
     assert "has float32, not int8" in text
@@ -204,7 +204,7 @@ def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     tif, jpg = planet / "tif", planet / "jpg"
     assert console("audit", "--tif", tif, "--jpg", jpg, "--out", audited)[0] == 0
     names = sorted(path.stem for path in tif.iterdir())
-    tiny.write_tags(
+    stripes.write_tags(
         tmp_path / "tags.csv", {name: ["clear", "primary"][: 1 + len(name) % 2] for name in names}
     )
     run = ("prepare", "--recipe", "tiny", "--data", planet, "--tags", tmp_path / "tags.csv", "--chips", jpg)

@@ -6,28 +6,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import SLICE, Dataset, band_statistics, input_spec, open_dataset, prepare
 from training.data.folds import assign_folds
 from training.run.folder import Run, Source
 
 
+@pytest.fixture
+def prepared(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A fresh run with its chips decoded, to be changed at will."""
+    source = stripes.source(tmp_path_factory.getbasetemp())
+    run = Run.start(tmp_path / "prepared", stripes.CONFIG, source)
+    prepare(run)
+    return run
+
+
 def test_the_spec_is_the_configured_size() -> None:
-    run = Run(folder=Path(), config=replace(tiny.CONFIG, height_px=80), source=Source(data=Path()))
+    run = Run(folder=Path(), config=replace(stripes.CONFIG, height_px=80), source=Source(data=Path()))
     spec = input_spec(run)
-    assert (spec.bands, spec.height, spec.width) == (("red", "green", "blue"), 80, tiny.SIZE_PX)
+    assert (spec.bands, spec.height, spec.width) == (("red", "green", "blue"), 80, stripes.SIZE_PX)
 
 
 def test_what_is_prepared_is_what_lies_on_disk(prepared: Run) -> None:
     found = open_dataset(prepared)
-    assert len(found) == tiny.CHIPS
+    assert len(found) == stripes.CHIPS
     assert found.title == "colours"
-    assert found.labels == tiny.LABELS
-    assert found.names == [f"chip_{index}" for index in range(tiny.CHIPS)]
-    for index in range(0, tiny.CHIPS, 7):
-        np.testing.assert_array_equal(found.chips_NHWC[index], tiny.draw(tiny.tags_of(index), index))
-        assert [tiny.LABELS[k] for k in np.flatnonzero(found.targets_NL[index])] == tiny.tags_of(index)
-    expected_N = assign_folds(found.targets_NL, tiny.CONFIG.folds, tiny.CONFIG.seed)
+    assert found.labels == stripes.LABELS
+    assert found.names == [f"chip_{index}" for index in range(stripes.CHIPS)]
+    for index in range(0, stripes.CHIPS, 7):
+        np.testing.assert_array_equal(found.chips_NHWC[index], stripes.draw(stripes.tags_of(index), index))
+        assert [stripes.LABELS[k] for k in np.flatnonzero(found.targets_NL[index])] == stripes.tags_of(index)
+    expected_N = assign_folds(found.targets_NL, stripes.CONFIG.folds, stripes.CONFIG.seed)
     np.testing.assert_array_equal(found.folds_N, expected_N)
 
 
@@ -65,10 +74,10 @@ def test_a_run_prepared_without_statistics_gets_them_when_opened(prepared: Run) 
 
 
 def test_an_exclude_list_is_followed_and_must_not_change(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 12)
+    data = stripes.write_data(tmp_path / "data", 12)
     exclude = tmp_path / "exclude.csv"
     exclude.write_text("image_name,reason\nchip_4,different ground\n")
-    run = Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data, exclude=exclude))
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, exclude=exclude))
     found = prepare(run)
     assert len(found) == len(found.folds_N) == 11
     assert "chip_4" not in found.names
@@ -79,8 +88,8 @@ def test_an_exclude_list_is_followed_and_must_not_change(tmp_path: Path) -> None
 
 
 def test_tags_that_changed_since_are_noticed(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 12)
-    run = Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data))
+    data = stripes.write_data(tmp_path / "data", 12)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
     prepare(run)
     later_s = (run.folder / "dataset.json").stat().st_mtime + 10
     os.utime(data / "labels.csv", (later_s, later_s))
@@ -88,8 +97,9 @@ def test_tags_that_changed_since_are_noticed(tmp_path: Path) -> None:
         prepare(run)
 
 
-def test_missing_weights_are_noticed_before_chips_are_decoded(tiny_source: Source, tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", tiny.CONFIG, replace(tiny_source, weights=tmp_path))
+def test_missing_weights_are_noticed_before_chips_are_decoded(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 4)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, weights=tmp_path))
     with pytest.raises(ValueError, match=r"test_resnet.safetensors: not there"):
         prepare(run)
     assert not (run.folder / "chips.npy").exists()
@@ -98,37 +108,37 @@ def test_missing_weights_are_noticed_before_chips_are_decoded(tiny_source: Sourc
 def test_bad_rows_leave_no_dataset_and_skipping_them_does(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = tiny.write_data(tmp_path / "data", 12)
-    only_dark = next(index for index in range(12) if tiny.tags_of(index) == ["dark"])
+    data = stripes.write_data(tmp_path / "data", 12)
+    only_dark = next(index for index in range(12) if stripes.tags_of(index) == ["dark"])
     (data / "chips" / f"chip_{only_dark}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    run = Run.start(tmp_path / "strict", tiny.CONFIG, Source(data=data))
+    run = Run.start(tmp_path / "strict", stripes.CONFIG, Source(data=data))
     with pytest.raises(ValueError, match=f"chip_{only_dark}"):
         prepare(run)
     with pytest.raises(ValueError, match="run `chipvote-train prepare"):
         open_dataset(run)
-    found = prepare(Run.start(tmp_path / "skipping", tiny.CONFIG, Source(data=data, skip_bad=True)))
+    found = prepare(Run.start(tmp_path / "skipping", stripes.CONFIG, Source(data=data, skip_bad=True)))
     assert len(found) == len(found.chips_NHWC) == len(found.targets_NL) == len(found.folds_N) == 11
     assert (tmp_path / "skipping" / "excluded.csv").exists()
     for row, name in enumerate(found.names):
         index = int(name.removeprefix("chip_"))
-        np.testing.assert_array_equal(found.chips_NHWC[row], tiny.draw(tiny.tags_of(index), index))
-        assert [tiny.LABELS[k] for k in np.flatnonzero(found.targets_NL[row])] == tiny.tags_of(index)
+        np.testing.assert_array_equal(found.chips_NHWC[row], stripes.draw(stripes.tags_of(index), index))
+        assert [stripes.LABELS[k] for k in np.flatnonzero(found.targets_NL[row])] == stripes.tags_of(index)
 
 
 def test_a_label_whose_only_chip_was_left_out_stays_and_is_mentioned(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = tiny.write_data(tmp_path / "data", 6)
+    data = stripes.write_data(tmp_path / "data", 6)
     rows = {f"chip_{index}": ["common", "other"][: 1 + index % 2] for index in range(6)}
-    tiny.write_tags(data / "labels.csv", {**rows, "gone": ["unique"]})
-    found = prepare(Run.start(tmp_path / "run", tiny.CONFIG, Source(data=data, skip_bad=True)))
+    stripes.write_tags(data / "labels.csv", {**rows, "gone": ["unique"]})
+    found = prepare(Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, skip_bad=True)))
     assert found.labels == ["common", "other", "unique"]
     assert not found.targets_NL[:, 2].any()
     assert "no chip has unique" in caplog.text
 
 
 def test_too_few_chips_are_refused(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 4)
-    run = Run.start(tmp_path / "run", replace(tiny.CONFIG, folds=5), Source(data=data))
+    data = stripes.write_data(tmp_path / "data", 4)
+    run = Run.start(tmp_path / "run", replace(stripes.CONFIG, folds=5), Source(data=data))
     with pytest.raises(ValueError, match="4 chips cannot make 5 folds"):
         prepare(run)

@@ -10,11 +10,11 @@ from PIL import Image
 
 from service.contract.chips.bands import PLANET_BANDS, RGB
 from service.contract.manifest import InputSpec
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.reading import LabelledChips, find_chips, find_tags, read_chips
 from training.run.folder import Source
 
-SPEC = InputSpec(bands=RGB, height=tiny.SIZE_PX, width=tiny.SIZE_PX)
+SPEC = InputSpec(bands=RGB, height=stripes.SIZE_PX, width=stripes.SIZE_PX)
 
 
 def read(data: Path, folder: Path, skip_bad: bool = False) -> LabelledChips:
@@ -31,18 +31,18 @@ def read(data: Path, folder: Path, skip_bad: bool = False) -> LabelledChips:
     ],
 )
 def test_known_layouts_are_found(tmp_path: Path, tags_file: str, chips_folder: str) -> None:
-    data = tiny.write_data(tmp_path / "data", 9, tags_file, chips_folder)
+    data = stripes.write_data(tmp_path / "data", 9, tags_file, chips_folder)
     chips = read(data, tmp_path)
     assert chips.tags.names == [f"chip_{index}" for index in range(9)]
-    assert chips.tags.labels == tiny.LABELS
+    assert chips.tags.labels == stripes.LABELS
     for index, chip_HWC in enumerate(chips.chips_NHWC):
-        np.testing.assert_array_equal(chip_HWC, tiny.draw(tiny.tags_of(index), index))
-        assert chips.tags.rows()[index] == tiny.tags_of(index)
+        np.testing.assert_array_equal(chip_HWC, stripes.draw(stripes.tags_of(index), index))
+        assert chips.tags.rows()[index] == stripes.tags_of(index)
 
 
 def test_unusual_names_can_be_given(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 3, "first.csv", "odd")
-    tiny.write_tags(data / "second.csv", {"chip_1": ["red"]})
+    data = stripes.write_data(tmp_path / "data", 3, "first.csv", "odd")
+    stripes.write_tags(data / "second.csv", {"chip_1": ["red"]})
     with pytest.raises(ValueError, match=r"found first.csv, second.csv; name the tags file with --tags"):
         find_tags(Source(data=data))
     source = Source(data=data, tags=data / "second.csv", chips=data / "odd")
@@ -53,8 +53,8 @@ def test_unusual_names_can_be_given(tmp_path: Path) -> None:
 
 
 def test_names_may_carry_their_extension(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 3)
-    tiny.write_tags(data / "labels.csv", {"chip_1.png": ["red"], "chip_2": ["red"]})
+    data = stripes.write_data(tmp_path / "data", 3)
+    stripes.write_tags(data / "labels.csv", {"chip_1.png": ["red"], "chip_2": ["red"]})
     assert read(data, tmp_path).tags.names == ["chip_1.png", "chip_2"]
 
 
@@ -70,17 +70,19 @@ def test_every_chip_goes_through_the_service_decoder(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     names = ["cmyk", "planet", "small", "UPPER"]
-    tiny.write_tags(data / "tags.csv", {name: ["a", "b"] for name in names})
-    picture = tiny.draw(["red"], 0)
+    stripes.write_tags(data / "tags.csv", {name: ["a", "b"] for name in names})
+    picture = stripes.draw(["red"], 0)
     Image.merge(
         "CMYK", (*Image.eval(picture, lambda value: 255 - value).split(), Image.new("L", picture.size))
     ).save(data / "cmyk.jpg", quality=95)
-    raw = np.random.default_rng(0).integers(3000, 9000, (tiny.SIZE_PX, tiny.SIZE_PX, 4), dtype=np.uint16)
+    raw = np.random.default_rng(0).integers(
+        3000, 9000, (stripes.SIZE_PX, stripes.SIZE_PX, 4), dtype=np.uint16
+    )
     tifffile.imwrite(data / "planet.tif", raw)
-    picture.crop((0, 0, tiny.SIZE_PX - 3, tiny.SIZE_PX - 1)).save(data / "small.png")
+    picture.crop((0, 0, stripes.SIZE_PX - 3, stripes.SIZE_PX - 1)).save(data / "small.png")
     picture.save(data / "UPPER.JPEG", quality=95)
     chips = read(data, tmp_path)
-    assert chips.chips_NHWC.shape == (4, tiny.SIZE_PX, tiny.SIZE_PX, 3)
+    assert chips.chips_NHWC.shape == (4, stripes.SIZE_PX, stripes.SIZE_PX, 3)
     for index in (0, 2, 3):
         off_HWC = np.abs(chips.chips_NHWC[index].astype(int) - np.asarray(picture, int))
         assert off_HWC.mean() < 20
@@ -96,7 +98,7 @@ def break_three(data: Path) -> None:
 
 
 def test_all_bad_rows_are_listed_before_anything_else_happens(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 9)
+    data = stripes.write_data(tmp_path / "data", 9)
     break_three(data)
     with pytest.raises(ValueError, match="3 rows have no usable chip") as error:
         read(data, tmp_path)
@@ -108,16 +110,16 @@ def test_all_bad_rows_are_listed_before_anything_else_happens(tmp_path: Path) ->
 def test_skipped_rows_are_recorded_and_the_rest_stays_aligned(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = tiny.write_data(tmp_path / "data", 9)
+    data = stripes.write_data(tmp_path / "data", 9)
     break_three(data)
     chips = read(data, tmp_path, skip_bad=True)
     assert "3 rows have no usable chip" in caplog.text
     kept = [1, 3, 4, 6, 7, 8]
     assert chips.tags.names == [f"chip_{index}" for index in kept]
-    assert chips.tags.rows() == [tiny.tags_of(index) for index in kept]
+    assert chips.tags.rows() == [stripes.tags_of(index) for index in kept]
     assert len(chips.chips_NHWC) == len(kept)
     for index, chip_HWC in zip(kept, chips.chips_NHWC, strict=True):
-        np.testing.assert_array_equal(chip_HWC, tiny.draw(tiny.tags_of(index), index))
+        np.testing.assert_array_equal(chip_HWC, stripes.draw(stripes.tags_of(index), index))
     with (tmp_path / "excluded.csv").open(newline="") as stream:
         excluded = {row["image_name"]: row["reason"] for row in csv.DictReader(stream)}
     assert excluded.keys() == {"chip_0", "chip_2", "chip_5"}
@@ -125,30 +127,30 @@ def test_skipped_rows_are_recorded_and_the_rest_stays_aligned(
 
 
 def test_the_digest_is_of_names_tags_and_files(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 4)
+    data = stripes.write_data(tmp_path / "data", 4)
     expected = hashlib.sha256()
     for index in range(4):
         file = (data / "chips" / f"chip_{index}.png").read_bytes()
-        expected.update(f"chip_{index}\0{' '.join(tiny.tags_of(index))}\0".encode())
+        expected.update(f"chip_{index}\0{' '.join(stripes.tags_of(index))}\0".encode())
         expected.update(hashlib.sha256(file).digest())
     assert read(data, tmp_path).digest == expected.hexdigest()
 
 
 def test_the_digest_changes_with_any_part_of_the_data(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 4)
-    rows = {f"chip_{index}": tiny.tags_of(index) for index in range(4)}
+    data = stripes.write_data(tmp_path / "data", 4)
+    rows = {f"chip_{index}": stripes.tags_of(index) for index in range(4)}
     digests = [read(data, tmp_path).digest]
     assert read(data, tmp_path).digest == digests[0]
 
-    tiny.write_tags(data / "labels.csv", {**rows, "chip_1": ["dark", "green"]})
+    stripes.write_tags(data / "labels.csv", {**rows, "chip_1": ["dark", "green"]})
     digests.append(read(data, tmp_path).digest)
     renamed = {name: ["grey" if tag == "green" else tag for tag in row] for name, row in rows.items()}
-    tiny.write_tags(data / "labels.csv", renamed)
+    stripes.write_tags(data / "labels.csv", renamed)
     digests.append(read(data, tmp_path).digest)
-    tiny.write_tags(data / "labels.csv", dict(reversed(rows.items())))
+    stripes.write_tags(data / "labels.csv", dict(reversed(rows.items())))
     digests.append(read(data, tmp_path).digest)
-    tiny.write_tags(data / "labels.csv", rows)
-    tiny.draw(["red"], 99).save(data / "chips" / "chip_3.png")
+    stripes.write_tags(data / "labels.csv", rows)
+    stripes.draw(["red"], 99).save(data / "chips" / "chip_3.png")
     digests.append(read(data, tmp_path).digest)
     assert len(set(digests)) == len(digests)
 
@@ -159,7 +161,7 @@ def test_real_planet_chips_of_both_kinds(shared_data: Path, tmp_path: Path) -> N
     spec = InputSpec(bands=RGB, height=256, width=256)
     for folder in ("jpg", "tif"):
         names = sorted(path.stem for path in (shared_data / "planet" / folder).iterdir())[:4]
-        tiny.write_tags(tags, {name: ["primary"] for name in names})
+        stripes.write_tags(tags, {name: ["primary"] for name in names})
         chips = read_chips(replace(source, chips=shared_data / "planet" / folder), spec, tmp_path)
         assert chips.chips_NHWC.shape == (4, 256, 256, 3)
         assert (chips.chips_NHWC.std(axis=(1, 2, 3)) > 3).all()
@@ -172,7 +174,7 @@ def write_list(path: Path, *rows: tuple[str, ...]) -> Path:
 
 
 def test_listed_rows_are_left_out_with_their_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = tiny.write_data(tmp_path / "data", 6)
+    data = stripes.write_data(tmp_path / "data", 6)
     (data / "chips" / "chip_3.png").unlink()  # a row that is left out needs no chip
     exclude = write_list(
         tmp_path / "list.csv",
@@ -183,7 +185,7 @@ def test_listed_rows_are_left_out_with_their_reason(tmp_path: Path, caplog: pyte
     )
     chips = read_chips(Source(data=data, exclude=exclude), SPEC, tmp_path)
     assert chips.tags.names == ["chip_0", "chip_2", "chip_4", "chip_5"]
-    np.testing.assert_array_equal(chips.chips_NHWC[1], tiny.draw(tiny.tags_of(2), 2))
+    np.testing.assert_array_equal(chips.chips_NHWC[1], stripes.draw(stripes.tags_of(2), 2))
     with (tmp_path / "excluded.csv").open(newline="") as stream:
         reasons = {row["image_name"]: row["reason"] for row in csv.DictReader(stream)}
     assert reasons == {"chip_1": "list.csv: different ground", "chip_3": "list.csv: listed"}
@@ -191,7 +193,7 @@ def test_listed_rows_are_left_out_with_their_reason(tmp_path: Path, caplog: pyte
 
 
 def test_a_list_needs_names_and_must_leave_some(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 2)
+    data = stripes.write_data(tmp_path / "data", 2)
     without = write_list(tmp_path / "without.csv", ("name",), ("chip_1",))
     with pytest.raises(ValueError, match=r"without.csv: its first line is 'name'; it must have image_name"):
         read_chips(Source(data=data, exclude=without), SPEC, tmp_path)
@@ -203,10 +205,10 @@ def test_a_list_needs_names_and_must_leave_some(tmp_path: Path) -> None:
 @pytest.fixture
 def audited(tmp_path: Path) -> Source:
     """Chips, their TIFFs, and a table by which one of these shows the same ground."""
-    data = tiny.write_data(tmp_path / "data", 3)
+    data = stripes.write_data(tmp_path / "data", 3)
     (tmp_path / "tif").mkdir()
     for index in range(3):
-        grey = np.full((tiny.SIZE_PX, tiny.SIZE_PX, 3), 200 + index, np.uint8)
+        grey = np.full((stripes.SIZE_PX, stripes.SIZE_PX, 3), 200 + index, np.uint8)
         tifffile.imwrite(tmp_path / "tif" / f"chip_{index}.tif", grey, photometric="rgb")
     audit = write_list(
         tmp_path / "audit.csv",
@@ -221,7 +223,7 @@ def audited(tmp_path: Path) -> Source:
 def test_tiffs_are_read_where_they_show_the_same_ground(audited: Source, tmp_path: Path) -> None:
     chips_NHWC = read_chips(audited, SPEC, tmp_path).chips_NHWC
     for index in (0, 2):
-        np.testing.assert_array_equal(chips_NHWC[index], tiny.draw(tiny.tags_of(index), index))
+        np.testing.assert_array_equal(chips_NHWC[index], stripes.draw(stripes.tags_of(index), index))
     assert (chips_NHWC[1] == 201).all()
 
 
@@ -238,7 +240,7 @@ def test_tiffs_and_their_audit_belong_together(audited: Source, tmp_path: Path) 
 
 def test_uint16_chips_are_kept_whole(shared_data: Path, tmp_path: Path) -> None:
     files = sorted((shared_data / "planet" / "tif").iterdir())[:3]
-    tiny.write_tags(tmp_path / "tags.csv", {file.stem: ["primary"] for file in files})
+    stripes.write_tags(tmp_path / "tags.csv", {file.stem: ["primary"] for file in files})
     spec = InputSpec(bands=PLANET_BANDS, dtype="uint16", height=256, width=256)
     chips = read_chips(Source(data=tmp_path, chips=shared_data / "planet" / "tif"), spec, tmp_path)
     assert chips.chips_NHWC.dtype == np.uint16
@@ -246,11 +248,11 @@ def test_uint16_chips_are_kept_whole(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_rows_and_chips_are_one_to_one(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data", 2)
+    data = stripes.write_data(tmp_path / "data", 2)
     twice = tmp_path / "twice.csv"
-    tiny.write_tags(twice, {"chip_0": ["red"], "chip_0.png": ["blue"]})
+    stripes.write_tags(twice, {"chip_0": ["red"], "chip_0.png": ["blue"]})
     with pytest.raises(ValueError, match=r"chip_0 and chip_0.png are rows of one chip, .*; keep one row"):
         read_chips(Source(data=data, tags=twice), SPEC, tmp_path)
-    tiny.draw(["red"], 0).save(data / "chips" / "chip_1.jpg")
+    stripes.draw(["red"], 0).save(data / "chips" / "chip_1.jpg")
     with pytest.raises(ValueError, match=r"chip_1 may be chip_1.jpg or chip_1.png; remove one"):
         read_chips(Source(data=data), SPEC, tmp_path)

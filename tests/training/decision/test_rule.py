@@ -8,7 +8,7 @@ import pytest
 
 from service.contract.decision import Blender
 from service.contract.rules import Blend, ExpectedF, Vote
-from tests.kit import tiny
+from tests.kit import stripes
 from tests.kit.fakes import Array
 from training.config.schema import DecisionConfig, RunConfig
 from training.data.predictions import OutOfFold
@@ -22,7 +22,7 @@ RULES = ("vote", "blend", "expected-f")
 
 
 def configured(**options: Any) -> RunConfig:  # noqa: ANN401
-    return replace(tiny.CONFIG, decision=DecisionConfig(**{"shrinkage": 7.0, **options}))
+    return replace(stripes.CONFIG, decision=DecisionConfig(**{"shrinkage": 7.0, **options}))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_blend_has_thresholds_of_scores_of_chips_it_has_not_seen(found: OutOfF
     tuned = tune_rule(found, config)
     assert isinstance(tuned.rule, Blend)
     facts = found.probs_ANL, found.targets_NL, found.label_mask_AL
-    scores_NL = unseen_scores(*facts, tiny.CONFIG.seed)
+    scores_NL = unseen_scores(*facts, stripes.CONFIG.seed)
     thresholds_L = tune_row(scores_NL, found.targets_NL, found.folds_N, config.decision)
     np.testing.assert_array_equal(np.array(tuned.rule.thresholds, np.float32), thresholds_L)
     expected = Blender(*fit_blend(*facts), thresholds_L).decide(found.probs_ANL)
@@ -63,7 +63,7 @@ def test_expected_f_is_calibrated_on_the_mean(found: OutOfFold) -> None:
     assert isinstance(rule, ExpectedF)
     assert (rule.beta, rule.weights) == (3.0, ((1,) * 5,) * 3)
     mean_NL = found.probs_ANL.mean(axis=0, dtype=np.float64)
-    expected = calibrate(mean_NL, found.targets_NL, tiny.CONFIG.seed)
+    expected = calibrate(mean_NL, found.targets_NL, stripes.CONFIG.seed)
     for knots, expected_knots in zip(rule.knots, expected, strict=True):
         np.testing.assert_allclose(knots, expected_knots, atol=1e-12)
 

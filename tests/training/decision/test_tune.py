@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.rules import Cooccurrence, Vote
-from tests.kit import tiny
+from tests.kit import stripes
 from training.config.schema import DecisionConfig
 from training.data.predictions import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
@@ -17,13 +17,13 @@ def test_the_rule_of_a_run_is_tuned_on_its_predictions(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
-    run = tiny.copy_of(evaluated, tmp_path / "run")
+    run = stripes.copy_of(evaluated, tmp_path / "run")
     (run.folder / "decision.json").unlink()
     tune(run)
     found, tuned = read_predictions(run), read_rule(run)
     assert tuned == tune_rule(found, run.config)
     assert isinstance(tuned.rule, Vote)
-    assert tuned.rule.quorum == (2,) * len(tiny.LABELS)
+    assert tuned.rule.quorum == (2,) * len(stripes.LABELS)
     score = sample_fbeta(tuned.labels(found), found.targets_NL).mean()
     assert f"vote tuned; F2 {score:.4f} on the chips it was tuned on" in caplog.text
     assert "exactly one of" not in caplog.text
@@ -33,7 +33,7 @@ def test_what_never_occurs_together_is_told(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
-    run = tiny.copy_of(evaluated, tmp_path / "run")
+    run = stripes.copy_of(evaluated, tmp_path / "run")
     decision = DecisionConfig(shrinkage=1.0, cooccurrence=True)
     run = replace(run, config=replace(run.config, decision=decision))
     found = read_predictions(run)

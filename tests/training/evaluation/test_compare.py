@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import open_dataset
 from training.data.predictions import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
@@ -21,7 +21,7 @@ def test_the_difference_is_that_of_the_mean_f2_and_lies_in_its_interval(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
-    perfect = tiny.copy_of(evaluated, tmp_path / "perfect")
+    perfect = stripes.copy_of(evaluated, tmp_path / "perfect")
     found = read_predictions(perfect)
     told_NL = found.targets_NL.astype(np.float32)
     write_predictions(perfect, replace(found, probs_ANL=np.stack([told_NL, told_NL])))
@@ -48,7 +48,7 @@ def test_a_decision_alone_can_be_compared(evaluated: Run) -> None:
 def test_runs_on_other_chips_or_folds_are_refused(
     evaluated: Run, tmp_path: Path, column: str, reason: str
 ) -> None:
-    other = tiny.copy_of(evaluated, tmp_path / "other")
+    other = stripes.copy_of(evaluated, tmp_path / "other")
     if column == "fold":
         found = read_predictions(other)
         write_predictions(other, replace(found, folds_N=1 - found.folds_N))

@@ -1,13 +1,12 @@
 """Shape suffixes: N chips, L labels."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.contract.manifest import Scores
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.predictions import read_predictions
 from training.decision.rule import cross_fitted, read_rule
 from training.evaluation.bootstrap import intervals
@@ -27,7 +26,7 @@ def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
     evaluated: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "training")
-    run = tiny.copy_of(evaluated, tmp_path / "run")
+    run = stripes.copy_of(evaluated, tmp_path / "run")
     (run.folder / "evaluation.json").unlink()
     headline = evaluate(run)
     assert "cross-fitted on 64 chips" in caplog.text
@@ -45,8 +44,8 @@ def test_both_scores_are_written_and_the_cross_fitted_one_is_the_headline(
             decision.labels_BL,
             mean_NL,
             found.targets_NL,
-            tiny.LABELS,
-            ["common"] * len(tiny.LABELS),
+            stripes.LABELS,
+            ["common"] * len(stripes.LABELS),
             fitting=scores[fitting].fitting,
         )
         assert without_intervals(scores[fitting]) == expected
@@ -60,7 +59,7 @@ def test_the_headline_has_intervals_with_the_runs_seed(evaluated: Run) -> None:
         decision.labels_BL,
         decision.probabilities_BL,
         found.targets_NL,
-        ["common"] * len(tiny.LABELS),
+        ["common"] * len(stripes.LABELS),
         evaluated.config.seed,
     )
     headline = scores["cross-fitted"]
@@ -71,8 +70,3 @@ def test_the_headline_has_intervals_with_the_runs_seed(evaluated: Run) -> None:
     assert [row.f2_interval for row in headline.labels] == expected.f2
     assert [row.average_precision_interval for row in headline.labels] == expected.average_precision
     assert without_intervals(scores["in-sample"]) == scores["in-sample"]
-
-
-def test_the_tiny_ensemble_has_learned_its_colours(evaluated: Run) -> None:
-    scores = json.loads((evaluated.folder / "evaluation.json").read_text())["cross-fitted"]
-    assert scores["mean_average_precision"] > 0.75

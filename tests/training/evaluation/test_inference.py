@@ -8,7 +8,7 @@ import pytest
 from service.contract.bundle import Bundle
 from service.contract.rules import ExpectedF, Rule
 from service.engine.ensemble import Ensemble
-from tests.kit import tiny
+from tests.kit import stripes
 from tests.kit.fakes import MAJORITY, MEMBERS, RED, Chips, Float, make_bundle, picture
 from training.data.dataset import Dataset
 from training.data.labels import read_tags
@@ -16,21 +16,21 @@ from training.evaluation.inference import Answerer, choose_precision, tags_of, w
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_answers_are_those_of_the_service(tiny_bundle: Bundle, tiny_dataset: Dataset, precision: str) -> None:
-    chosen = choose_precision(tiny_bundle, precision)
-    chips_BHWC = np.array(tiny_dataset.chips_NHWC[:37])  # no multiple of a batch
-    answers = Answerer(tiny_bundle, chosen)(chips_BHWC)
-    votes = Ensemble(tiny_bundle, "cpu", chosen).vote(chips_BHWC)
+def test_answers_are_those_of_the_service(bundle: Bundle, dataset: Dataset, precision: str) -> None:
+    chosen = choose_precision(bundle, precision)
+    chips_BHWC = np.array(dataset.chips_NHWC[:37])  # no multiple of a batch
+    answers = Answerer(bundle, chosen)(chips_BHWC)
+    votes = Ensemble(bundle, "cpu", chosen).vote(chips_BHWC)
     np.testing.assert_array_equal(answers.labels_BL, [vote.predicted for vote in votes])
     expected = np.array([vote.probabilities for vote in votes])
     np.testing.assert_allclose(answers.probabilities_BL, expected, atol=1e-3)
 
 
 def test_label_sets_alone_are_the_same_from_fewer_runs(
-    tiny_bundle: Bundle, tiny_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chips_BHWC = np.array(tiny_dataset.chips_NHWC[:37])
-    answerer = Answerer(tiny_bundle, "float32")
+    chips_BHWC = np.array(dataset.chips_NHWC[:37])
+    answerer = Answerer(bundle, "float32")
     np.testing.assert_array_equal(answerer.label_sets(chips_BHWC), answerer(chips_BHWC).labels_BL)
 
     def runs(rule: Rule) -> list[int]:
@@ -52,9 +52,9 @@ def test_label_sets_alone_are_the_same_from_fewer_runs(
     assert runs(ExpectedF(beta=2.0, weights=((1,) * 4,) * MEMBERS, knots=knots)) == [20, 20, 20]
 
 
-def test_the_precision_is_the_asked_one_or_that_of_a_cpu(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    assert choose_precision(tiny_bundle, None) == "int8"
-    assert choose_precision(tiny_bundle, "float16") == "float16"
+def test_the_precision_is_the_asked_one_or_that_of_a_cpu(bundle: Bundle, tmp_path: Path) -> None:
+    assert choose_precision(bundle, None) == "int8"
+    assert choose_precision(bundle, "float32") == "float32"
     only = make_bundle(tmp_path / "only")
     assert choose_precision(only, None) == "float32"
     with pytest.raises(ValueError, match="has float32, not int8"):
@@ -63,7 +63,7 @@ def test_the_precision_is_the_asked_one_or_that_of_a_cpu(tiny_bundle: Bundle, tm
 
 def test_tags_are_written_as_the_trainer_reads_them(tmp_path: Path) -> None:
     labels_BL = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]], np.bool_)
-    rows = tags_of(labels_BL, tiny.LABELS)
+    rows = tags_of(labels_BL, stripes.LABELS)
     assert rows == [["blue", "green"], [], ["dark", "green", "red"]]
     path = tmp_path / "tags.csv"
     write_tags(path, zip("abc", rows, strict=True))

@@ -9,7 +9,7 @@ import pytest
 
 from service.contract.decision import Decision
 from service.contract.manifest import LabelScore, Scores
-from tests.kit import tiny
+from tests.kit import stripes
 from training.config.schema import DecisionConfig
 from training.data.predictions import OutOfFold, read_predictions, write_predictions
 from training.decision.rule import read_rule, tune_rule, write_rule
@@ -19,7 +19,7 @@ from training.run.folder import Run, Source
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Run:
-    return Run(folder=tmp_path, config=tiny.CONFIG, source=Source(data=tmp_path))
+    return Run(folder=tmp_path, config=stripes.CONFIG, source=Source(data=tmp_path))
 
 
 def test_predictions_come_back_bit_for_bit(empty: Run) -> None:
@@ -56,7 +56,7 @@ def test_predictions_of_finished_runs_are_read_by_the_names_they_were_kept_under
 def test_the_rule_comes_back_bit_for_bit(empty: Run, rule: Literal["vote", "blend", "expected-f"]) -> None:
     random = np.random.default_rng(0)
     found = OutOfFold(random.random((2, 90, 3), np.float32), random.random((90, 3)) < 0.5, np.arange(90) % 3)
-    config = replace(tiny.CONFIG, decision=DecisionConfig(rule=rule, cooccurrence=True))
+    config = replace(stripes.CONFIG, decision=DecisionConfig(rule=rule, cooccurrence=True))
     tuned = tune_rule(found, config)
     write_rule(empty, tuned)
     assert read_rule(empty) == tuned

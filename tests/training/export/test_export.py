@@ -16,7 +16,7 @@ from service.contract.bundle import Bundle
 from service.contract.errors import BundleError
 from service.contract.manifest import Precision
 from service.engine.ensemble import Ensemble
-from tests.kit import tiny
+from tests.kit import stripes
 from training.config.schema import DecisionConfig
 from training.data.dataset import Dataset
 from training.data.predictions import OutOfFold
@@ -81,8 +81,8 @@ def test_the_manifest_says_what_was_trained_and_tuned(
     run, bundle = exported
     manifest = bundle.manifest
     assert (manifest.name, manifest.version, manifest.description) == ("tiny", "0.0.1", "Stripes.")
-    assert (manifest.input.height, manifest.input.width) == (tiny.SIZE_PX, tiny.SIZE_PX)
-    assert bundle.label_names == tiny.LABELS
+    assert (manifest.input.height, manifest.input.width) == (stripes.SIZE_PX, stripes.SIZE_PX)
+    assert bundle.label_names == stripes.LABELS
     shares = [label.prevalence for label in manifest.labels]
     assert shares == pytest.approx(tiny_dataset.targets_NL.mean(axis=0))
     assert {label.group for label in manifest.labels} == {"common"}
@@ -90,16 +90,16 @@ def test_the_manifest_says_what_was_trained_and_tuned(
     assert manifest.scores == read_scores(run)["cross-fitted"]
     for member in manifest.members:
         for graph in member.graphs.values():
-            assert graph.check.chips == tiny.CHIPS
+            assert graph.check.chips == stripes.CHIPS
 
 
 def test_the_provenance_is_enough_to_make_it_again(
     exported: tuple[Run, Bundle], tiny_dataset: Dataset
 ) -> None:
     provenance = exported[1].manifest.provenance
-    assert (provenance.dataset, provenance.chips) == ("colours", tiny.CHIPS)
+    assert (provenance.dataset, provenance.chips) == ("colours", stripes.CHIPS)
     assert provenance.dataset_sha256 == tiny_dataset.digest
-    recipe = tiny.CONFIG.to_json()
+    recipe = stripes.CONFIG.to_json()
     del recipe["about"]
     assert json.loads(json.dumps(provenance.recipe)) == json.loads(json.dumps(recipe))
     assert {"torch", "timm", "onnx", "onnxruntime", "numpy"} <= provenance.versions.keys()
@@ -116,7 +116,7 @@ def test_golden_chips_show_nothing_of_the_data(tiny_bundle: Bundle, tiny_dataset
 def test_a_second_export_writes_the_same_graphs_without_making_them(
     exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
 ) -> None:
-    run = tiny.copy_of(exported[0], tmp_path / "run")
+    run = stripes.copy_of(exported[0], tmp_path / "run")
     again = export(run, name="other", version="2")
     assert quick_export == []
     assert (again.manifest.name, again.manifest.version) == ("other", "2")
@@ -125,9 +125,9 @@ def test_a_second_export_writes_the_same_graphs_without_making_them(
 
 
 def test_an_interrupted_export_leaves_no_bundle_and_goes_on(
-    evaluated: Run, tmp_path: Path, quick_export: list[str], monkeypatch: pytest.MonkeyPatch
+    trained: Run, tmp_path: Path, quick_export: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny.copy_of(evaluated, tmp_path / "run")
+    run = stripes.copy_of(trained, tmp_path / "run")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -147,7 +147,7 @@ def test_an_interrupted_export_leaves_no_bundle_and_goes_on(
 def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
     exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
 ) -> None:
-    run = tiny.copy_of(exported[0], tmp_path / "run")
+    run = stripes.copy_of(exported[0], tmp_path / "run")
     (run.folder / "members" / "test_byobnet.json").unlink()
     shutil.copyfile(run.fit_path("test_byobnet", 1), run.fit_path("test_byobnet", 0))
     with pytest.raises(ValueError, match=r"test_byobnet.float32.onnx on 64 chips: probabilities differ"):
@@ -162,7 +162,7 @@ def test_a_failing_check_writes_no_bundle_and_keeps_the_old_one(
 def test_a_vote_is_exported_with_its_members_order(exported: tuple[Run, Bundle]) -> None:
     planned = exported[1].manifest.early_exit
     assert planned and sorted(planned.order) == [0, 1]
-    assert (planned.chips, min(planned.costs)) == (tiny.CHIPS, 1)
+    assert (planned.chips, min(planned.costs)) == (stripes.CHIPS, 1)
     # Two members have a majority only together, and one alone can keep it away from every label.
     assert 1 <= planned.mean_members <= 2 and 0 < planned.cost_share <= 1
 
@@ -174,7 +174,7 @@ def test_every_rule_is_exported_and_served_as_it_was_tuned(
     quick_export: list[str],
     rule: Literal["blend", "expected-f"],
 ) -> None:
-    run = tiny.copy_of(exported[0], tmp_path / "run")
+    run = stripes.copy_of(exported[0], tmp_path / "run")
     decision = DecisionConfig(rule=rule, shrinkage=1.0, cooccurrence=True)
     run = replace(run, config=replace(run.config, decision=decision))
     tune(run)
@@ -222,7 +222,7 @@ def test_the_bundle_has_the_report_without_chips(
     exported: tuple[Run, Bundle], tmp_path: Path, quick_export: list[str]
 ) -> None:
     assert not (exported[1].folder / "report.html").exists()  # none was written in that run
-    run = tiny.copy_of(exported[0], tmp_path / "run")
+    run = stripes.copy_of(exported[0], tmp_path / "run")
     report(run)
     bundle = export(run, name="tiny", version="0.0.1")
     page = (bundle.folder / "report.html").read_text(encoding="utf-8")

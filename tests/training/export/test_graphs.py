@@ -12,7 +12,7 @@ import torch
 
 from service.contract.bundle import Bundle
 from service.contract.manifest import InputSpec, Pixel, Precision
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.data.dataset import Dataset, input_spec
 from training.export import graphs
 from training.export.graphs import OPSET, convert, write_float32
@@ -24,9 +24,9 @@ from training.run.folder import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
 TOLERANCE = {"float32": 1e-4, "float16": 0.01, "int8": 0.1}
-MEMBERS = range(len(tiny.CONFIG.members))
+MEMBERS = range(len(stripes.CONFIG.members))
 
-each_member = pytest.mark.parametrize("index", MEMBERS, ids=lambda i: tiny.CONFIG.members[i].architecture)
+each_member = pytest.mark.parametrize("index", MEMBERS, ids=lambda i: stripes.CONFIG.members[i].architecture)
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
 
 
@@ -47,9 +47,9 @@ def test_every_graph_answers_like_the_network(
 ) -> None:
     run, bundle = exported
     chips_BHWC = np.array(tiny_dataset.chips_NHWC)
-    net = tiny.network_of(run, tiny.CONFIG.members[index], range(tiny.CONFIG.folds))
+    net = networks.network_of(run, stripes.CONFIG.members[index], range(stripes.CONFIG.folds))
     with torch.inference_mode():
-        expected = [answer.numpy() for answer in tiny.served(net)(torch.from_numpy(chips_BHWC))]
+        expected = [answer.numpy() for answer in networks.served(net)(torch.from_numpy(chips_BHWC))]
     answers = run_graph(graph_path(bundle, index, precision), chips_BHWC)
     scale = np.abs(expected[1]).max()
     for answer, reference, unit in zip(answers, expected, (1, scale), strict=True):
@@ -67,7 +67,7 @@ def test_evidence_adds_up_to_the_probability(
     probs_BL, evidence_BLhw = run_graph(
         graph_path(bundle, index, precision), np.array(tiny_dataset.chips_NHWC[:8])
     )
-    bias_L = tiny.network_of(run, tiny.CONFIG.members[index], [0, 1]).head.bias.detach().numpy()
+    bias_L = networks.network_of(run, stripes.CONFIG.members[index], [0, 1]).head.bias.detach().numpy()
     logits_BL = evidence_BLhw.mean(axis=(2, 3)) + bias_L
     tolerance = 5e-3 if precision == "float16" else 1e-5
     np.testing.assert_allclose(1 / (1 + np.exp(-logits_BL)), probs_BL, rtol=0, atol=tolerance)
@@ -118,7 +118,7 @@ def test_int8_is_the_same_every_time(tiny_bundle: Bundle, tiny_dataset: Dataset,
 
 def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
     path = graph_path(tiny_bundle, 0, "float32")
-    nothing_BHWC = np.empty((0, tiny.SIZE_PX, tiny.SIZE_PX, 3), np.uint8)
+    nothing_BHWC = np.empty((0, stripes.SIZE_PX, stripes.SIZE_PX, 3), np.uint8)
     convert(path, "float32", tmp_path / "copy.onnx", nothing_BHWC)
     assert (tmp_path / "copy.onnx").read_bytes() == path.read_bytes()
 
@@ -128,8 +128,8 @@ def test_uint16_chips_go_in_at_every_precision(tmp_path: Path) -> None:
     spec = InputSpec(bands=COLOURS, dtype="uint16", height=64, width=64)
     torch.manual_seed(0)
     scaling = Preprocessing(COLOURS, COLOURS, size_px=80, full_scale=65535, mean=[5000] * 3, std=[1000] * 3)
-    chip_net = ChipNet(tiny.WHOLE, scaling, labels=4, pretrained=False)
-    net = ExportNet(chip_net, tiny.LABELS, ()).eval()
+    chip_net = ChipNet(stripes.WHOLE, scaling, labels=4, pretrained=False)
+    net = ExportNet(chip_net, stripes.LABELS, ()).eval()
     random = np.random.default_rng(0)
     chips_BHWC = random.integers(4000, 6000, (8, 64, 64, 3), dtype=np.uint16)
     chips_BHWC[:, :4] = 65535
@@ -144,13 +144,13 @@ def test_uint16_chips_go_in_at_every_precision(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def of_views(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportNet, Path]:
+def of_views(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[ExportNet, Path]:
     """A network of eight views with two exclusive labels and one that it says nothing on."""
-    net = tiny.network_of(evaluated, tiny.FROZEN, [0])
-    silence(net.head, np.array([label != "dark" for label in tiny.LABELS]))
-    served = ExportNet(net, tiny.LABELS, ("blue", "red"), views=VIEWS).eval()
+    net = networks.network_of(trained, stripes.FROZEN, [0])
+    silence(net.head, np.array([label != "dark" for label in stripes.LABELS]))
+    served = ExportNet(net, stripes.LABELS, ("blue", "red"), views=VIEWS).eval()
     path = tmp_path_factory.mktemp("views") / "float32.onnx"
-    write_float32(served, input_spec(evaluated), path)
+    write_float32(served, input_spec(trained), path)
     return served, path
 
 
@@ -165,7 +165,7 @@ def test_a_graph_of_eight_views_answers_like_the_network_however_a_chip_lies(
     np.testing.assert_allclose(probs_BL, expected_BL, rtol=0, atol=1e-5)
     np.testing.assert_allclose(evidence_BLhw, expected_BLhw, rtol=0, atol=1e-4 * np.abs(expected_BLhw).max())
     logits_BL = torch.from_numpy(evidence_BLhw.mean(axis=(2, 3))) + net.net.head.bias.detach()
-    blue, dark, green, red = (tiny.LABELS.index(label) for label in ("blue", "dark", "green", "red"))
+    blue, dark, green, red = (stripes.LABELS.index(label) for label in ("blue", "dark", "green", "red"))
     np.testing.assert_allclose(probs_BL[:, [blue, red]].sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(
         probs_BL[:, [blue, red]], logits_BL[:, [blue, red]].softmax(dim=1), rtol=0, atol=1e-5

@@ -2,7 +2,7 @@ import pytest
 
 from service.contract.bundle import Bundle
 from service.contract.rules import Blend, Cooccurrence, ExpectedF, Rule, Vote
-from tests.kit import tiny
+from tests.kit import stripes
 from training.evaluation.evaluate import read_scores
 from training.evaluation.scores import table
 from training.export.model_card import render
@@ -19,12 +19,14 @@ def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundl
     assert "64×64 px chips, bands red, green, blue" in card
     assert table(manifest.scores) in card
     assert f"would show sample F2 {in_sample.sample_f2:.4f}" in card
-    assert f"compared with PyTorch on {tiny.CHIPS} training chips" in card
+    assert f"compared with PyTorch on {stripes.CHIPS} training chips" in card
     for member in manifest.members:
         for precision, graph in member.graphs.items():
             size = f"{graph.file.size_bytes / 1e6:.1f} MB"
             assert f"| {member.name} | {precision} | {size} |" in card
-    assert f"Trained on `colours`, {tiny.CHIPS} chips (sha256 `{manifest.provenance.dataset_sha256}`)" in card
+    assert (
+        f"Trained on `colours`, {stripes.CHIPS} chips (sha256 `{manifest.provenance.dataset_sha256}`)" in card
+    )
     planned = manifest.early_exit
     assert planned
     order = ", ".join(manifest.members[member].name for member in planned.order)

@@ -11,7 +11,7 @@ import pytest
 
 from service.contract.bundle import Bundle
 from service.contract.manifest import Pixel
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.data.dataset import Dataset
 from training.export.parity import MAX_DIFFERENCE, check_graph, graph_answers, torch_answers
 from training.run.folder import Run
@@ -33,7 +33,7 @@ class Case(NamedTuple):
 def case(exported: tuple[Run, Bundle], tiny_dataset: Dataset) -> Case:
     run, bundle = exported
     chips_BHWC = np.array(tiny_dataset.chips_NHWC)
-    expected = torch_answers(tiny.served(tiny.network_of(run, tiny.FROZEN, [0, 1])), chips_BHWC)
+    expected = torch_answers(networks.served(networks.network_of(run, stripes.FROZEN, [0, 1])), chips_BHWC)
     thresholds_L = np.median(expected[0], axis=0)
     targets_BL = expected[0] >= thresholds_L
     return Case(
@@ -47,7 +47,7 @@ def case(exported: tuple[Run, Bundle], tiny_dataset: Dataset) -> Case:
 
 def test_a_right_graph_passes_with_its_differences(case: Case) -> None:
     check = check_graph(case.path, "float32", *case[1:])
-    assert check.chips == tiny.CHIPS
+    assert check.chips == stripes.CHIPS
     assert 0 <= check.max_probability_difference <= MAX_DIFFERENCE
     off_BL = np.abs(graph_answers(case.path, case.chips_BHWC)[0] - case.expected[0])
     assert check.max_probability_difference == off_BL.max()
@@ -86,7 +86,9 @@ def test_a_graph_with_a_swapped_head_is_refused(case: Case, tmp_path: Path) -> N
 
 
 def test_a_graph_of_another_fold_is_refused(case: Case, exported: tuple[Run, Bundle]) -> None:
-    expected = torch_answers(tiny.served(tiny.network_of(exported[0], tiny.FROZEN, [0])), case.chips_BHWC)
+    expected = torch_answers(
+        networks.served(networks.network_of(exported[0], stripes.FROZEN, [0])), case.chips_BHWC
+    )
     with pytest.raises(ValueError, match="probabilities differ"):
         check_graph(case.path, "float32", expected, *case[2:])
 

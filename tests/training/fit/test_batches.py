@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import Dataset
 from training.fit.batches import Batch, Batches, BatchStream
 from training.fit.inputs import ChipInputs, FrozenInputs
@@ -19,11 +19,11 @@ ROWS = np.arange(3, 40)
 
 
 def stream_of(run: Run, dataset: Dataset, oversample: float = 0.0) -> BatchStream:
-    return BatchStream(ChipInputs(run, tiny.WHOLE, dataset), ROWS, dataset, 8, oversample)
+    return BatchStream(ChipInputs(run, stripes.WHOLE, dataset), ROWS, dataset, 8, oversample)
 
 
-def test_an_epoch_is_every_chip_once_in_a_new_order(tiny_dataset: Dataset, evaluated: Run) -> None:
-    stream = stream_of(evaluated, tiny_dataset)
+def test_an_epoch_is_every_chip_once_in_a_new_order(tiny_dataset: Dataset, trained: Run) -> None:
+    stream = stream_of(trained, tiny_dataset)
     orders = []
     for stream.seed in (1, 2, 1):
         batches = list(stream)
@@ -36,28 +36,28 @@ def test_an_epoch_is_every_chip_once_in_a_new_order(tiny_dataset: Dataset, evalu
     assert not torch.equal(orders[0], orders[1])
 
 
-def test_chips_come_with_their_own_targets(tiny_dataset: Dataset, evaluated: Run) -> None:
+def test_chips_come_with_their_own_targets(tiny_dataset: Dataset, trained: Run) -> None:
     targets = {tiny_dataset.chips_NHWC[row].tobytes(): tiny_dataset.targets_NL[row].tolist() for row in ROWS}
-    for batch in stream_of(evaluated, tiny_dataset):
+    for batch in stream_of(trained, tiny_dataset):
         assert batch.targets_BL.dtype == torch.float32
         for chip_HWC, target_L in zip(batch.inputs, batch.targets_BL, strict=True):
             assert targets[chip_HWC.numpy().tobytes()] == target_L.bool().tolist()
 
 
-def test_oversampling_shows_chips_with_rare_labels_more_often(tiny_dataset: Dataset, evaluated: Run) -> None:
-    dark = tiny.LABELS.index("dark")
+def test_oversampling_shows_chips_with_rare_labels_more_often(tiny_dataset: Dataset, trained: Run) -> None:
+    dark = stripes.LABELS.index("dark")
     shown = []
     for oversample in (0.0, 1.0):
-        batches = list(stream_of(evaluated, tiny_dataset, oversample))
+        batches = list(stream_of(trained, tiny_dataset, oversample))
         targets_NL = torch.cat([batch.targets_BL for batch in batches])
         assert len(targets_NL) == len(ROWS)
         shown.append(int(targets_NL[:, dark].sum()))
     assert shown[1] > shown[0]
 
 
-def test_every_batch_of_a_fit_is_augmented_in_its_own_way(tiny_dataset: Dataset, evaluated: Run) -> None:
+def test_every_batch_of_a_fit_is_augmented_in_its_own_way(tiny_dataset: Dataset, trained: Run) -> None:
     seeds = []
-    stream = stream_of(evaluated, tiny_dataset)
+    stream = stream_of(trained, tiny_dataset)
     for stream.seed in (1, 2):
         seeds += [batch.seed for batch in stream]
     assert len(set(seeds)) == len(seeds) == 10
@@ -71,9 +71,9 @@ def loader_of_epoch(batches: Batches, epoch: int) -> list[Batch]:
     return list(batches.train_dataloader())
 
 
-def test_an_epochs_batches_depend_on_seed_and_epoch_alone(tiny_dataset: Dataset, evaluated: Run) -> None:
+def test_an_epochs_batches_depend_on_seed_and_epoch_alone(tiny_dataset: Dataset, trained: Run) -> None:
     def epoch(seed: int, number: int) -> torch.Tensor:
-        inputs = ChipInputs(evaluated, tiny.WHOLE, tiny_dataset)
+        inputs = ChipInputs(trained, stripes.WHOLE, tiny_dataset)
         batches = Batches(BatchStream(inputs, ROWS, tiny_dataset, 8), inputs, seed)
         loaded = loader_of_epoch(batches, number)
         return torch.cat([batches.on_after_batch_transfer(batch, 0).inputs for batch in loaded])
@@ -86,10 +86,10 @@ def test_an_epochs_batches_depend_on_seed_and_epoch_alone(tiny_dataset: Dataset,
 
 @pytest.mark.parametrize("augmentation", ["none", "views"])
 def test_augmentation_happens_after_the_transfer(
-    tiny_dataset: Dataset, evaluated: Run, augmentation: Literal["none", "views"]
+    tiny_dataset: Dataset, trained: Run, augmentation: Literal["none", "views"]
 ) -> None:
-    member = replace(tiny.WHOLE, augmentation=augmentation)
-    inputs = ChipInputs(evaluated, member, tiny_dataset)
+    member = replace(stripes.WHOLE, augmentation=augmentation)
+    inputs = ChipInputs(trained, member, tiny_dataset)
     batches = Batches(BatchStream(inputs, ROWS, tiny_dataset, 8), inputs, 0)
     batch = loader_of_epoch(batches, 0)[1]
     found = batches.on_after_batch_transfer(batch, 0)
@@ -101,8 +101,8 @@ def test_augmentation_happens_after_the_transfer(
     assert torch.equal(found.targets_BL, batch.targets_BL)
 
 
-def test_cached_features_come_in_their_drawn_view_and_stay_so(tiny_dataset: Dataset, evaluated: Run) -> None:
-    inputs = FrozenInputs(evaluated, tiny.FROZEN, tiny_dataset)
+def test_cached_features_come_in_their_drawn_view_and_stay_so(tiny_dataset: Dataset, trained: Run) -> None:
+    inputs = FrozenInputs(trained, stripes.FROZEN, tiny_dataset)
     batches = Batches(BatchStream(inputs, ROWS, tiny_dataset, 8), inputs, 0)
     batch = loader_of_epoch(batches, 0)[0]
     assert torch.equal(batches.on_after_batch_transfer(batch, 0).inputs, batch.inputs)

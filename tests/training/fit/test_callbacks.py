@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
     EventAccumulator,
 )
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import prepare
 from training.fit.fit import fit
 from training.fit.inputs import ChipInputs, Rows
@@ -20,13 +20,13 @@ TAGS = ["data_share", "images_per_s", "learning_rate", "loss"]
 
 @pytest.fixture
 def run(tiny_source: Source, tmp_path: Path) -> Run:
-    run = Run.start(tmp_path / "run", tiny.ONE_WHOLE, tiny_source)
+    run = Run.start(tmp_path / "run", stripes.ONE_WHOLE, tiny_source)
     prepare(run)
     return run
 
 
 def scalars(run: Run, tag: str) -> list[tuple[int, float]]:
-    events = EventAccumulator(str(run.folder / "logs" / tiny.WHOLE.name / "fold0"))
+    events = EventAccumulator(str(run.folder / "logs" / stripes.WHOLE.name / "fold0"))
     events.Reload()
     assert sorted(events.Tags()["scalars"]) == TAGS
     return [(event.step, event.value) for event in events.Scalars(tag)]
@@ -43,14 +43,14 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_fit_leaves_a_row_for_each_epoch_here_and_for_tensorboard(run: Run) -> None:
     fit(run)
-    for fold in range(tiny.CONFIG.folds):
-        epochs = read_epochs(run.epochs_path(tiny.WHOLE.name, fold))
+    for fold in range(stripes.CONFIG.folds):
+        epochs = read_epochs(run.epochs_path(stripes.WHOLE.name, fold))
         assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5, 6]
         assert epochs[-1].loss < epochs[0].loss
         rates = [epoch.learning_rate for epoch in epochs]
         assert rates == pytest.approx([3e-3, 3e-3, 3e-4, 3e-4, 3e-5, 3e-5])
         assert all(epoch.images_per_s > 0 and 0 <= epoch.data_share < 1 for epoch in epochs)
-    first = read_epochs(run.epochs_path(tiny.WHOLE.name, 0))
+    first = read_epochs(run.epochs_path(stripes.WHOLE.name, 0))
     for tag in TAGS:
         steps, values = zip(*scalars(run, tag), strict=True)
         assert steps == (1, 2, 3, 4, 5, 6)
@@ -73,7 +73,7 @@ def test_a_resumed_fit_has_every_epoch_once(run: Run, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="unplugged"):
         fit(run)
     assert stopped == [1]  # or the bar would go on over the error
-    path = run.epochs_path(tiny.WHOLE.name, 0)
+    path = run.epochs_path(stripes.WHOLE.name, 0)
     before = read_epochs(path)
     assert [epoch.epoch for epoch in before] == [1, 2]
     # As after a kill between the third row and its checkpoint.
@@ -89,12 +89,12 @@ def test_a_resumed_fit_has_every_epoch_once(run: Run, monkeypatch: pytest.Monkey
 def test_figures_are_of_the_clock(
     tiny_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = replace(tiny.ONE_WHOLE, members=(replace(tiny.WHOLE, epochs=1),))
+    short = replace(stripes.ONE_WHOLE, members=(replace(stripes.WHOLE, epochs=1),))
     run = Run.start(tmp_path / "run", short, tiny_source)
     prepare(run)
     monkeypatch.setattr("training.fit.prefetch.perf_counter", count(step=1).__next__)  # 1 s for each batch
     monkeypatch.setattr("training.fit.callbacks.perf_counter", count(step=10).__next__)  # 10 s for an epoch
     fit(run)
-    epoch = read_epochs(run.epochs_path(tiny.WHOLE.name, 0))[0]
+    epoch = read_epochs(run.epochs_path(stripes.WHOLE.name, 0))[0]
     assert epoch.images_per_s == pytest.approx(32 / 10)
     assert epoch.data_share == pytest.approx(4 * 1 / 10)

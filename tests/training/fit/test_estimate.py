@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.data.dataset import Dataset, open_dataset, prepare
 from training.fit import estimate
 from training.fit.estimate import Estimate, announce, check_disk, left_of, table
@@ -25,21 +25,21 @@ def dataset(prepared: Run) -> Dataset:
 
 
 def test_only_what_is_left_counts(prepared: Run, dataset: Dataset) -> None:
-    left = left_of(prepared, tiny.WHOLE, dataset)
+    left = left_of(prepared, stripes.WHOLE, dataset)
     assert (left.views, left.fits, left.steps) == (0, 2, 2 * 6 * STEPS)
-    write_epochs(prepared.epochs_path(tiny.WHOLE.name, 0), [Epoch(n, 1, 1, 1, 0) for n in (1, 2)])
-    assert left_of(prepared, tiny.WHOLE, dataset).steps == (2 * 6 - 2) * STEPS
-    prepared.fit_path(tiny.WHOLE.name, 1).touch()
-    left = left_of(prepared, tiny.WHOLE, dataset)
+    write_epochs(prepared.epochs_path(stripes.WHOLE.name, 0), [Epoch(n, 1, 1, 1, 0) for n in (1, 2)])
+    assert left_of(prepared, stripes.WHOLE, dataset).steps == (2 * 6 - 2) * STEPS
+    prepared.fit_path(stripes.WHOLE.name, 1).touch()
+    left = left_of(prepared, stripes.WHOLE, dataset)
     assert (left.fits, left.steps) == (1, 4 * STEPS)
     stopped = replace(prepared, config=replace(prepared.config, max_steps=9))
-    assert left_of(stopped, tiny.WHOLE, dataset).steps == 9 - 2 * STEPS
+    assert left_of(stopped, stripes.WHOLE, dataset).steps == 9 - 2 * STEPS
 
-    assert left_of(prepared, tiny.FROZEN, dataset).views == 8
-    view = prepared.folder / "features" / tiny.FROZEN.name / "view3.npy"
+    assert left_of(prepared, stripes.FROZEN, dataset).views == 8
+    view = prepared.folder / "features" / stripes.FROZEN.name / "view3.npy"
     view.parent.mkdir(parents=True)
     view.touch()
-    assert left_of(prepared, tiny.FROZEN, dataset).views == 7
+    assert left_of(prepared, stripes.FROZEN, dataset).views == 7
 
 
 def test_a_short_run_is_not_measured_and_a_long_one_is(
@@ -54,7 +54,7 @@ def test_a_short_run_is_not_measured_and_a_long_one_is(
         assert 0 < entry.seconds < 3600
         assert entry.memory_bytes > 50e6  # PyTorch alone
     text = console.export_text()
-    assert tiny.FROZEN.name in text and tiny.WHOLE.name in text
+    assert stripes.FROZEN.name in text and stripes.WHOLE.name in text
     assert not list(prepared.folder.rglob("*.safetensors"))  # trying leaves nothing behind
     assert not (prepared.folder / "features").exists()
     assert [e.seconds for e in announce(prepared, dataset, measured=False)] == [None, None]
@@ -63,11 +63,11 @@ def test_a_short_run_is_not_measured_and_a_long_one_is(
 def test_disk_is_what_a_run_then_takes(prepared: Run, dataset: Dataset) -> None:
     frozen, whole = announce(prepared, dataset)
     graphs = [
-        2 * 7.25 * sum(v.numel() for v in tiny.fresh_net(prepared, m).state_dict().values())
-        for m in (tiny.FROZEN, tiny.WHOLE)
+        2 * 7.25 * sum(v.numel() for v in networks.fresh_net(prepared, m).state_dict().values())
+        for m in (stripes.FROZEN, stripes.WHOLE)
     ]
     fit(prepared)
-    for entry, member, graph in zip((frozen, whole), (tiny.FROZEN, tiny.WHOLE), graphs, strict=True):
+    for entry, member, graph in zip((frozen, whole), (stripes.FROZEN, stripes.WHOLE), graphs, strict=True):
         files = [*prepared.folder.glob(f"features/{member.name}/*.npy")]
         files += prepared.folder.glob(f"fits/{member.name}/*.safetensors")
         kept = sum(file.stat().st_size for file in files)
@@ -78,14 +78,14 @@ def test_disk_is_what_a_run_then_takes(prepared: Run, dataset: Dataset) -> None:
 def test_trying_changes_nothing_about_the_result(
     prepared: Run, dataset: Dataset, tiny_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = replace(tiny.ONE_WHOLE, members=(replace(tiny.WHOLE, epochs=1, dropout=0.3),))
+    short = replace(stripes.ONE_WHOLE, members=(replace(stripes.WHOLE, epochs=1, dropout=0.3),))
     weights = []
     for name, pixels in (("plain", 10**12), ("tried", 0)):
         monkeypatch.setattr(estimate, "SHORT_PIXELS", pixels)
         run = Run.start(tmp_path / name, short, tiny_source)
         prepare(run)
         fit(run)
-        weights.append(run.need_fit(tiny.WHOLE.name, 1).read_bytes())
+        weights.append(run.need_fit(stripes.WHOLE.name, 1).read_bytes())
     assert weights[0] == weights[1]
 
 

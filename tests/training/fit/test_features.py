@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.data.dataset import Dataset, open_dataset
 from training.fit.features import cached_features
 from training.network.augmentation import VIEWS, view
@@ -16,10 +16,10 @@ from training.network.freezing import FrozenPart
 from training.run.folder import Run
 
 
-def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_dataset: Dataset) -> None:
-    member = tiny.FROZEN
-    net = tiny.fresh_net(evaluated, member)
-    views = cached_features(evaluated, member, tiny_dataset)
+def test_features_are_the_frozen_backbones_of_every_view(trained: Run, tiny_dataset: Dataset) -> None:
+    member = stripes.FROZEN
+    net = networks.fresh_net(trained, member)
+    views = cached_features(trained, member, tiny_dataset)
     assert len(views) == VIEWS
     chips_NHWC = torch.from_numpy(np.array(tiny_dataset.chips_NHWC))
     for index, found_Nhwf in enumerate(views):
@@ -34,24 +34,24 @@ def test_features_are_the_frozen_backbones_of_every_view(evaluated: Run, tiny_da
 
 def test_features_of_two_backbones_are_never_mixed(prepared: Run, tmp_path: Path) -> None:
     dataset = open_dataset(prepared)
-    cached_features(prepared, tiny.FROZEN, dataset)
-    (prepared.folder / "features" / tiny.FROZEN.name / "view5.npy").unlink()
-    other = tiny.write_weights(tmp_path / "other", seed=1)
+    cached_features(prepared, stripes.FROZEN, dataset)
+    (prepared.folder / "features" / stripes.FROZEN.name / "view5.npy").unlink()
+    other = networks.write_weights(tmp_path / "other", seed=1)
     changed = replace(prepared, source=replace(prepared.source, weights=other))
     with pytest.raises(ValueError, match="test_resnet's ImageNet weights have changed"):
-        cached_features(changed, tiny.FROZEN, dataset)
+        cached_features(changed, stripes.FROZEN, dataset)
 
 
 def test_views_on_disk_are_not_computed_again(prepared: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "training")
     dataset = open_dataset(prepared)
-    first = cached_features(prepared, tiny.FROZEN, dataset)
-    folder = prepared.folder / "features" / tiny.FROZEN.name
+    first = cached_features(prepared, stripes.FROZEN, dataset)
+    folder = prepared.folder / "features" / stripes.FROZEN.name
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert kept.keys() == {f"view{index}.npy" for index in range(VIEWS)}
     expected_Nhwf = np.array(first[3])
     (folder / "view3.npy").unlink()
-    again = cached_features(prepared, tiny.FROZEN, dataset)
+    again = cached_features(prepared, stripes.FROZEN, dataset)
     assert "features of 1 views" in caplog.text
     np.testing.assert_array_equal(again[3], expected_Nhwf)
     for path in folder.glob("*.npy"):
@@ -66,11 +66,11 @@ def test_either_way_to_compute_them_gives_the_same(
     """A CPU without bfloat16 takes ONNX Runtime; here every processor is made to try both."""
     monkeypatch.setattr("training.fit.features.fast_bfloat16", lambda: bfloat16)
     monkeypatch.setattr("training.fit.features.WORTH_EXPORT", 0)
-    member = replace(tiny.FROZEN, freeze=freeze, cached_views=4)
+    member = replace(stripes.FROZEN, freeze=freeze, cached_views=4)
     dataset = open_dataset(prepared)
     views = cached_features(prepared, member, dataset)
     assert len(views) == 4
-    frozen = FrozenPart(tiny.fresh_net(prepared, member), member).eval()
+    frozen = FrozenPart(networks.fresh_net(prepared, member), member).eval()
     with torch.inference_mode():
         chips_NHWC = view(torch.from_numpy(np.array(dataset.chips_NHWC)), 2)
         expected_Nhwf = frozen(chips_NHWC).permute(0, 2, 3, 1).numpy()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.config.schema import RunConfig
 from training.data.dataset import Dataset, open_dataset, prepare
 from training.fit.fit import fit
@@ -24,7 +24,7 @@ from training.run.folder import Run, Source
 KEPT = [f"fold{fold}.{suffix}" for fold in range(2) for suffix in ("csv", "safetensors")]
 
 
-def start(folder: Path, source: Source, config: RunConfig = tiny.ONE_WHOLE) -> Run:
+def start(folder: Path, source: Source, config: RunConfig = stripes.ONE_WHOLE) -> Run:
     run = Run.start(folder, config, source)
     prepare(run)
     return run
@@ -55,16 +55,16 @@ def undisturbed(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize("index", [0, 1], ids=["frozen", "whole"])
 def test_training_lowers_the_loss_on_chips_it_did_not_see(
-    evaluated: Run, tiny_dataset: Dataset, index: int
+    trained: Run, tiny_dataset: Dataset, index: int
 ) -> None:
-    member = tiny.CONFIG.members[index]
-    inputs = inputs_of(evaluated, member, tiny_dataset)
-    for fold in range(tiny.CONFIG.folds):
+    member = stripes.CONFIG.members[index]
+    inputs = inputs_of(trained, member, tiny_dataset)
+    for fold in range(stripes.CONFIG.folds):
         rows = np.flatnonzero(tiny_dataset.folds_N == fold)
         targets_NL = torch.from_numpy(tiny_dataset.targets_NL[rows]).float()
         losses = []
         fresh = inputs.network(np.flatnonzero(tiny_dataset.folds_N != fold))
-        for network in (fresh, inputs.restored(load_file(evaluated.need_fit(member.name, fold)))):
+        for network in (fresh, inputs.restored(load_file(trained.need_fit(member.name, fold)))):
             with torch.inference_mode():
                 logits_NL = network.eval()(inputs.seen(rows, 0))
             losses.append(torch.nn.functional.binary_cross_entropy_with_logits(logits_NL, targets_NL).item())
@@ -74,7 +74,7 @@ def test_training_lowers_the_loss_on_chips_it_did_not_see(
 def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
     tiny_source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = start(tmp_path, tiny_source, replace(tiny.ONE_WHOLE, max_steps=8))
+    run = start(tmp_path, tiny_source, replace(stripes.ONE_WHOLE, max_steps=8))
     seen: list[Rows] = []
     original = ChipInputs.drawn
 
@@ -93,10 +93,10 @@ def test_an_epoch_shows_each_chip_once_but_the_held_out_in_ever_new_order(
         assert (first != second).any()
 
 
-def test_a_head_is_all_that_is_kept_of_a_frozen_network(evaluated: Run) -> None:
-    state = load_file(evaluated.need_fit(tiny.FROZEN.name, 0))
+def test_a_head_is_all_that_is_kept_of_a_frozen_network(trained: Run) -> None:
+    state = load_file(trained.need_fit(stripes.FROZEN.name, 0))
     assert set(state) == {"head.weight", "head.bias"}
-    whole = load_file(evaluated.need_fit(tiny.WHOLE.name, 0))
+    whole = load_file(trained.need_fit(stripes.WHOLE.name, 0))
     assert {name.partition(".")[0] for name in whole} == {"backbone", "head"}
 
 
@@ -112,7 +112,7 @@ def test_the_seed_decides_every_bit(undisturbed: Run, tiny_source: Source, tmp_p
     again = start(tmp_path / "again", tiny_source)
     fit(again)
     assert_same(weights(again), weights(undisturbed))
-    other = start(tmp_path / "other", tiny_source, replace(tiny.ONE_WHOLE, seed=1))
+    other = start(tmp_path / "other", tiny_source, replace(stripes.ONE_WHOLE, seed=1))
     fit(other)
     names = [name for name in weights(other) if name.endswith("head.weight")]
     assert not any(torch.equal(weights(other)[name], weights(undisturbed)[name]) for name in names)
@@ -141,8 +141,8 @@ def test_an_interrupted_fit_is_not_taken_for_a_finished_one(
     with pytest.raises((stop, SystemExit)):
         fit(run)
     signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored
-    assert not run.fit_path(tiny.WHOLE.name, 0).exists()
-    assert run.fit_path(tiny.WHOLE.name, 0).with_suffix("").joinpath("last.ckpt").exists()
+    assert not run.fit_path(stripes.WHOLE.name, 0).exists()
+    assert run.fit_path(stripes.WHOLE.name, 0).with_suffix("").joinpath("last.ckpt").exists()
     fit(run)
     assert batches == 11 + 4 * 4 + 6 * 4  # the first fold's last four epochs, all of the second
     assert_same(weights(run), weights(undisturbed))
@@ -161,8 +161,8 @@ def test_a_fit_that_only_lacks_its_file_is_not_trained_again(
         with pytest.raises(OSError, match="no space"):
             fit(run)
     assert list(run.folder.glob("fits/*/*.safetensors")) == []
-    second = run.fit_path(tiny.WHOLE.name, 1)
-    shutil.copyfile(undisturbed.need_fit(tiny.WHOLE.name, 1), second)
+    second = run.fit_path(stripes.WHOLE.name, 1)
+    shutil.copyfile(undisturbed.need_fit(stripes.WHOLE.name, 1), second)
 
     def nothing_to_see(*_: object) -> None:
         raise AssertionError("trains again")
@@ -185,7 +185,7 @@ def test_a_killed_fit_goes_on_and_ends_as_if_nothing_had_happened(
         "from training.run.folder import Run; torch.set_num_threads(1); fit(Run.open(Path(sys.argv[1])))"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(run.folder)], stderr=subprocess.DEVNULL)
-    checkpoint = run.fit_path(tiny.WHOLE.name, 0).with_suffix("") / "last.ckpt"
+    checkpoint = run.fit_path(stripes.WHOLE.name, 0).with_suffix("") / "last.ckpt"
     deadline = time.monotonic() + 120
     while not checkpoint.exists():
         assert process.poll() is None, "the fit ended before it could be killed"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.data.dataset import Dataset
 from training.fit.features import cached_features
 from training.fit.inputs import ChipInputs, FrozenInputs, Inputs, Rows, inputs_of
@@ -22,14 +22,14 @@ def trained_on(inputs: Inputs, rows: Rows, generator: torch.Generator) -> torch.
     return inputs.augment(inputs.drawn(rows, generator), generator)
 
 
-@pytest.fixture(params=[tiny.FROZEN, tiny.WHOLE], ids=lambda member: member.freeze)
-def inputs(request: pytest.FixtureRequest, evaluated: Run, tiny_dataset: Dataset) -> Inputs:
-    return inputs_of(evaluated, request.param, tiny_dataset)
+@pytest.fixture(params=[stripes.FROZEN, stripes.WHOLE], ids=lambda member: member.freeze)
+def inputs(request: pytest.FixtureRequest, trained: Run, tiny_dataset: Dataset) -> Inputs:
+    return inputs_of(trained, request.param, tiny_dataset)
 
 
-def test_the_freezing_decides_what_is_seen(evaluated: Run, tiny_dataset: Dataset) -> None:
-    assert isinstance(inputs_of(evaluated, tiny.FROZEN, tiny_dataset), FrozenInputs)
-    whole = inputs_of(evaluated, tiny.WHOLE, tiny_dataset)
+def test_the_freezing_decides_what_is_seen(trained: Run, tiny_dataset: Dataset) -> None:
+    assert isinstance(inputs_of(trained, stripes.FROZEN, tiny_dataset), FrozenInputs)
+    whole = inputs_of(trained, stripes.WHOLE, tiny_dataset)
     assert isinstance(whole, ChipInputs)
     assert isinstance(whole.network(ROWS), ChipNet)
 
@@ -55,21 +55,21 @@ def test_what_is_kept_restores_the_network(inputs: Inputs) -> None:
     assert {"head.weight", "head.bias"} <= set(state)
 
 
-def test_both_kinds_keep_a_networks_own_names(evaluated: Run, tiny_dataset: Dataset) -> None:
-    for member in tiny.CONFIG.members:
-        kept = inputs_of(evaluated, member, tiny_dataset)
-        net = tiny.fresh_net(evaluated, member)
+def test_both_kinds_keep_a_networks_own_names(trained: Run, tiny_dataset: Dataset) -> None:
+    for member in stripes.CONFIG.members:
+        kept = inputs_of(trained, member, tiny_dataset)
+        net = networks.fresh_net(trained, member)
         result = net.load_state_dict(kept.network(ROWS).state_dict(), strict=member.freeze == "none")
         assert not result.unexpected_keys
 
 
 def test_a_network_sees_the_chips_or_their_features_in_the_asked_view(
-    evaluated: Run, tiny_dataset: Dataset
+    trained: Run, tiny_dataset: Dataset
 ) -> None:
-    chips = ChipInputs(evaluated, tiny.WHOLE, tiny_dataset)
+    chips = ChipInputs(trained, stripes.WHOLE, tiny_dataset)
     chips_BHWC = torch.from_numpy(tiny_dataset.chips_NHWC[ROWS])
-    frozen = FrozenInputs(evaluated, tiny.FROZEN, tiny_dataset)
-    views = cached_features(evaluated, tiny.FROZEN, tiny_dataset)
+    frozen = FrozenInputs(trained, stripes.FROZEN, tiny_dataset)
+    views = cached_features(trained, stripes.FROZEN, tiny_dataset)
     for index in range(VIEWS):
         assert torch.equal(chips.seen(ROWS, index), view(chips_BHWC, index))
         map_Bfhw = frozen.seen(ROWS, index)
@@ -77,9 +77,9 @@ def test_a_network_sees_the_chips_or_their_features_in_the_asked_view(
         np.testing.assert_array_equal(map_Bfhw.permute(0, 2, 3, 1).numpy(), views[index][ROWS])
 
 
-def test_a_training_batch_is_one_view_of_each_chip(evaluated: Run, tiny_dataset: Dataset) -> None:
-    for kind, member in ((ChipInputs, tiny.WHOLE), (FrozenInputs, tiny.FROZEN)):
-        inputs = kind(evaluated, member, tiny_dataset)
+def test_a_training_batch_is_one_view_of_each_chip(trained: Run, tiny_dataset: Dataset) -> None:
+    for kind, member in ((ChipInputs, stripes.WHOLE), (FrozenInputs, stripes.FROZEN)):
+        inputs = kind(trained, member, tiny_dataset)
         batch = trained_on(inputs, ROWS, torch.Generator().manual_seed(0))
         views = [inputs.seen(ROWS, index) for index in range(VIEWS)]
         for place in range(len(ROWS)):
@@ -93,22 +93,22 @@ def test_training_sees_all_eight_views(inputs: Inputs) -> None:
 
 
 def test_without_augmentation_training_sees_the_chips_as_they_are(
-    evaluated: Run, tiny_dataset: Dataset
+    trained: Run, tiny_dataset: Dataset
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    for member in tiny.CONFIG.members:
-        inputs = inputs_of(evaluated, replace(member, augmentation="none"), tiny_dataset)
+    for member in stripes.CONFIG.members:
+        inputs = inputs_of(trained, replace(member, augmentation="none"), tiny_dataset)
         assert torch.equal(trained_on(inputs, ROWS, generator), inputs.seen(ROWS, 0))
 
 
 def test_lossy_augmentation_gives_every_chip_new_pixels_but_needs_chips(
-    evaluated: Run, tiny_dataset: Dataset
+    trained: Run, tiny_dataset: Dataset
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    inputs = inputs_of(evaluated, replace(tiny.WHOLE, augmentation="lossy"), tiny_dataset)
+    inputs = inputs_of(trained, replace(stripes.WHOLE, augmentation="lossy"), tiny_dataset)
     batch_BHWC = trained_on(inputs, ROWS, generator)
     assert batch_BHWC.shape == inputs.seen(ROWS, 0).shape
     for index in range(VIEWS):
         assert all((batch_BHWC[n] != inputs.seen(ROWS, index)[n]).any() for n in range(len(ROWS)))
     with pytest.raises(ValueError, match="test_resnet: freeze='backbone' works on cached views"):
-        inputs_of(evaluated, replace(tiny.FROZEN, augmentation="lossy"), tiny_dataset)
+        inputs_of(trained, replace(stripes.FROZEN, augmentation="lossy"), tiny_dataset)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.config.recipes import RECIPES
 from training.config.schema import DecisionConfig, MemberConfig
 from training.data.dataset import Dataset, prepare
@@ -18,7 +18,7 @@ from training.run.folder import Run, Source
 
 @pytest.fixture(scope="module")
 def run(tiny_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run.start(tmp_path_factory.mktemp("preflight") / "run", tiny.CONFIG, tiny_source)
+    return Run.start(tmp_path_factory.mktemp("preflight") / "run", stripes.CONFIG, tiny_source)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def dataset(run: Run) -> Dataset:
 
 
 def with_member(run: Run, **changes: Any) -> Run:  # noqa: ANN401
-    return replace(run, config=replace(run.config, members=(replace(tiny.WHOLE, **changes),)))
+    return replace(run, config=replace(run.config, members=(replace(stripes.WHOLE, **changes),)))
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
@@ -46,10 +46,10 @@ def test_recipes_pass(recipe: str) -> None:
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(changes: dict[str, Any], message: str) -> None:
-    member = replace(tiny.WHOLE, **changes)
-    with pytest.raises(ValueError, match=f"^{tiny.WHOLE.name}: {message}"):
-        check_options(replace(tiny.ONE_WHOLE, members=(member,)))
-    check_options(tiny.ONE_WHOLE)
+    member = replace(stripes.WHOLE, **changes)
+    with pytest.raises(ValueError, match=f"^{stripes.WHOLE.name}: {message}"):
+        check_options(replace(stripes.ONE_WHOLE, members=(member,)))
+    check_options(stripes.ONE_WHOLE)
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_options_that_cannot_be_meant_are_refused(changes: dict[str, Any], messa
 )
 def test_rules_that_would_ignore_an_option_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_options(replace(tiny.ONE_WHOLE, decision=DecisionConfig(**changes)))
+        check_options(replace(stripes.ONE_WHOLE, decision=DecisionConfig(**changes)))
 
 
 def test_late_fusion_wants_the_colours_first() -> None:
     bands = ("red", "green", "blue", "near infrared")
-    late = replace(tiny.WHOLE, fusion="late", bands=bands)
-    check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(late,)))
+    late = replace(stripes.WHOLE, fusion="late", bands=bands)
+    check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(late,)))
     with pytest.raises(ValueError, match="bands begin with near infrared"):
-        check_options(replace(tiny.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
+        check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
 
 
 def test_a_bundle_name_is_checked_before_the_work() -> None:
@@ -84,9 +84,9 @@ def test_a_bundle_name_is_checked_before_the_work() -> None:
 
 def test_views_of_chips_that_are_not_square_are_refused() -> None:
     def whole(augmentation: Any) -> MemberConfig:  # noqa: ANN401
-        return replace(tiny.WHOLE, size_px=64, augmentation=augmentation)
+        return replace(stripes.WHOLE, size_px=64, augmentation=augmentation)
 
-    oblong = replace(tiny.ONE_WHOLE, width_px=128, members=(whole("none"),))
+    oblong = replace(stripes.ONE_WHOLE, width_px=128, members=(whole("none"),))
     check_options(oblong)
     with pytest.raises(ValueError, match="64×128 px do not allow"):
         check_options(replace(oblong, members=(whole("views"),)))
@@ -95,8 +95,10 @@ def test_views_of_chips_that_are_not_square_are_refused() -> None:
 
 
 def test_everything_wrong_is_listed_at_once() -> None:
-    member = replace(tiny.WHOLE, warmup_epochs=6, frozen_to="stages.0")
-    wrong = replace(tiny.ONE_WHOLE, members=(member,), decision=DecisionConfig(rule="blend", weights="tuned"))
+    member = replace(stripes.WHOLE, warmup_epochs=6, frozen_to="stages.0")
+    wrong = replace(
+        stripes.ONE_WHOLE, members=(member,), decision=DecisionConfig(rule="blend", weights="tuned")
+    )
     with pytest.raises(ValueError, match=r"(?s)hears all.*warmup_epochs=6.*frozen_to does nothing"):
         check_options(wrong)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, open_dataset
 from training.fit.batches import Batch
@@ -20,7 +20,7 @@ from training.fit.task import FitTask, rate_factor
 from training.network.model import ChipNet
 from training.run.folder import Run
 
-WHOLE = replace(tiny.WHOLE, size_px=tiny.SIZE_PX, learning_rate=0.01)
+WHOLE = replace(stripes.WHOLE, size_px=stripes.SIZE_PX, learning_rate=0.01)
 ROWS = np.arange(8)
 STEPS_PER_EPOCH = 4
 PLAIN: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -51,11 +51,11 @@ def configured(task: FitTask) -> tuple[torch.optim.Optimizer, torch.optim.lr_sch
     return found["optimizer"], found["lr_scheduler"]["scheduler"]
 
 
-@pytest.mark.parametrize("member", tiny.CONFIG.members, ids=lambda member: member.freeze)
+@pytest.mark.parametrize("member", stripes.CONFIG.members, ids=lambda member: member.freeze)
 def test_the_loss_is_the_mean_binary_cross_entropy(
-    evaluated: Run, tiny_dataset: Dataset, member: MemberConfig
+    trained: Run, tiny_dataset: Dataset, member: MemberConfig
 ) -> None:
-    task, batch = task_of(evaluated, tiny_dataset, member), batch_of(evaluated, tiny_dataset, member)
+    task, batch = task_of(trained, tiny_dataset, member), batch_of(trained, tiny_dataset, member)
     task.network.eval()
     probs_BL = torch.sigmoid(task.network(batch.inputs))
     targets_BL = batch.targets_BL
@@ -73,10 +73,10 @@ def test_the_loss_is_the_mean_binary_cross_entropy(
     ],
 )
 def test_steps_are_those_of_the_textbook_optimizer(
-    evaluated: Run, tiny_dataset: Dataset, name: str, member: MemberConfig
+    trained: Run, tiny_dataset: Dataset, name: str, member: MemberConfig
 ) -> None:
-    batch = batch_of(evaluated, tiny_dataset, member)
-    ours, reference = (task_of(evaluated, tiny_dataset, member) for _ in range(2))
+    batch = batch_of(trained, tiny_dataset, member)
+    ours, reference = (task_of(trained, tiny_dataset, member) for _ in range(2))
     head, rest = list(reference.network.head.parameters()), list(reference.network.backbone.parameters())
     steps = ((ours, configured(ours)[0]), (reference, PLAIN[name](rest, head)))
     for task, optimizer in steps:
@@ -85,7 +85,7 @@ def test_steps_are_those_of_the_textbook_optimizer(
             logits_BL = task.network.train()(batch.inputs)
             binary_cross_entropy_with_logits(logits_BL, batch.targets_BL).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-    start = task_of(evaluated, tiny_dataset, member).network.state_dict()
+    start = task_of(trained, tiny_dataset, member).network.state_dict()
     expected = reference.network.state_dict()
     for key, value in ours.network.state_dict().items():
         torch.testing.assert_close(value, expected[key])
@@ -94,10 +94,10 @@ def test_steps_are_those_of_the_textbook_optimizer(
 
 @pytest.mark.parametrize("kind", ["step", "cosine"])
 def test_the_rates_follow_the_schedule_step_by_step(
-    evaluated: Run, tiny_dataset: Dataset, kind: Literal["step", "cosine"]
+    trained: Run, tiny_dataset: Dataset, kind: Literal["step", "cosine"]
 ) -> None:
     member = replace(WHOLE, epochs=3, schedule=kind, warmup_epochs=1, backbone_rate=0.5)
-    optimizer, schedule = configured(task_of(evaluated, tiny_dataset, member))
+    optimizer, schedule = configured(task_of(trained, tiny_dataset, member))
     for step in range(3 * STEPS_PER_EPOCH):
         factor = rate_factor(kind, step / STEPS_PER_EPOCH, 3, 1)
         head, rest = (group["lr"] for group in optimizer.param_groups)
@@ -150,7 +150,7 @@ def short(run: Run, steps: int) -> Run:
 def test_averaged_weights_are_the_exponential_moving_average(prepared: Run, watch: Watch) -> None:
     """The average starts at the first step's result: average ← decay·average + (1 - decay)·weights."""
     member = replace(WHOLE, ema_decay=0.6)
-    state = tiny.fitted(short(prepared, 4), member, open_dataset(prepared))
+    state = networks.fitted(short(prepared, 4), member, open_dataset(prepared))
     first, *later = watch.weights[1:5]
     expected = {name: value for name, value in first.items() if value.is_floating_point()}
     for weights in later:
@@ -165,8 +165,8 @@ def test_averaging_survives_an_interruption(
 ) -> None:
     dataset = open_dataset(prepared)
     member = replace(WHOLE, ema_decay=0.6, epochs=3, batch_size=16)
-    again = tiny.copy_of(prepared, tmp_path / "again")
-    expected = tiny.fitted(prepared, member, dataset)
+    again = stripes.copy_of(prepared, tmp_path / "again")
+    expected = networks.fitted(prepared, member, dataset)
     original, batches = ChipInputs.drawn, 0
 
     def drawn(self: ChipInputs, *args: Any) -> torch.Tensor:  # noqa: ANN401
@@ -179,17 +179,17 @@ def test_averaging_survives_an_interruption(
     with monkeypatch.context() as patch:
         patch.setattr(ChipInputs, "drawn", drawn)
         with pytest.raises(OSError):
-            tiny.fitted(again, member, dataset)
-    state = tiny.fitted(again, member, dataset)
+            networks.fitted(again, member, dataset)
+    state = networks.fitted(again, member, dataset)
     assert [name for name in state if not torch.equal(state[name], expected[name])] == []
 
 
 def test_a_gradient_is_no_longer_than_its_limit(prepared: Run, watch: Watch) -> None:
     dataset = open_dataset(prepared)
-    tiny.fitted(short(prepared, 2), replace(WHOLE, name="free"), dataset)
+    networks.fitted(short(prepared, 2), replace(WHOLE, name="free"), dataset)
     assert min(watch.norms) > 0.02
     watch.norms.clear()
-    tiny.fitted(short(prepared, 2), replace(WHOLE, name="clipped", clip_norm=0.02), dataset)
+    networks.fitted(short(prepared, 2), replace(WHOLE, name="clipped", clip_norm=0.02), dataset)
     assert watch.norms == pytest.approx([0.02, 0.02], rel=1e-3)
 
 
@@ -203,14 +203,14 @@ def test_without_mixed_precision_all_is_float32(
     for mixed, dtype in ((True, torch.bfloat16), (False, torch.float32)):
         watch.dtypes.clear()
         member = replace(WHOLE, name=str(dtype), freeze=freeze, mixed_precision=mixed)
-        tiny.fitted(run, member, dataset)
+        networks.fitted(run, member, dataset)
         assert watch.dtypes == {dtype}
 
 
 def test_channels_last_is_how_convolutions_lie_in_memory(prepared: Run, watch: Watch) -> None:
     dataset, run = open_dataset(prepared), short(prepared, 1)
     for wanted in (True, False):
-        state = tiny.fitted(run, replace(WHOLE, name=str(wanted), channels_last=wanted), dataset)
+        state = networks.fitted(run, replace(WHOLE, name=str(wanted), channels_last=wanted), dataset)
         weight = next(v for v in watch.network.parameters() if v.ndim == 4 and min(v.shape[1:]) > 1)
         assert weight.is_contiguous(memory_format=torch.channels_last) == wanted
         assert all(value.is_contiguous() for value in state.values())
@@ -230,9 +230,9 @@ def test_compile_compiles_the_network_and_keeps_its_names(
 
     monkeypatch.setattr(torch, "compile", compiled)
     dataset, run = open_dataset(prepared), short(prepared, 1)
-    plain = tiny.fitted(run, replace(WHOLE, name="plain"), dataset)
+    plain = networks.fitted(run, replace(WHOLE, name="plain"), dataset)
     assert calls == []
-    state = tiny.fitted(run, replace(WHOLE, name="compiled", compile=True), dataset)
+    state = networks.fitted(run, replace(WHOLE, name="compiled", compile=True), dataset)
     assert len(calls) == 1
     assert state.keys() == plain.keys()
     assert all(torch.equal(state[name], plain[name]) for name in state)
@@ -240,13 +240,13 @@ def test_compile_compiles_the_network_and_keeps_its_names(
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_dropout_zeroes_a_share_of_the_pooled_features_in_training_alone(
-    evaluated: Run, tiny_dataset: Dataset, dropout: float
+    trained: Run, tiny_dataset: Dataset, dropout: float
 ) -> None:
     member = replace(WHOLE, dropout=dropout)
-    network = task_of(evaluated, tiny_dataset, member).network
+    network = task_of(trained, tiny_dataset, member).network
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     network.dropout.register_forward_hook(lambda _module, given, found: seen.append((given[0], found)))
-    batch = batch_of(evaluated, tiny_dataset, member)
+    batch = batch_of(trained, tiny_dataset, member)
     with torch.inference_mode():
         network.train()(batch.inputs)
         network.eval()(batch.inputs)

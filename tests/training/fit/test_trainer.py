@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.config.schema import MemberConfig
 from training.data.dataset import open_dataset
 from training.fit.batches import Batch, Batches, BatchStream
@@ -17,7 +17,7 @@ from training.fit.task import FitTask
 from training.fit.trainer import learns_deep, ready, train, trainer_of
 from training.run.folder import Run
 
-CONFIG = tiny.CONFIG
+CONFIG = stripes.CONFIG
 
 
 def trained(
@@ -39,25 +39,25 @@ def head_of(task: FitTask) -> torch.Tensor:
 
 
 def test_only_a_head_alone_needs_no_checkpoints() -> None:
-    assert [learns_deep(replace(tiny.WHOLE, freeze=f)) for f in ("none", "trunk", "backbone")] == [1, 1, 0]
+    assert [learns_deep(replace(stripes.WHOLE, freeze=f)) for f in ("none", "trunk", "backbone")] == [1, 1, 0]
 
 
 def test_the_network_lies_in_memory_as_asked(prepared: Run) -> None:
     for wanted in (True, False):
-        member = replace(tiny.WHOLE, channels_last=wanted)
-        weight = ready(tiny.fresh_net(prepared, member), member).backbone.get_parameter(
+        member = replace(stripes.WHOLE, channels_last=wanted)
+        weight = ready(networks.fresh_net(prepared, member), member).backbone.get_parameter(
             "net.stem.conv.weight"
         )
         assert weight.is_contiguous(memory_format=torch.channels_last) == wanted
 
 
 def test_a_trainer_does_what_the_member_says() -> None:
-    plain = trainer_of(CONFIG, replace(tiny.WHOLE, mixed_precision=False), [])
+    plain = trainer_of(CONFIG, replace(stripes.WHOLE, mixed_precision=False), [])
     assert (plain.max_epochs, plain.max_steps, plain.precision) == (6, -1, "32-true")
     assert plain.gradient_clip_val is None
     assert isinstance(plain.strategy.checkpoint_io, WholeCheckpoints)
     assert not any(isinstance(c, EMAWeightAveraging) for c in plain.callbacks)  # type: ignore[attr-defined]
-    member = replace(tiny.WHOLE, clip_norm=0.5, ema_decay=0.9)
+    member = replace(stripes.WHOLE, clip_norm=0.5, ema_decay=0.9)
     asked = trainer_of(replace(CONFIG, max_steps=7), member, [])
     assert (asked.max_steps, asked.gradient_clip_val) == (7, 0.5)
     assert any(isinstance(c, EMAWeightAveraging) for c in asked.callbacks)  # type: ignore[attr-defined]
@@ -67,12 +67,12 @@ def test_a_trainer_does_what_the_member_says() -> None:
 def test_mixed_precision_is_for_devices_that_compute_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for fast, precision in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr("training.fit.trainer.fast_bfloat16", lambda fast=fast: fast)
-        assert trainer_of(CONFIG, tiny.WHOLE, []).precision == precision
-        assert trainer_of(CONFIG, replace(tiny.WHOLE, mixed_precision=False), []).precision == "32-true"
+        assert trainer_of(CONFIG, stripes.WHOLE, []).precision == precision
+        assert trainer_of(CONFIG, replace(stripes.WHOLE, mixed_precision=False), []).precision == "32-true"
 
 
 def test_dropout_depends_on_the_batch_alone(prepared: Run, tmp_path: Path) -> None:
-    member = replace(tiny.WHOLE, epochs=2, dropout=0.5)
+    member = replace(stripes.WHOLE, epochs=2, dropout=0.5)
     undisturbed = trained(prepared, member)
     trained(prepared, member, steps=3, checkpoints=tmp_path / "fold0")  # one epoch
     torch.manual_seed(99)  # another process has drawn other numbers
@@ -91,7 +91,7 @@ def test_steps_end_a_fit_early_and_the_thread_with_it(prepared: Run) -> None:
             return original(self, batch, batch_index)
 
         patch.setattr(FitTask, "training_step", step)
-        trained(prepared, tiny.WHOLE, steps=2)
+        trained(prepared, stripes.WHOLE, steps=2)
     assert [len(batch.targets_BL) for batch in seen] == [8, 8]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
@@ -99,7 +99,7 @@ def test_steps_end_a_fit_early_and_the_thread_with_it(prepared: Run) -> None:
 def test_a_fit_interrupted_after_its_last_epoch_still_ends_with_the_average(
     prepared: Run, tmp_path: Path
 ) -> None:
-    averaged = replace(tiny.WHOLE, epochs=2, ema_decay=0.9)
+    averaged = replace(stripes.WHOLE, epochs=2, ema_decay=0.9)
     first, second = (
         trained(prepared, averaged, checkpoints=tmp_path / "checkpoints").network.state_dict()
         for _ in range(2)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import prepare
 from training.fit.fit import fit
 from training.fit.workers import Share, fit_on, jobs_of, left_of, share_of, work
 from training.run.folder import Run, Source
 
 SHORT = replace(
-    tiny.CONFIG, members=(replace(tiny.FROZEN, epochs=2), replace(tiny.WHOLE, epochs=1, dropout=0.2))
+    stripes.CONFIG, members=(replace(stripes.FROZEN, epochs=2), replace(stripes.WHOLE, epochs=1, dropout=0.2))
 )
 FROZEN, WHOLE = SHORT.members
 
@@ -108,7 +108,7 @@ def cluster(
 def test_workers_end_with_the_weights_of_one_after_another_and_name_who_failed(
     run: Run, tiny_source: Source, tmp_path: Path, cluster: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = tiny.copy_of(run, tmp_path / "alone")
+    alone = stripes.copy_of(run, tmp_path / "alone")
     fit(alone)
     in_the_way = run.folder / "logs" / WHOLE.name / "fold1"  # a file where a folder should be
     in_the_way.parent.mkdir(parents=True)

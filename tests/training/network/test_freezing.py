@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, open_dataset
 from training.export.parity import torch_answers
@@ -18,7 +18,7 @@ from training.network.freezing import FrozenPart, check_cut, freeze, learning_pa
 from training.network.model import ChipNet, member_net
 from training.run.folder import Run
 
-WHOLE = replace(tiny.WHOLE, architecture="test_resnet", size_px=tiny.SIZE_PX, epochs=1, batch_size=16)
+WHOLE = replace(stripes.WHOLE, architecture="test_resnet", size_px=stripes.SIZE_PX, epochs=1, batch_size=16)
 STEM = replace(WHOLE, name="stem", freeze="stem")
 TRUNK = replace(WHOLE, name="trunk", freeze="trunk")
 STAGED = replace(WHOLE, name="staged", freeze="staged", staged_epochs=1, epochs=2)
@@ -59,9 +59,9 @@ def moved(net: ChipNet, member: MemberConfig, chips_BHWC: torch.Tensor, epoch: i
     ],
 )
 def test_what_is_held_still_has_neither_gradients_nor_new_statistics(
-    evaluated: Run, tiny_dataset: Dataset, member: MemberConfig, epoch: int, parts: list[str]
+    trained: Run, tiny_dataset: Dataset, member: MemberConfig, epoch: int, parts: list[str]
 ) -> None:
-    net = tiny.fresh_net(evaluated, member)
+    net = networks.fresh_net(trained, member)
     assert moved(net, member, chips_of(tiny_dataset), epoch) == set(parts)
     assert learning(net) == {*parts, "head"}
     with_gradient = {name for name, value in net.named_parameters() if value.grad is not None}
@@ -69,10 +69,10 @@ def test_what_is_held_still_has_neither_gradients_nor_new_statistics(
 
 
 def test_a_transformers_tokens_and_positions_lie_before_its_first_block(
-    evaluated: Run, tiny_dataset: Dataset
+    trained: Run, tiny_dataset: Dataset
 ) -> None:
     member = replace(STEM, architecture="test_vit")
-    net = member_net(evaluated, member, tiny_dataset, pretrained=False)
+    net = member_net(trained, member, tiny_dataset, pretrained=False)
     freeze(net, member, 0)
     still = {
         name.removeprefix("backbone.net.")
@@ -88,8 +88,8 @@ def test_a_transformers_tokens_and_positions_lie_before_its_first_block(
 def test_a_fit_leaves_the_frozen_part_as_imagenet_made_it(prepared: Run, member: MemberConfig) -> None:
     dataset = open_dataset(prepared)
     run = replace(prepared, config=replace(prepared.config, max_steps=2 if member is not STAGED else None))
-    state = tiny.fitted(run, member, dataset)
-    start = tiny.fresh_net(run, member).state_dict()
+    state = networks.fitted(run, member, dataset)
+    start = networks.fresh_net(run, member).state_dict()
     changed = {name for name in state if not torch.equal(state[name], start[name])}
     parts = {name.removeprefix("backbone.net.").partition(".")[0] for name in changed}
     match member.freeze:
@@ -106,8 +106,8 @@ def test_a_fit_leaves_the_frozen_part_as_imagenet_made_it(prepared: Run, member:
 def test_staged_epochs_move_the_head_alone(prepared: Run) -> None:
     dataset = open_dataset(prepared)
     for member in (replace(STAGED, staged_epochs=2), replace(STAGED, name="whole", freeze="none")):
-        state = tiny.fitted(prepared, member, dataset)
-        start = tiny.fresh_net(prepared, member).state_dict()
+        state = networks.fitted(prepared, member, dataset)
+        start = networks.fresh_net(prepared, member).state_dict()
         same = all(torch.equal(state[name], start[name]) for name in state if name.startswith("backbone."))
         assert same == (member.freeze == "staged")
         assert not torch.equal(state["head.weight"], start["head.weight"])
@@ -116,10 +116,10 @@ def test_staged_epochs_move_the_head_alone(prepared: Run) -> None:
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_byobnet", "test_convnext"])
 @pytest.mark.parametrize("freeze", ["trunk", "backbone"])
 def test_both_parts_in_a_row_are_the_whole_network(
-    evaluated: Run, tiny_dataset: Dataset, architecture: str, freeze: str
+    trained: Run, tiny_dataset: Dataset, architecture: str, freeze: str
 ) -> None:
     member = replace(TRUNK, architecture=architecture, freeze=freeze)  # type: ignore[arg-type]
-    whole, first, second = copies(evaluated, member, tiny_dataset)
+    whole, first, second = copies(trained, member, tiny_dataset)
     chips_BHWC = chips_of(tiny_dataset)
     with torch.inference_mode():
         cut = FrozenPart(first, member).eval()(chips_BHWC)
@@ -138,9 +138,9 @@ def copies(run: Run, member: MemberConfig, dataset: Dataset) -> list[ChipNet]:
     return nets
 
 
-def test_a_network_may_be_cut_inside_a_stage(evaluated: Run, tiny_dataset: Dataset) -> None:
+def test_a_network_may_be_cut_inside_a_stage(trained: Run, tiny_dataset: Dataset) -> None:
     member = replace(TRUNK, architecture="test_convnext", frozen_to="stages.2.blocks.0")
-    whole, rest, _ = copies(evaluated, member, tiny_dataset)
+    whole, rest, _ = copies(trained, member, tiny_dataset)
     check_cut(whole, member, chips_of(tiny_dataset))
     learning_part(rest, member)
     names = [name for name, _ in rest.backbone.named_parameters()]
@@ -150,25 +150,25 @@ def test_a_network_may_be_cut_inside_a_stage(evaluated: Run, tiny_dataset: Datas
 
 def test_a_network_that_does_not_run_in_a_row_is_refused(prepared: Run, tmp_path: Path) -> None:
     """A transformer adds its positions between its patches and its first block."""
-    weights = tiny.write_weights(tmp_path / "weights", architectures=["test_vit"])
+    weights = networks.write_weights(tmp_path / "weights", architectures=["test_vit"])
     run = replace(prepared, source=replace(prepared.source, weights=weights))
     member = replace(TRUNK, architecture="test_vit", name="vit")
     with pytest.raises(ValueError, match="vit: its modules do not run in a row up to the cut; name another"):
         cached_features(run, member, open_dataset(run))
 
 
-def test_an_unknown_module_names_the_stages(evaluated: Run) -> None:
+def test_an_unknown_module_names_the_stages(trained: Run) -> None:
     stages = "act1, layer1, layer2, layer3, layer4"
     for member in (STEM, TRUNK):
         wrong = replace(member, frozen_to="layer9")
-        net = tiny.fresh_net(evaluated, wrong)
+        net = networks.fresh_net(trained, wrong)
         with pytest.raises(ValueError, match=f"{member.name}: no module 'layer9'; stages are {stages}"):
             freeze(net, wrong, 0) if member is STEM else learning_part(net, wrong)
 
 
-def test_late_fusion_is_not_frozen_in_part(evaluated: Run, tiny_dataset: Dataset) -> None:
+def test_late_fusion_is_not_frozen_in_part(trained: Run, tiny_dataset: Dataset) -> None:
     member = replace(STEM, fusion="late", bands=("red", "green", "blue", "red"))
-    net = member_net(evaluated, member, tiny_dataset, pretrained=False)
+    net = member_net(trained, member, tiny_dataset, pretrained=False)
     with pytest.raises(ValueError, match="stem: late fusion cannot be frozen in part"):
         freeze(net, member, 0)
 
@@ -176,13 +176,13 @@ def test_late_fusion_is_not_frozen_in_part(evaluated: Run, tiny_dataset: Dataset
 def test_a_trunk_member_is_exported_whole(prepared: Run) -> None:
     """What it keeps is put on top of the frozen part again."""
     dataset = open_dataset(prepared)
-    state = tiny.fitted(prepared, TRUNK, dataset)
-    net = tiny.fresh_net(prepared, TRUNK)
+    state = networks.fitted(prepared, TRUNK, dataset)
+    net = networks.fresh_net(prepared, TRUNK)
     assert not net.load_state_dict(state, strict=False).unexpected_keys
     inputs = inputs_of(prepared, TRUNK, dataset)
     part = inputs.restored(load_file(prepared.fit_path("trunk", 0))).eval()
     rows = np.arange(8)
     with torch.inference_mode():
         found_BL = torch.sigmoid(part(inputs.seen(rows, 0))).numpy()
-    expected_BL = torch_answers(tiny.served(net), np.array(dataset.chips_NHWC[:8]))[0]
+    expected_BL = torch_answers(networks.served(net), np.array(dataset.chips_NHWC[:8]))[0]
     np.testing.assert_allclose(found_BL, expected_BL, rtol=0, atol=0.02)  # the cached part in bfloat16

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from timm.data.config import resolve_model_data_config
 from torchvision.transforms.v2 import functional as reference  # type: ignore[import-untyped]
 
-from tests.kit import tiny
+from tests.kit import networks, stripes
+from training.config.recipes import RECIPES
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset
 from training.network.augmentation import VIEWS, view
@@ -21,14 +22,19 @@ from training.network.preprocessing import COLOURS, Preprocessing
 from training.run.folder import Run
 
 
-def chips(count: int, size_px: int = tiny.SIZE_PX) -> torch.Tensor:
+def chips(count: int, size_px: int = stripes.SIZE_PX) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, size_px, size_px, 3), dtype=torch.uint8, generator=generator)
 
 
+def test_timm_has_the_networks_of_every_recipe() -> None:
+    members = [member for recipe in RECIPES.values() for member in recipe().members]
+    assert [m.architecture for m in members if not timm.is_model(m.architecture)] == []
+
+
 def network(
     architecture: str = "test_resnet",
-    size_px: int = tiny.SIZE_PX,
+    size_px: int = stripes.SIZE_PX,
     pretrained: bool = False,
     weights: Path | None = None,
 ) -> ChipNet:
@@ -41,7 +47,7 @@ def network(
 
 
 def member(architecture: str, size_px: int) -> MemberConfig:
-    return replace(tiny.FROZEN, architecture=architecture, size_px=size_px)
+    return replace(stripes.FROZEN, architecture=architecture, size_px=size_px)
 
 
 class Seen(torch.nn.Module):
@@ -54,9 +60,9 @@ class Seen(torch.nn.Module):
 @pytest.mark.parametrize(("size_px", "chip_px"), [(299, 256), (256, 256), (80, 64), (64, 128)])
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_convnext"])  # ImageNet's scaling, and 0.5
 def test_chips_are_resized_and_normalised_as_torchvision_would(
-    evaluated: Run, tiny_dataset: Dataset, architecture: str, size_px: int, chip_px: int
+    trained: Run, tiny_dataset: Dataset, architecture: str, size_px: int, chip_px: int
 ) -> None:
-    net = member_net(evaluated, member(architecture, size_px), tiny_dataset, pretrained=False)
+    net = member_net(trained, member(architecture, size_px), tiny_dataset, pretrained=False)
     scaling = resolve_model_data_config(timm.create_model(architecture))  # type: ignore[no-untyped-call]
     net.backbone = Seen()
     chips_BHWC = chips(2, chip_px)
@@ -81,7 +87,7 @@ def test_evidence_adds_up_to_the_logit(architecture: str) -> None:
     net = network(architecture, 96)
     with torch.inference_mode():
         logits_BL = net(chips(3))
-        probs_BL, evidence_BLhw = tiny.served(net)(chips(3))
+        probs_BL, evidence_BLhw = networks.served(net)(chips(3))
         assert evidence_BLhw.shape[:2] == (3, 4)
         assert evidence_BLhw.shape[2] > 1
         torch.testing.assert_close(evidence_BLhw.mean(dim=(2, 3)) + net.head.bias, logits_BL)
@@ -145,19 +151,19 @@ def test_a_saved_network_fits_any_size_and_holds_nothing_of_the_scaling() -> Non
 
 def test_eight_views_give_their_mean_logit_however_the_chip_lies() -> None:
     net = network()
-    served = ExportNet(net, tiny.LABELS, (), views=VIEWS).eval()
+    served = ExportNet(net, stripes.LABELS, (), views=VIEWS).eval()
     with torch.inference_mode():
         logits_BL = torch.stack([net(view(chips(3), index)) for index in range(VIEWS)]).mean(dim=0)
         probs_BL, evidence_BLhw = served(chips(3))
         torch.testing.assert_close(probs_BL, torch.sigmoid(logits_BL))
         torch.testing.assert_close(evidence_BLhw.mean(dim=(2, 3)) + net.head.bias, logits_BL)
-        one_BL, one_BLhw = tiny.served(net)(chips(3))
+        one_BL, one_BLhw = networks.served(net)(chips(3))
         for index in range(1, VIEWS):
             turned_BL, turned_BLhw = served(view(chips(3), index))
             torch.testing.assert_close(turned_BL, probs_BL)
             there_BLhw = view(evidence_BLhw.permute(0, 2, 3, 1), index).permute(0, 3, 1, 2)
             torch.testing.assert_close(turned_BLhw, there_BLhw, rtol=1e-4, atol=1e-5)
-            assert not torch.allclose(tiny.served(net)(view(chips(3), index))[0], one_BL)
+            assert not torch.allclose(networks.served(net)(view(chips(3), index))[0], one_BL)
     assert one_BLhw.shape == evidence_BLhw.shape
 
 
@@ -167,20 +173,20 @@ def test_labels_under_one_softmax_add_up_to_one() -> None:
         logits_BL = 5 * net(chips(3))
         net.head.weight.mul_(5)
         net.head.bias.mul_(5)
-        probs_BL, _ = ExportNet(net, tiny.LABELS, ("dark", "red"))(chips(3))
+        probs_BL, _ = ExportNet(net, stripes.LABELS, ("dark", "red"))(chips(3))
     torch.testing.assert_close(probs_BL[:, [1, 3]], logits_BL[:, [1, 3]].softmax(dim=1))
     torch.testing.assert_close(probs_BL[:, [0, 2]], torch.sigmoid(logits_BL[:, [0, 2]]))
 
 
 def test_a_member_is_silent_on_labels_that_are_not_its_own() -> None:
-    chosen = replace(tiny.FROZEN, labels=("dark", "red"))
-    assert label_mask(chosen, tiny.LABELS).tolist() == [False, True, False, True]
-    assert label_mask(tiny.FROZEN, tiny.LABELS).all()
+    chosen = replace(stripes.FROZEN, labels=("dark", "red"))
+    assert label_mask(chosen, stripes.LABELS).tolist() == [False, True, False, True]
+    assert label_mask(stripes.FROZEN, stripes.LABELS).all()
     net = network()
     with torch.inference_mode():
         before_BL = net(chips(3))
-        silence(net.head, label_mask(chosen, tiny.LABELS))
-        probs_BL, evidence_BLhw = tiny.served(net)(chips(3))
+        silence(net.head, label_mask(chosen, stripes.LABELS))
+        probs_BL, evidence_BLhw = networks.served(net)(chips(3))
     assert probs_BL[:, [0, 2]].max() < 1e-12
     assert not evidence_BLhw[:, [0, 2]].any()
     torch.testing.assert_close(probs_BL[:, [1, 3]], torch.sigmoid(before_BL[:, [1, 3]]))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.contract.manifest import Interval
-from tests.kit import tiny
+from tests.kit import stripes
 from training.data.dataset import open_dataset
 from training.data.predictions import read_predictions, write_predictions
 from training.decision.rule import cross_fitted
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A copy of the shared run with the logs of one member's fits, or without any where it keeps none."""
-    run = tiny.copy_of(evaluated, tmp_path_factory.mktemp("report") / "run")
+    run = stripes.copy_of(evaluated, tmp_path_factory.mktemp("report") / "run")
     for path in run.folder.glob("fits/*/*.csv"):
         path.unlink()
     return run
@@ -96,11 +96,11 @@ def test_the_headline_is_the_cross_fitted_score_with_its_interval(run: Run, page
 
 
 def test_scores_without_intervals_are_shown_without(run: Run, tmp_path: Path) -> None:
-    older = tiny.copy_of(run, tmp_path / "run")
+    older = stripes.copy_of(run, tmp_path / "run")
     plain = measure(
         *read_decisions(older),
         open_dataset(older).targets_NL,
-        tiny.LABELS,
+        stripes.LABELS,
         ["common"] * 4,
         fitting="cross-fitted",
     )
@@ -142,7 +142,7 @@ def test_chips_carry_what_was_right_missed_and_false(run: Run, page: Page) -> No
     found = read_predictions(run)
     predicted_NL = cross_fitted(found, run.config).labels_BL
     wrong = (predicted_NL != found.targets_NL).any(axis=1)
-    assert f"{wrong.sum()} of {tiny.CHIPS} chips have at least one wrong label" in page.text
+    assert f"{wrong.sum()} of {stripes.CHIPS} chips have at least one wrong label" in page.text
     alts = [str(image["alt"]).removeprefix("Chip ") for image in page.all("img")]
     names = open_dataset(run).names
     worst = [names.index(name) for name in alts[: min(28, int(wrong.sum()))]]
@@ -158,13 +158,13 @@ def test_chips_carry_what_was_right_missed_and_false(run: Run, page: Page) -> No
 
 def test_training_curves_are_there_when_logs_are(run: Run, page: Page, tmp_path: Path) -> None:
     assert "kept no logs of its fits" in page.text
-    logged = tiny.copy_of(run, tmp_path / "run")
+    logged = stripes.copy_of(run, tmp_path / "run")
     for fold in range(2):
-        path = logged.folder / "fits" / tiny.WHOLE.name / f"fold{fold}.csv"
+        path = logged.folder / "fits" / stripes.WHOLE.name / f"fold{fold}.csv"
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(LOG_HEAD + "0,0.5,0.1,100,0.2\n1,0.3,0.1,120,0.1\n2,0.25,0.01,140,0.1\n")
     drawn = Page(report(logged).read_text(encoding="utf-8"))
-    assert f"{tiny.WHOLE.name} 2 3 0.2500 120 10 %" in drawn.text.replace("\xa0", " ")
+    assert f"{stripes.WHOLE.name} 2 3 0.2500 120 10 %" in drawn.text.replace("\xa0", " ")
     assert len(drawn.all("svg")) == len(page.all("svg")) + 1
     path.write_text("epoch,loss\n0,0.5\n")
     with pytest.raises(ValueError, match="has no data_share, images_per_s, learning_rate"):
@@ -173,7 +173,7 @@ def test_training_curves_are_there_when_logs_are(run: Run, page: Page, tmp_path:
 
 def test_a_rule_beyond_votes_leaves_the_margins_out(run: Run, page: Page, tmp_path: Path) -> None:
     assert "networks set a label" in page.text
-    blended = tiny.copy_of(run, tmp_path / "run")
+    blended = stripes.copy_of(run, tmp_path / "run")
     decision = replace(blended.config.decision, rule="blend")
     blended = replace(blended, config=replace(blended.config, decision=decision))
     tune(blended)
@@ -184,9 +184,9 @@ def test_a_rule_beyond_votes_leaves_the_margins_out(run: Run, page: Page, tmp_pa
 
 
 def test_a_label_that_no_chip_has_is_a_dash(run: Run, tmp_path: Path) -> None:
-    changed = tiny.copy_of(run, tmp_path / "run")
+    changed = stripes.copy_of(run, tmp_path / "run")
     found = read_predictions(changed)
-    column = tiny.LABELS.index("dark")
+    column = stripes.LABELS.index("dark")
     targets_NL = found.targets_NL.copy()
     targets_NL[:, column] = False
     write_predictions(changed, replace(found, targets_NL=targets_NL))
@@ -200,7 +200,7 @@ def test_a_label_that_no_chip_has_is_a_dash(run: Run, tmp_path: Path) -> None:
 
 
 def test_scores_older_than_the_thresholds_are_refused(run: Run, tmp_path: Path) -> None:
-    stale = tiny.copy_of(run, tmp_path / "run")
+    stale = stripes.copy_of(run, tmp_path / "run")
     later = (stale.folder / "evaluation.json").stat().st_mtime + 60
     os.utime(stale.folder / "decision.json", (later, later))
     with pytest.raises(ValueError, match=r"older than the thresholds; run `chipvote-train evaluate` again"):
@@ -211,7 +211,7 @@ def test_scores_older_than_the_thresholds_are_refused(run: Run, tmp_path: Path) 
 
 
 def test_names_cannot_break_out_of_the_page(run: Run, tmp_path: Path) -> None:
-    odd = tiny.copy_of(run, tmp_path / "run")
+    odd = stripes.copy_of(run, tmp_path / "run")
     for name in ("chips.csv", "dataset.json"):
         text = (odd.folder / name).read_text()
         (odd.folder / name).write_text(text.replace("chip_", "<b>chip_").replace("dark", "<i>dark"))

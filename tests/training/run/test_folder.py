@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.run.files import allocated_array, atomic_write, undamaged, write_csv, write_json
 from training.run.folder import Run, Source
 
@@ -57,13 +57,13 @@ def test_a_table_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, SOURCE)
     assert Run.open(tmp_path / "run") == run
-    assert Run.start(tmp_path / "run", tiny.CONFIG, SOURCE) == run
+    assert Run.start(tmp_path / "run", stripes.CONFIG, SOURCE) == run
     write_json(tmp_path / "run" / "dataset.json", {})  # the chips have been read
     changes = [
-        ("seed", replace(tiny.CONFIG, seed=1), SOURCE),
-        ("skip_bad", tiny.CONFIG, replace(SOURCE, skip_bad=False)),
+        ("seed", replace(stripes.CONFIG, seed=1), SOURCE),
+        ("skip_bad", stripes.CONFIG, replace(SOURCE, skip_bad=False)),
     ]
     for key, config, source in changes:
         with pytest.raises(ValueError, match=rf"holds a run with another {key}; use another --out"):
@@ -71,13 +71,13 @@ def test_a_run_is_taken_up_with_the_same_settings_only(tmp_path: Path) -> None:
 
 
 def test_settings_may_change_until_the_chips_have_been_read(tmp_path: Path) -> None:
-    Run.start(tmp_path / "run", tiny.CONFIG, replace(SOURCE, skip_bad=False))
-    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    Run.start(tmp_path / "run", stripes.CONFIG, replace(SOURCE, skip_bad=False))
+    run = Run.start(tmp_path / "run", stripes.CONFIG, SOURCE)
     assert Run.open(tmp_path / "run") == run
 
 
 def test_a_result_is_fresh_while_nothing_it_was_made_from_is_newer(tmp_path: Path) -> None:
-    run = Run(folder=tmp_path, config=tiny.CONFIG, source=SOURCE)
+    run = Run(folder=tmp_path, config=stripes.CONFIG, source=SOURCE)
     result, first, second = (tmp_path / name for name in ("result", "first", "second"))
     first.touch()
     second.touch()
@@ -103,7 +103,7 @@ def test_a_run_file_of_another_version_is_refused(tmp_path: Path, text: str) -> 
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, SOURCE)
     with (
         run.alone(),
         pytest.raises(ValueError, match="another chipvote-train works in this folder"),
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_need_names_the_stage_to_run(tmp_path: Path) -> None:
-    run = Run.start(tmp_path / "run", tiny.CONFIG, SOURCE)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, SOURCE)
     with pytest.raises(ValueError, match=r"out_of_fold.npz: not there; run `chipvote-train predict"):
         run.need("out_of_fold.npz", "predict")
     assert run.need("run.json", "prepare") == run.folder / "run.json"
@@ -141,7 +141,7 @@ def test_need_names_the_stage_to_run(tmp_path: Path) -> None:
 
 
 def test_weights_are_a_file_of_the_given_folder_or_timms_own(tmp_path: Path) -> None:
-    run = Run(folder=tmp_path, config=tiny.CONFIG, source=SOURCE)
+    run = Run(folder=tmp_path, config=stripes.CONFIG, source=SOURCE)
     assert run.weights_path("net") is None
     run = replace(run, source=replace(SOURCE, weights=tmp_path))
     with pytest.raises(ValueError, match=r"net.safetensors: not there; add it, or leave --weights away"):

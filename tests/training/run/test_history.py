@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.kit import tiny
+from tests.kit import stripes
 from training.run.folder import Run, Source
 from training.run.history import read_logs
 
@@ -12,7 +12,7 @@ HEAD = "epoch,loss,learning_rate,images_per_s,data_share\n"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run.start(tmp_path, tiny.CONFIG, Source(data=tmp_path))
+    return Run.start(tmp_path, stripes.CONFIG, Source(data=tmp_path))
 
 
 def write(run: Run, member: str, fold: int, text: str) -> None:

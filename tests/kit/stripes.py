@@ -1,10 +1,8 @@
-"""A training run that takes seconds: generated chips, two tiny networks, two folds.
+"""Chips of coloured stripes, tables of their tags, and a run made of them without a network.
 
-A chip shows coloured stripes on noise; its labels name the colours, and `dark` a dimmed
-chip. One network trains whole and resizes, the other is frozen and does not. Their
-"ImageNet" weights are random, in files as timm would load them.
+A chip shows coloured stripes on noise; its labels name the colours, and `dark` a dimmed chip.
 
-Shape suffixes: H height, W width, C bands.
+Shape suffixes: A architectures, N chips, L labels, H height, W width, C bands.
 """
 
 import csv
@@ -15,27 +13,17 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import timm
-import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
-from service.contract.bundle import Bundle
 from service.contract.decision import strict_majority
 from service.contract.rules import Vote
 from training.config.schema import About, DecisionConfig, MemberConfig, RunConfig
-from training.data import dataset
-from training.data.dataset import Dataset
-from training.decision import tune
+from training.data.dataset import open_dataset, prepare
+from training.data.predictions import OutOfFold, write_predictions
 from training.decision.rule import TunedRule
-from training.evaluation import evaluate
-from training.export import export
-from training.fit import fit, predict
-from training.network.model import ChipNet, ExportNet, member_net
+from training.decision.tune import tune
+from training.evaluation.evaluate import evaluate
 from training.run.folder import Run, Source
-
-# The networks are too small to share out: threads would only wait for each other.
-torch.set_num_threads(1)
 
 SIZE_PX = 64
 CHIPS = 64
@@ -110,61 +98,25 @@ def write_data(
     return folder
 
 
-def write_weights(
-    folder: Path, seed: int = 0, architectures: Sequence[str] = (FROZEN.architecture, WHOLE.architecture)
-) -> Path:
-    """Save a random network of each tiny architecture under the names that `--weights` wants."""
-    folder.mkdir()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for architecture in architectures:
-            network = timm.create_model(architecture)
-            save_file(network.state_dict(), folder / f"{architecture}.safetensors")
-    return folder
-
-
 @cache
 def source(base: Path) -> Source:
-    """The tiny data set and the weights, written once under `base`, as all below."""
-    return Source(data=write_data(base / "colours"), weights=write_weights(base / "weights"))
+    """The chips and their tags, written once under `base`."""
+    return Source(data=write_data(base / "colours"))
 
 
 @cache
 def evaluated(base: Path) -> Run:
-    """The tiny run with every stage done but the export."""
-    run = Run.start(base / "evaluated", CONFIG, source(base))
-    dataset.prepare(run)
-    fit.fit(run)
-    predict.predict(run)
-    tune.tune(run)
-    evaluate.evaluate(run)
+    """A run that is scored; what its networks say is the truth in noise."""
+    run = Run.start(base / "painted", CONFIG, source(base))
+    prepare(run)
+    dataset = open_dataset(run)
+    random = np.random.default_rng(0)
+    noise_ANL = random.normal(scale=2.0, size=(len(CONFIG.members), *dataset.targets_NL.shape))
+    probs_ANL = 1 / (1 + np.exp(-(np.where(dataset.targets_NL, 2.0, -2.0) + noise_ANL)))
+    write_predictions(run, OutOfFold(probs_ANL.astype(np.float32), dataset.targets_NL, dataset.folds_N))
+    tune(run)
+    evaluate(run)
     return run
-
-
-@cache
-def exported(base: Path) -> tuple[Run, Bundle]:
-    """The tiny run with its bundle."""
-    run = copy_of(evaluated(base), base / "exported")
-    return run, export.export(run, name="tiny", version="0.0.1")
-
-
-def fresh_net(run: Run, member: MemberConfig) -> ChipNet:
-    """A member's network with the tiny "ImageNet" weights."""
-    return member_net(run, member, dataset.open_dataset(run), pretrained=True).eval()
-
-
-def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
-    """A trained network, the mean of some folds' weights, put together independently of the code."""
-    net = fresh_net(run, member)
-    states = [load_file(run.need_fit(member.name, fold)) for fold in folds]
-    mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}
-    net.load_state_dict(mean, strict=member.freeze == "none")
-    return net
-
-
-def served(net: ChipNet) -> ExportNet:
-    """The network as it is exported."""
-    return ExportNet(net, LABELS, ()).eval()
 
 
 def plain_vote(members: int, threshold: float) -> TunedRule:
@@ -181,13 +133,3 @@ def copy_of(run: Run, folder: Path) -> Run:
     """Copy a run to change it."""
     shutil.copytree(run.folder, folder)
     return replace(run, folder=folder)
-
-
-def fitted(run: Run, member: MemberConfig, data: Dataset) -> dict[str, torch.Tensor]:
-    """Fit a member without its first fold alone; return what it keeps."""
-    path = run.fit_path(member.name, 0)
-    for fold in range(1, run.config.folds):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        run.fit_path(member.name, fold).touch()  # counts as fitted
-    fit.fit_member(run, member, data)
-    return load_file(path)
