@@ -135,12 +135,12 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     from service import offline
     from service.answers import predictions
     from service.client.progress import watch
+    from service.contract.bundle import load
     from service.engine.ladder import open_ensemble
-    from service.engine.served import load_bundle
     from service.settings import read_settings
 
     settings = read_settings(bundle=bundle)
-    loaded = load_bundle(settings.bundle)
+    loaded = load(settings.bundle)
     early_exit = not all_members and loaded.early_voter is not None
     ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
     results = watch(offline.predict_files(ensemble, loaded, images, settings), len(images))
@@ -165,10 +165,10 @@ def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> An
 def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
     """Show a bundle's labels, in order, with thresholds and measured F2."""
     from service.answers import predictions
-    from service.engine.served import load_bundle
+    from service.contract.bundle import load
     from service.settings import read_settings
 
-    answer = predictions.labels(load_bundle(read_settings(bundle=bundle).bundle))
+    answer = predictions.labels(load(read_settings(bundle=bundle).bundle))
     if as_json:
         _print_json(answer)
     else:
@@ -180,13 +180,13 @@ def check(
     bundle: Annotated[Path | None, typer.Argument(help="Bundle folder", show_default=DEFAULT_BUNDLE)] = None,
 ) -> None:
     """Verify every file of a bundle, then reproduce its golden answers at each precision."""
+    from service.contract.bundle import load
     from service.engine.ensemble import Ensemble
     from service.engine.ladder import gpu_of
-    from service.engine.served import load_bundle
     from service.settings import read_settings
 
     settings = read_settings(bundle=bundle)
-    loaded = load_bundle(settings.bundle)
+    loaded = load(settings.bundle)
     manifest = loaded.manifest
     print(f"{manifest.name} {manifest.version}: every file is as sealed")
     precisions = manifest.precisions if settings.precision == "auto" else {settings.precision}

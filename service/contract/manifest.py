@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from service.contract.rules import CountRow, Part, Rule, Unit
 
 Precision = Literal["float32", "float16", "int8"]
+Band = Literal["blue", "green", "red", "near infrared"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"  # of every graph
 Pixel = np.uint8 | np.uint16  # the number types of `InputSpec.dtype`
@@ -78,7 +79,7 @@ class Label(Part):
 class InputSpec(Part):
     """What a graph's input `chips` takes: (B, height, width, bands)."""
 
-    bands: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[Band, ...] = Field(min_length=1)
     dtype: Literal["uint8", "uint16"] = "uint8"
     height: int = Field(gt=0)
     width: int = Field(gt=0)

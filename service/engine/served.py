@@ -7,14 +7,11 @@ Knows no HTTP.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from prometheus_client import Counter
 
-from service.contract import bundle as bundles
-from service.contract.bundle import Bundle
-from service.contract.chips.bands import check_bands
-from service.contract.errors import BundleError, ChipError
+from service.contract.bundle import Bundle, load
+from service.contract.errors import ChipError
 from service.contract.rules import Vote as VoteRule
 from service.engine.batching import Engine
 from service.engine.cuda import device_memory
@@ -24,22 +21,6 @@ from service.engine.ladder import open_ensemble
 from service.engine.vote import Vote
 from service.metrics import Metrics
 from service.settings import Settings
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """Load a bundle that this version can serve.
-
-    Raises:
-        BundleError: a file is missing, altered or inconsistent, or no decoder makes its bands.
-    """
-    loaded = bundles.load(folder)
-    try:
-        check_bands(loaded.manifest.input)
-    except ValueError as error:
-        raise BundleError(
-            f"{folder / bundles.MANIFEST}: input.bands: {error}; export such a bundle"
-        ) from error
-    return loaded
 
 
 @dataclass(frozen=True)
@@ -111,7 +92,7 @@ async def serving(settings: Settings, metrics: Metrics) -> AsyncIterator[Served]
     Raises:
         StartupError: it cannot be served on this machine; says why, and the fix.
     """
-    loaded = load_bundle(settings.bundle)
+    loaded = load(settings.bundle)
     engine = Engine(
         lambda: open_ensemble(loaded, settings),
         max_batch=settings.max_batch,

@@ -20,7 +20,7 @@ from PIL import Image
 from service.contract import bundle
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision, Voter, strict_majority
-from service.contract.manifest import Manifest, Pixel, Precision
+from service.contract.manifest import Band, Manifest, Pixel, Precision
 from service.contract.rules import Rule
 from service.contract.rules import Vote as VoteRule
 from service.engine.vote import Vote
@@ -114,7 +114,7 @@ def linear_members() -> list[Linear]:
     return [Linear(weights_CL * scale, bias_L * scale) for scale in scales]
 
 
-RAW_BANDS = ("near infrared", "red", "green", "blue")
+RAW_BANDS: tuple[Band, ...] = ("near infrared", "red", "green", "blue")
 RAW_SCALE = 256  # raw values are so many times the grey levels
 
 
@@ -148,7 +148,7 @@ def make_bundle(
     golden_shift: float = 0.0,
     golden_flip: bool = False,
     wrong: Collection[Precision] = (),
-    bands: tuple[str, ...] = ("red", "green", "blue"),
+    bands: tuple[Band, ...] = ("red", "green", "blue"),
     rule: Rule = MAJORITY,
     members: Sequence[Linear] | None = None,
     chips_GHWC: Chips | None = None,
@@ -183,7 +183,7 @@ def _manifest(
     folder: Path,
     rule: Rule,
     precisions: Sequence[Precision],
-    bands: tuple[str, ...],
+    bands: tuple[Band, ...],
     dtype: str,
     labels: Sequence[str],
     dataset_sha256: str,

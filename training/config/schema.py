@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from service.contract.manifest import Precision
+from service.contract.manifest import Band, Precision
 
 FLAT = 0.2  # the customary threshold for F2 and the prior that tuned thresholds shrink toward
 CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
@@ -50,7 +50,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Between = Annotated[float, Field(gt=0, lt=1)]  # 0 and 1, neither of them
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Bands = Annotated[tuple[str, ...], AfterValidator(_some), AfterValidator(_each_once)]
+Bands = Annotated[tuple[Band, ...], AfterValidator(_some), AfterValidator(_each_once)]
 Size = Annotated[int, Field(ge=32)]  # below, a backbone's last map would be smaller than a pixel
 Precisions = Annotated[tuple[Precision, ...], AfterValidator(_some), AfterValidator(_each_once)]
 FileName = Annotated[str, AfterValidator(_file_name)]
@@ -143,7 +143,7 @@ class RunConfig:
     folds: Annotated[int, Field(ge=2)]  # every chip must be held out once
     fold_members: Literal["separate", "averaged"]  # every fold's network votes, or their weights' mean
     precisions: Precisions
-    bands: tuple[str, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
+    bands: tuple[Band, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
     dtype: Literal["uint8", "uint16"] = "uint8"
     height_px: Count = 256
     width_px: Count = 256

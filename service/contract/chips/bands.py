@@ -1,31 +1,19 @@
-"""Which files a bundle takes: the bands and sizes that exist, and the words for what is accepted.
+"""Which files a bundle takes: the orders of bands, the sizes, and the words for what is accepted.
 
 Knows no format's bytes and decodes nothing.
 """
 
 from service.contract.errors import TooManyPixels, WrongSize
-from service.contract.manifest import InputSpec
+from service.contract.manifest import Band, InputSpec
 
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
 
-RGB = ("red", "green", "blue")
-NEAR_INFRARED = "near infrared"
-PLANET_BANDS = ("blue", "green", "red", NEAR_INFRARED)  # of a uint16 TIFF, in the file's order
-RGBN = (*RGB, NEAR_INFRARED)  # of a uint8 TIFF
-
-
-def check_bands(spec: InputSpec) -> None:
-    """Refuse bands that no file gives.
-
-    Raises:
-        ValueError: names them.
-    """
-    unknown = [band for band in spec.bands if band not in PLANET_BANDS]
-    if unknown:
-        raise ValueError(
-            f"there is no band {', '.join(unknown)}; this version decodes {', '.join(PLANET_BANDS)}"
-        )
+RGB: tuple[Band, ...] = ("red", "green", "blue")
+NEAR_INFRARED: Band = "near infrared"
+# In a file's order: of a uint16 TIFF, of a uint8 TIFF.
+PLANET_BANDS: tuple[Band, ...] = ("blue", "green", "red", NEAR_INFRARED)
+RGBN: tuple[Band, ...] = (*RGB, NEAR_INFRARED)
 
 
 def check_size(width_px: int, height_px: int) -> None:

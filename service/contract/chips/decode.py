@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from service.contract.chips import jpeg, png, tiff_directory
-from service.contract.chips.bands import RGB, accepted, check_bands, check_size, tiff_kinds
+from service.contract.chips.bands import RGB, accepted, check_size, tiff_kinds
 from service.contract.chips.isolation import READERS
 from service.contract.errors import CorruptChip, EmptyChip, NotAnImage, OutOfMemory, WrongBands, is_shortage
 from service.contract.manifest import InputSpec, Pixel
@@ -57,7 +57,6 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
         ChipError: says what is wrong with the bytes and what is accepted.
         OutOfMemory: the machine has too little left, which is not the chip's fault.
     """
-    check_bands(spec)
     try:
         pixels_HWC, bands = _read(data, spec)
         if bands != spec.bands:

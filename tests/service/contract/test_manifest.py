@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.contract.bundle import Bundle
-from service.contract.manifest import FileRef, Manifest, Scores
+from service.contract.manifest import FileRef, InputSpec, Manifest, Scores
 
 
 def test_the_manifest_survives_json(colours: Bundle) -> None:
@@ -20,6 +20,11 @@ def test_nothing_can_be_changed_or_added(colours: Bundle) -> None:
 def test_no_path_leaves_the_folder(path: str) -> None:
     with pytest.raises(ValidationError, match="leaves the bundle's folder"):
         FileRef(path=path, sha256="0" * 64, size_bytes=1)
+
+
+def test_a_band_that_no_file_gives_is_named() -> None:
+    with pytest.raises(ValidationError, match="bands.1\n.*'red' or 'near infrared'.*input_value='ultraviolet'"):
+        InputSpec(bands=("red", "ultraviolet"), height=8, width=8)  # type: ignore[arg-type]
 
 
 def test_precisions_are_those_of_every_member(colours: Bundle) -> None:

@@ -20,7 +20,6 @@ from service.contract.errors import (
     StartupError,
 )
 from service.contract.manifest import InputSpec, Pixel
-from service.engine.served import load_bundle
 from service.server.app import create_app
 from service.settings import Settings
 from tests.kit.fakes import LABELS, RED, FakeEnsemble, encoded, make_bundle, picture
@@ -262,7 +261,3 @@ def test_cuda_that_is_not_there_does_not_start(settings: Settings, monkeypatch: 
                 pass
 
     run(scenario)
-
-
-def test_load_bundle_gives_what_the_decoder_can_fill(colours: Bundle) -> None:
-    assert load_bundle(colours.folder).manifest == colours.manifest

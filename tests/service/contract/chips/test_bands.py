@@ -1,6 +1,6 @@
 import pytest
 
-from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX, accepted, check_bands, check_size
+from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX, accepted, check_size
 from service.contract.errors import TooManyPixels, WrongSize
 from service.contract.manifest import InputSpec
 
@@ -22,11 +22,6 @@ def test_sizes_between_the_limits_are_accepted() -> None:
 def test_other_sizes_are_refused_by_name(width: int, height: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"the image is {width}×{height} px; at (most|least)"):
         check_size(width, height)
-
-
-def test_bands_that_no_file_gives_are_named() -> None:
-    with pytest.raises(ValueError, match="no band ultraviolet"):
-        check_bands(InputSpec(bands=("red", "ultraviolet"), height=8, width=8))
 
 
 def test_each_bundle_says_which_files_it_takes() -> None:
