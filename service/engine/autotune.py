@@ -64,8 +64,7 @@ def fastest(
     for _ in range(ROUNDS):  # alternately, so that a busy moment does not decide
         for plan, runner in runners.items():
             began_s = time.perf_counter()
-            runner.load(batch_BHWC)
-            runner.run(0)
+            runner.load(batch_BHWC).run(0)
             best_s[plan] = min(best_s[plan], time.perf_counter() - began_s)
     for runner in runners.values():
         runner.close()

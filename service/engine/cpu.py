@@ -11,6 +11,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -45,31 +46,9 @@ class CpuRunner:
         self._callers = ThreadPoolExecutor(side_by_side, "member") if side_by_side > 1 else None
         self._busy = busy or _Busy()
 
-    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
-        """Take the chips that the next runs are about."""
-        self._chips_BHWC = chips_BHWC
-
-    def run(self, member: int) -> npt.NDArray[np.float32]:
-        """Run one member on the loaded chips: float32 (B,L)."""
-        chips_BHWC = self._chips_BHWC
-        if len(chips_BHWC) == 1:
-            with self._busy as others:
-                return probabilities((self._sessions if others else self._alone)[member], chips_BHWC)
-        session = self._sessions[member]
-        size, run = (1, self._callers.map) if self._callers else (AT_ONCE, map)
-        parts = [chips_BHWC[start : start + size] for start in range(0, len(chips_BHWC), size)]
-        return np.concatenate(list(run(partial(probabilities, session), parts)))
-
-    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32."""
-        with self._busy as others:
-            session = (self._sessions if others else self._alone)[member]
-            parts = [
-                session.run([PROBABILITIES, EVIDENCE], {INPUT: self._chips_BHWC[start : start + AT_ONCE]})
-                for start in range(0, len(self._chips_BHWC), AT_ONCE)
-            ]
-        probs, maps = zip(*parts, strict=True)
-        return np.concatenate(probs), np.concatenate(maps)
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> "CpuBatch":
+        """Take chips; they stay where they are."""
+        return CpuBatch(chips_BHWC, self._sessions, self._alone, self._callers, self._busy)
 
     @property
     def at_once(self) -> int:
@@ -89,6 +68,36 @@ class CpuRunner:
 
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Do nothing: a first run costs no more than any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuBatch:
+    """Chips that the members read where they lie."""
+
+    chips_BHWC: npt.NDArray[Pixel]
+    sessions: Sequence[ort.InferenceSession]
+    alone: Sequence[ort.InferenceSession]  # where no other chip runs
+    callers: ThreadPoolExecutor | None
+    busy: "_Busy"
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member: float32 (B,L)."""
+        if len(self.chips_BHWC) == 1:
+            with self.busy as others:
+                return probabilities((self.sessions if others else self.alone)[member], self.chips_BHWC)
+        size, run = (1, self.callers.map) if self.callers else (AT_ONCE, map)
+        return np.concatenate(list(run(partial(probabilities, self.sessions[member]), self._parts(size))))
+
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member: probabilities (B,L) and evidence (B,L,h,w), float32."""
+        with self.busy as others:
+            session = (self.sessions if others else self.alone)[member]
+            found = [session.run([PROBABILITIES, EVIDENCE], {INPUT: part}) for part in self._parts(AT_ONCE)]
+        probs, maps = zip(*found, strict=True)
+        return np.concatenate(probs), np.concatenate(maps)
+
+    def _parts(self, size: int) -> list[npt.NDArray[Pixel]]:
+        return [self.chips_BHWC[start : start + size] for start in range(0, len(self.chips_BHWC), size)]
 
 
 class _Busy:

@@ -18,6 +18,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class CudaRunner:
         """
         self._open_sessions, self._graphs, self._place = open_sessions, graphs, place
         self._sessions = open_sessions(graphs)
-        self._batches: dict[int, _Batch] = {}
+        self._buffers: dict[int, _Buffers] = {}  # by batch size
         self._recorded: set[int] = set()  # batch sizes
         self._recorder = 0  # thread
 
@@ -59,36 +60,20 @@ class CudaRunner:
         """Return itself: one thread owns a device."""
         return [self]
 
-    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
-        """Take the chips that the next runs are about."""
-        self._count = len(chips_BHWC)
-        size = padded(self._count)
-        if size not in self._batches:
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> "CudaBatch":
+        """Copy chips to the device, over the last ones of this batch size."""
+        size = padded(len(chips_BHWC))
+        if size not in self._buffers:
             # What kernels keep for a new size may lie where a recording writes.
             self._recorded.clear()
             shape_BHWC = (size, *chips_BHWC.shape[1:])
-            self._batches[size] = _Batch(self._sessions, shape_BHWC, chips_BHWC.dtype, self._place)
-        self._batch = self._batches[size]
-        self._batch.fill(chips_BHWC)
+            self._buffers[size] = _Buffers(self._sessions, shape_BHWC, chips_BHWC.dtype, self._place)
+        buffers = self._buffers[size]
+        buffers.fill(chips_BHWC)
         # ONNX Runtime keeps recordings by thread: another one would record anew, and nobody would check it.
         replay = size in self._recorded and threading.get_ident() == self._recorder
-        self._options = ort.RunOptions()
-        self._options.add_run_config_entry("gpu_graph_id", str(size) if replay else _PLAIN)
-
-    def run(self, member: int) -> npt.NDArray[np.float32]:
-        """Run one member on the loaded chips: float32 (B,L)."""
-        self._sessions[member].run_with_iobinding(self._batch.bindings[member], self._options)
-        return self._batch.answers(self._count)
-
-    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32.
-
-        Never recorded: who wants an explanation is not in a hurry.
-        """
-        plain = ort.RunOptions()
-        plain.add_run_config_entry("gpu_graph_id", _PLAIN)
-        found = self._sessions[member].run([PROBABILITIES, EVIDENCE], {INPUT: self._batch.host_BHWC}, plain)
-        return found[0][: self._count], found[1][: self._count]
+        options = _options(str(size) if replay else _PLAIN)
+        return CudaBatch(self._sessions, buffers, len(chips_BHWC), options)
 
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Run every batch size that `padded` makes, then record the small ones.
@@ -101,38 +86,46 @@ class CudaRunner:
         self._run_all(sizes, shape_HWC, dtype)
         if not self._graphs:
             return
-        try:
-            for size in sizes:
-                if size <= GRAPH_BATCH:
-                    self._record(size, shape_HWC, dtype)
-        except Exception as error:  # ONNX Runtime's exceptions share no other base
-            logger.info("CUDA graphs: off, because %s", " ".join(str(error).split()))
-            # A recording that broke off leaves its session's stream in an unknown state.
-            self._graphs = False
-            del self._batch  # or its bindings would keep the sessions and their memory
-            self._batches.clear()
-            self._recorded.clear()
-            self._sessions = ()
-            self._sessions = self._open_sessions(False)
-            self._run_all(sizes, shape_HWC, dtype)
-        else:
+        trouble = self._record_all([size for size in sizes if size <= GRAPH_BATCH], shape_HWC, dtype)
+        if trouble is None:
             logger.info("CUDA graphs: on, for batches of up to %d chips", GRAPH_BATCH)
+            return
+        logger.info("CUDA graphs: off, because %s", trouble)
+        # A recording that broke off leaves its session's stream in an unknown state. Nothing may keep the
+        # old sessions and their memory when the new ones open: no buffers, and no exception's frames.
+        self._graphs = False
+        self._buffers.clear()
+        self._recorded.clear()
+        self._sessions = ()
+        self._sessions = self._open_sessions(False)
+        self._run_all(sizes, shape_HWC, dtype)
 
     def _run_all(self, sizes: Sequence[int], shape_HWC: tuple[int, int, int], dtype: str) -> None:
         # Twice: ONNX Runtime lays memory out anew after a size's first run, and the largest must
         # still find room when smaller ones have been there.
         for size in (*sizes, *sizes):
             try:
-                members = self._run_members(np.zeros((size, *shape_HWC), dtype))
+                loaded = self.load(np.zeros((size, *shape_HWC), dtype))
+                for member in self._members:
+                    loaded.run(member)
                 # What these runs keep must be there before a recording, too.
-                for member in range(len(members)):
-                    self.explain(member)
+                for member in self._members:
+                    loaded.explain(member)
             except Exception as error:
                 reason = " ".join(str(error).split())
                 raise DeviceError(
                     f"a batch of {size} chips does not run on the GPU ({reason}); free its memory, raise "
                     "CHIPVOTE_GPU_MEMORY_BYTES if it is set, or lower CHIPVOTE_MAX_BATCH"
                 ) from error
+
+    def _record_all(self, sizes: Sequence[int], shape_HWC: tuple[int, int, int], dtype: str) -> str | None:
+        """Record batch sizes; return what went wrong, None if nothing did."""
+        try:
+            for size in sizes:
+                self._record(size, shape_HWC, dtype)
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            return " ".join(str(error).split())
+        return None
 
     def _record(self, size: int, shape_HWC: tuple[int, int, int], dtype: str) -> None:
         """Record a batch size with some chips, and replay it with others."""
@@ -151,11 +144,45 @@ class CudaRunner:
             )
 
     def _run_members(self, chips_BHWC: npt.NDArray[Pixel]) -> list[npt.NDArray[np.float32]]:
-        self.load(chips_BHWC)
-        return [self.run(member) for member in range(len(self._sessions))]
+        loaded = self.load(chips_BHWC)
+        return [loaded.run(member) for member in self._members]
+
+    @property
+    def _members(self) -> range:
+        return range(len(self._sessions))
 
 
-class _Batch:
+@dataclass(frozen=True, slots=True)
+class CudaBatch:
+    """Chips on the device, until the next ones of their batch size."""
+
+    sessions: Sequence[ort.InferenceSession]
+    buffers: "_Buffers"
+    count: int  # of the chips; the rest of the buffers is padding
+    options: ort.RunOptions  # whether to replay a recording
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member: float32 (B,L)."""
+        self.sessions[member].run_with_iobinding(self.buffers.bindings[member], self.options)
+        return self.buffers.answers(self.count)
+
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member: probabilities (B,L) and evidence (B,L,h,w), float32.
+
+        Never recorded: who wants an explanation is not in a hurry.
+        """
+        chips = {INPUT: self.buffers.host_BHWC}
+        found = self.sessions[member].run([PROBABILITIES, EVIDENCE], chips, _options(_PLAIN))
+        return found[0][: self.count], found[1][: self.count]
+
+
+def _options(recording: str) -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", recording)
+    return options
+
+
+class _Buffers:
     """The buffers of one batch size, at addresses that stay."""
 
     def __init__(

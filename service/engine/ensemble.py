@@ -21,7 +21,7 @@ from service.contract.errors import ServiceError, SettingsError, WrongAnswers
 from service.contract.manifest import Pixel, Precision
 from service.engine.cuda import padded
 from service.engine.evidence import averaged, counting
-from service.engine.placement import Rung, place
+from service.engine.placement import Loaded, Rung, place
 from service.engine.sessions import Device, Gpu
 from service.engine.vote import Vote
 
@@ -100,8 +100,8 @@ class Ensemble:
         Raises:
             ServiceError: a graph answered what is no probability; so for `vote`.
         """
-        self._runner.load(chips_BHWC)
-        return np.stack([self._run(member, len(chips_BHWC)) for member in self._members])
+        loaded = self._runner.load(chips_BHWC)
+        return np.stack([self._run(loaded, member, len(chips_BHWC)) for member in self._members])
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
         """Answer a batch: (B,H,W,C) → one `Vote` per chip.
@@ -146,8 +146,9 @@ class Ensemble:
 
     def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
         rule, members = self._bundle.manifest.decision, self._members
-        self._runner.load(chips_BHWC)
-        probs, maps = zip(*(self._explain_by(member, len(chips_BHWC)) for member in members), strict=True)
+        loaded = self._runner.load(chips_BHWC)
+        explained = (self._explain_by(loaded, member, len(chips_BHWC)) for member in members)
+        probs, maps = zip(*explained, strict=True)
         probs_MBL = np.stack(probs)
         labels_BL, votes_BL, means_BL = self._bundle.decider.decide(probs_MBL)
 
@@ -175,14 +176,13 @@ class Ensemble:
         if not self._early_voter:
             members_B = np.full(len(chips_BHWC), len(self._members))
             return EarlyDecision(*self._bundle.decider.decide(self.probabilities(chips_BHWC)), members_B)
-        loaded_O = np.empty(0, np.intp)
+        loaded, loaded_O = self._runner.load(chips_BHWC), np.arange(len(chips_BHWC))
 
         def ask(member: int, rows_O: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-            nonlocal loaded_O
+            nonlocal loaded, loaded_O
             if not np.array_equal(rows_O, loaded_O):
-                self._runner.load(chips_BHWC if len(rows_O) == len(chips_BHWC) else chips_BHWC[rows_O])
-                loaded_O = rows_O
-            return self._run(member, len(rows_O))
+                loaded, loaded_O = self._runner.load(chips_BHWC[rows_O]), rows_O
+            return self._run(loaded, member, len(rows_O))
 
         return self._early_voter.decide(len(chips_BHWC), ask)
 
@@ -190,11 +190,13 @@ class Ensemble:
     def _members(self) -> range:
         return range(len(self._bundle.manifest.members))
 
-    def _run(self, member: int, chips: int) -> npt.NDArray[np.float32]:
-        return self._checked(member, chips, self._runner.run(member))
+    def _run(self, loaded: Loaded, member: int, chips: int) -> npt.NDArray[np.float32]:
+        return self._checked(member, chips, loaded.run(member))
 
-    def _explain_by(self, member: int, chips: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        probs_BL, maps_BLhw = self._runner.explain(member)
+    def _explain_by(
+        self, loaded: Loaded, member: int, chips: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        probs_BL, maps_BLhw = loaded.explain(member)
         if maps_BLhw.shape[:2] != probs_BL.shape or not np.isfinite(maps_BLhw).all():
             raise ServiceError(f"{self._named(member)} answered evidence that is none")
         return self._checked(member, chips, probs_BL), maps_BLhw

@@ -35,6 +35,16 @@ PRECISIONS: dict[Device, tuple[Precision, ...]] = {
 }
 
 
+class Loaded(Protocol):
+    """Chips where the members read them."""
+
+    def run(self, member: int) -> npt.NDArray[np.float32]:
+        """Run one member on the chips: float32 (B,L), each in 0..1."""
+
+    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run one member on the chips: probabilities (B,L) and evidence (B,L,h,w), float32."""
+
+
 class Runner(Protocol):
     """Where the members run: a batch is loaded once and then given to one member after the other."""
 
@@ -45,14 +55,8 @@ class Runner(Protocol):
     def lanes(self) -> Sequence["Runner"]:
         """Return runners that different threads may use at the same time; itself alone, or others."""
 
-    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
-        """Take the chips that the next runs are about; the array must stay as it is until the next load."""
-
-    def run(self, member: int) -> npt.NDArray[np.float32]:
-        """Run one member on the loaded chips: float32 (B,L), each in 0..1."""
-
-    def explain(self, member: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Run one member on the loaded chips: probabilities (B,L) and evidence (B,L,h,w), float32."""
+    def load(self, chips_BHWC: npt.NDArray[Pixel]) -> Loaded:
+        """Take chips, for use until the next load; the array must stay as it is meanwhile."""
 
     def warm_up(self, shape_HWC: tuple[int, int, int], dtype: str, max_batch: int) -> None:
         """Run whatever is slow the first time, for batches of up to `max_batch`."""

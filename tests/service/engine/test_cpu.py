@@ -17,9 +17,9 @@ def test_side_by_side_answers_each_chip_as_alone(tmp_path: Path) -> None:
     for side_by_side in (1, 2, 8):
         runner = CpuRunner(sessions, side_by_side)
         for count in (1, 2, 17):
-            runner.load(chips_BHWC[:count])
+            loaded = runner.load(chips_BHWC[:count])
             for index, member in enumerate(members):
-                probs_BL = runner.run(index)
+                probs_BL = loaded.run(index)
                 assert probs_BL.shape == (count, len(LABELS))
                 np.testing.assert_allclose(probs_BL, member.probabilities(chips_BHWC[:count]), atol=1e-6)
 
@@ -33,11 +33,10 @@ def test_lanes_are_one_for_each_chip_side_by_side() -> None:
     assert runner.at_once == 1
     lanes = runner.lanes()
     assert len(lanes) == 3
-    lanes[0].load(chips_BHWC)
-    lanes[1].load(255 - chips_BHWC)
-    runner.load(chips_BHWC)
-    np.testing.assert_array_equal(lanes[0].run(0), runner.run(0))
-    assert (lanes[1].run(0) != runner.run(0)).any()
+    one, other = lanes[0].load(chips_BHWC), lanes[1].load(255 - chips_BHWC)
+    expected_BL = runner.load(chips_BHWC).run(0)
+    np.testing.assert_array_equal(one.run(0), expected_BL)
+    assert (other.run(0) != expected_BL).any()
 
 
 def test_only_a_chip_that_runs_by_itself_gets_the_sessions_for_one_alone() -> None:
@@ -54,9 +53,8 @@ def test_only_a_chip_that_runs_by_itself_gets_the_sessions_for_one_alone() -> No
 
         return SimpleNamespace(run=run)
 
-    first, second = CpuRunner([session("one core")], 2, [session("all cores")]).lanes()
-    for lane in (first, second):
-        lane.load(np.zeros((1, 2, 2, 3), np.uint8))
+    lanes = CpuRunner([session("one core")], 2, [session("all cores")]).lanes()
+    first, second = (lane.load(np.zeros((1, 2, 2, 3), np.uint8)) for lane in lanes)
     thread = threading.Thread(target=first.run, args=(0,))
     thread.start()
     assert inside.wait(10)

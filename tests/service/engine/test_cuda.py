@@ -84,9 +84,9 @@ def noise(count: int) -> npt.NDArray[np.uint8]:
 
 
 def assert_answers(runner: CudaRunner, chips_BHWC: npt.NDArray[np.uint8]) -> None:
-    runner.load(chips_BHWC)
+    loaded = runner.load(chips_BHWC)
     for index, member in enumerate(linear_members()):
-        probs_BL = runner.run(index)
+        probs_BL = loaded.run(index)
         assert probs_BL.dtype == np.float32
         np.testing.assert_allclose(probs_BL, member.probabilities(chips_BHWC), atol=1e-6)
 
@@ -110,22 +110,19 @@ def test_every_load_gives_its_own_chips_answers(open_sessions: Open) -> None:
 
 def test_an_answer_outlives_the_next_run(open_sessions: Open) -> None:
     runner = CudaRunner(open_sessions, graphs=False, place="cpu")
-    runner.load(noise(2))
-    first_BL = runner.run(0)
+    first = runner.load(noise(2))
+    first_BL = first.run(0)
     kept_BL = first_BL.copy()
-    runner.run(1)
-    runner.load(noise(2)[::-1])
-    runner.run(0)
+    first.run(1)
+    runner.load(noise(2)[::-1]).run(0)
     np.testing.assert_array_equal(first_BL, kept_BL)
 
 
 def test_members_share_one_input_and_one_output_buffer(open_sessions: Open) -> None:
     runner = CudaRunner(open_sessions, graphs=False, place="cpu")
-    runner.load(noise(3))
-    inputs = {binding._bound_inputs["chips"].data_ptr() for binding in runner._batch.bindings}
-    outputs = {binding._bound_outputs["probabilities"].data_ptr() for binding in runner._batch.bindings}
-    runner.load(noise(4))
-    inputs |= {binding._bound_inputs["chips"].data_ptr() for binding in runner._batch.bindings}
+    bindings = [binding for count in (3, 4) for binding in runner.load(noise(count)).buffers.bindings]
+    inputs = {binding._bound_inputs["chips"].data_ptr() for binding in bindings}
+    outputs = {binding._bound_outputs["probabilities"].data_ptr() for binding in bindings}
     assert (len(inputs), len(outputs)) == (1, 1)
 
 
@@ -269,18 +266,18 @@ def test_on_a_gpu_every_batch_size_answers_right(
         memory = other.submit(cuda.device_memory).result()
     assert memory and 0 < memory[0] <= memory[1]
     for count in (1, 3, 24, 5, 16, 1, 30, 2):
-        runner.load(noise(count))
+        loaded = runner.load(noise(count))
         for index, member in enumerate(linear_members()):
-            assert runner.run(index).shape == (count, len(LABELS))
-            np.testing.assert_allclose(runner.run(index), member.probabilities(noise(count)), atol=1e-4)
+            assert loaded.run(index).shape == (count, len(LABELS))
+            np.testing.assert_allclose(loaded.run(index), member.probabilities(noise(count)), atol=1e-4)
 
 
 def test_a_closer_look_gives_the_evidence_of_the_chips_alone(
     opened: list[list[Session]], open_sessions: Open
 ) -> None:
     runner = CudaRunner(open_sessions, graphs=False, place="cpu")
-    runner.load(np.zeros((3, 64, 64, 3), np.uint8))
-    probs_BL, maps_BLhw = runner.explain(0)
-    np.testing.assert_array_equal(probs_BL, runner.run(0))
+    loaded = runner.load(np.zeros((3, 64, 64, 3), np.uint8))
+    probs_BL, maps_BLhw = loaded.explain(0)
+    np.testing.assert_array_equal(probs_BL, loaded.run(0))
     assert maps_BLhw.shape[:2] == probs_BL.shape
     assert maps_BLhw.ndim == 4

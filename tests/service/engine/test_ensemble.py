@@ -9,7 +9,7 @@ from service.contract.bundle import Bundle
 from service.contract.errors import BundleError, ServiceError, SettingsError, WrongAnswers
 from service.contract.manifest import Precision
 from service.contract.rules import Blend, Cooccurrence, ExpectedF, Rule
-from service.engine.cpu import CpuRunner
+from service.engine.cpu import CpuBatch, CpuRunner
 from service.engine.ensemble import TOLERANCE, Ensemble
 from tests.kit.fakes import (
     BLUE,
@@ -122,9 +122,9 @@ def test_early_exit_loads_the_open_chips_alone_and_only_when_they_are_others(
     loaded: list[Chips] = []
     load = CpuRunner.load
 
-    def recorded(runner: CpuRunner, chips_OHWC: Chips) -> None:
+    def recorded(runner: CpuRunner, chips_OHWC: Chips) -> CpuBatch:
         loaded.append(chips_OHWC)
-        load(runner, chips_OHWC)
+        return load(runner, chips_OHWC)
 
     ensemble = Ensemble(bundle, "cpu", early_exit=True)
     monkeypatch.setattr(CpuRunner, "load", recorded)
