@@ -16,6 +16,7 @@ from PIL import Image
 
 from service.contract import bundle
 from service.contract.bundle import Bundle
+from service.contract.chips.bands import RGB
 from service.contract.decision import strict_majority
 from service.contract.manifest import InputSpec, Manifest
 from service.contract.rules import Vote
@@ -24,7 +25,7 @@ from training.export import golden
 from training.export.graphs import write_float16, write_float32
 from training.export.parity import graph_answers
 from training.network.model import ChipNet, ExportNet
-from training.network.preprocessing import COLOURS, Preprocessing
+from training.network.preprocessing import Preprocessing
 
 LABELS = [f"label_{index}" for index in range(17)]
 SIZES_PX = {"inception_v3": 299}  # of chips of 256; others see chips as they are
@@ -35,7 +36,7 @@ Chips = npt.NDArray[np.uint8]
 
 def input_spec(side_px: int) -> InputSpec:
     """Return what the networks take."""
-    return InputSpec(bands=COLOURS, height=side_px, width=side_px)
+    return InputSpec(bands=RGB, height=side_px, width=side_px)
 
 
 def chips_of(side_px: int) -> Chips:
@@ -65,7 +66,7 @@ def random_net(architecture: str, side_px: int) -> ExportNet:
         architecture=architecture, size_px=size_px, epochs=1, batch_size=1, learning_rate=1.0
     )
     preprocessing = Preprocessing(
-        COLOURS, COLOURS, size_px=size_px, full_scale=255.0, mean=[127.5] * 3, std=[74.0] * 3
+        RGB, RGB, size_px=size_px, full_scale=255.0, mean=[127.5] * 3, std=[74.0] * 3
     )
     net = ChipNet(member, preprocessing, labels=len(LABELS), pretrained=False)
     for module in net.modules():

@@ -27,7 +27,7 @@ from service.contract.bundle import Bundle, load
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Pixel
 from service.engine.ensemble import Ensemble
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 from training.run.progress import track
 
 BATCH = 32
@@ -40,7 +40,7 @@ class Way:
     ensemble: Ensemble
     seconds: float = 0
     processor_s: float = 0
-    votes: list[Vote] = field(default_factory=list)
+    votes: list[Verdict] = field(default_factory=list)
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
         """Vote on one more batch."""

@@ -13,7 +13,7 @@ from service.contract.bundle import Bundle
 from service.contract.errors import ServiceError
 from service.contract.manifest import Manifest, Precision
 from service.engine.ensemble import Ensemble
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 
 _GENERIC = "the service failed on this request; its log says why"
 
@@ -45,7 +45,7 @@ def model(bundle: Bundle) -> Model:
 
 
 def prediction(
-    filename: str | None, vote: Vote, bundle: Bundle, *, members: bool = False, evidence: bool = False
+    filename: str | None, vote: Verdict, bundle: Bundle, *, members: bool = False, evidence: bool = False
 ) -> Prediction:
     """Put a vote into words; with each member's probabilities and the evidence if they are wanted."""
     rows = list(zip(bundle.label_names, vote.probabilities, vote.votes, vote.predicted, strict=True))

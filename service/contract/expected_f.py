@@ -32,14 +32,14 @@ def best_sets(probs_BL: Floats, beta: float) -> npt.NDArray[np.bool_]:
     """
     order_BL = np.argsort(-probs_BL, axis=1, kind="stable")
     sorted_BL = np.take_along_axis(probs_BL, order_BL, axis=1)
-    expected_BS = expected_f(sorted_BL, beta).round(DECIMALS)
+    expected_BS = expected_fbeta(sorted_BL, beta).round(DECIMALS)
     size_B = expected_BS.argmax(axis=1)
     labels_BL = np.zeros(probs_BL.shape, np.bool_)
     np.put_along_axis(labels_BL, order_BL, np.arange(probs_BL.shape[1]) < size_B[:, None], axis=1)
     return labels_BL
 
 
-def expected_f(probs_BL: Floats, beta: float) -> Floats:
+def expected_fbeta(probs_BL: Floats, beta: float) -> Floats:
     """Return the expected F-beta (B,S) of setting the first 0, 1, …, L labels."""
     chips, labels = probs_BL.shape
     outside, f_SKN = _counts(probs_BL[:, ::-1])[::-1], _f(labels, beta)

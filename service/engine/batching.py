@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from service.contract.errors import NotReady, Overloaded, ServiceError
 from service.contract.manifest import Pixel
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 from service.metrics import Metrics
 
 logger = logging.getLogger("chipvote")
 
 
-class Voter(Protocol):
+class SupportsVote(Protocol):
     """What the engine needs of an ensemble."""
 
     @property
@@ -40,27 +40,27 @@ class Voter(Protocol):
         """Most chips that it should be given at once; None where more are never worse."""
         ...
 
-    def lanes(self) -> Sequence["Voter"]:
+    def lanes(self) -> Sequence["SupportsVote"]:
         """Return voters that may vote at the same time, each in one thread; itself alone, or others."""
         ...
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Verdict]:
         """Answer a batch with one vote per chip; `explain` adds members' probabilities and evidence."""
         ...
 
 
 T = TypeVar("T")
-V = TypeVar("V", bound=Voter)
+V = TypeVar("V", bound=SupportsVote)
 
 
-Answer = asyncio.Future[Vote]
+Pending = asyncio.Future[Verdict]
 
 
 class Job(NamedTuple):
     """One chip on its way, and where its answer goes."""
 
     chip_HWC: npt.NDArray[Pixel]
-    answer: Answer
+    answer: Pending
     explain: bool = False  # with evidence
 
 
@@ -149,15 +149,15 @@ class Engine(Generic[V]):
             if self._free == self._slots:
                 self._idle.set()
 
-    def expect(self) -> Answer:
+    def expect(self) -> Pending:
         """Return where the answer of one chip will come, under a reserved slot."""
         return self._loop.create_future()
 
-    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Answer, explain: bool = False) -> None:
+    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Pending, explain: bool = False) -> None:
         """Queue one chip; from any thread."""
         self._waiting.put(Job(chip_HWC, answer, explain))
 
-    def refuse(self, answer: Answer, error: Exception) -> None:
+    def refuse(self, answer: Pending, error: Exception) -> None:
         """Answer an expected chip that never came by an error; from any thread."""
         self._loop.call_soon_threadsafe(_refuse, [answer], error)
 
@@ -179,7 +179,7 @@ class Engine(Generic[V]):
         self._threads.append(threading.Thread(target=work, args=of, name=name, daemon=True))
         self._threads[-1].start()
 
-    def _serve(self, voter: Voter, most: int) -> None:
+    def _serve(self, voter: SupportsVote, most: int) -> None:
         stack = _Stack(most)
         while jobs := self._take(most):
             # Who gave up waiting needs no answer, and must not cost the others one.
@@ -202,7 +202,7 @@ class Engine(Generic[V]):
             jobs.append(job)
         return jobs
 
-    def _answer(self, voter: Voter, stack: "_Stack", jobs: list[Job]) -> None:
+    def _answer(self, voter: SupportsVote, stack: "_Stack", jobs: list[Job]) -> None:
         self._metrics.batch_size.observe(len(jobs))
         answers = [job.answer for job in jobs]
         try:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import InputSpec
 from service.contract.processors import processors
-from service.engine.batching import Answer, Engine
-from service.engine.vote import Vote
+from service.engine.batching import Engine, Pending
+from service.engine.verdict import Verdict
 
 MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
@@ -24,7 +24,7 @@ def threads_for(asked: int) -> int:
 
 class _Job(NamedTuple):
     data: bytes
-    answer: Answer
+    answer: Pending
     explain: bool
 
 
@@ -42,7 +42,7 @@ class Decoders:
         for thread in self._threads:
             thread.start()
 
-    async def vote(self, data: bytes, explain: bool = False) -> Vote:
+    async def vote(self, data: bytes, explain: bool = False) -> Verdict:
         """Decode one chip, under a reserved slot of the engine, and wait for its answer.
 
         With `explain`, all members' probabilities and the evidence come along.

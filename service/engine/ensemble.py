@@ -23,7 +23,7 @@ from service.engine.cuda import padded
 from service.engine.evidence import averaged, counting
 from service.engine.placement import Loaded, Rung, place
 from service.engine.sessions import Device, Gpu
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 
 # How far a probability may be from the golden one on another machine. Kernels sum in another
 # order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
@@ -103,8 +103,8 @@ class Ensemble:
         loaded = self._runner.load(chips_BHWC)
         return np.stack([self._run(loaded, member, len(chips_BHWC)) for member in self._members])
 
-    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Vote]:
-        """Answer a batch: (B,H,W,C) → one `Vote` per chip.
+    def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Verdict]:
+        """Answer a batch: (B,H,W,C) → one `Verdict` per chip.
 
         With `explain`, every chip gets all members, their probabilities and the evidence.
         """
@@ -112,7 +112,7 @@ class Ensemble:
             return self._explain(chips_BHWC)
         labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
         rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
-        return list(map(Vote, *(array.tolist() for array in rows)))
+        return list(map(Verdict, *(array.tolist() for array in rows)))
 
     def self_test(self) -> None:
         """Reproduce the bundle's golden answers.
@@ -144,7 +144,7 @@ class Ensemble:
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
 
-    def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Vote]:
+    def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Verdict]:
         rule, members = self._bundle.manifest.decision, self._members
         loaded = self._runner.load(chips_BHWC)
         explained = (self._explain_by(loaded, member, len(chips_BHWC)) for member in members)
@@ -161,7 +161,7 @@ class Ensemble:
             return grid
 
         return [
-            Vote(
+            Verdict(
                 means_BL[chip].round(6).tolist(),
                 votes_BL[chip].tolist(),
                 labels_BL[chip].tolist(),

@@ -12,13 +12,13 @@ from prometheus_client import Counter
 
 from service.contract.bundle import Bundle, load
 from service.contract.errors import ChipError
-from service.contract.rules import Vote as VoteRule
+from service.contract.rules import Vote
 from service.engine.batching import Engine
 from service.engine.cuda import device_memory
 from service.engine.decoding import Decoders
 from service.engine.ensemble import Ensemble
 from service.engine.ladder import open_ensemble
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -49,7 +49,7 @@ class Served:
             # Not before: while launches are recorded, no other thread should ask CUDA for anything.
             metrics.device_memory.set_function(device_memory)
 
-    async def vote(self, data: bytes, explain: bool = False) -> Vote:
+    async def vote(self, data: bytes, explain: bool = False) -> Verdict:
         """Decode one chip, under a reserved slot of the engine, and wait for its answer; count either.
 
         With `explain`, all members' probabilities and the evidence come along.
@@ -73,14 +73,14 @@ class Served:
         self._count(vote)
         return vote
 
-    def _count(self, vote: Vote) -> None:
+    def _count(self, vote: Verdict) -> None:
         for counter, predicted in zip(self.predicted, vote.predicted, strict=True):
             if predicted:
                 counter.inc()
         self.metrics.members.observe(vote.members)
         # Of a chip that stopped early nobody knows what the other members would have said.
         manifest = self.bundle.manifest
-        if isinstance(manifest.decision, VoteRule) and vote.members == len(manifest.members):
+        if isinstance(manifest.decision, Vote) and vote.members == len(manifest.members):
             self.metrics.margin.observe(manifest.decision.margin(vote.votes))
             self.metrics.contested.observe(manifest.decision.contested(vote.votes))
 

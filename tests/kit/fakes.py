@@ -21,9 +21,8 @@ from service.contract import bundle
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision, Voter, strict_majority
 from service.contract.manifest import Band, Manifest, Pixel, Precision
-from service.contract.rules import Rule
-from service.contract.rules import Vote as VoteRule
-from service.engine.vote import Vote
+from service.contract.rules import Rule, Vote
+from service.engine.verdict import Verdict
 from tests.kit.onnx_bytes import FLOAT, UINT8, UINT16, field, node, tensor, value
 
 Array = npt.NDArray[Any]
@@ -35,7 +34,7 @@ LABELS = ("reddish", "greenish", "bluish", "dark")
 MEMBERS = 3
 
 # A plain majority of three at even odds.
-MAJORITY = VoteRule(
+MAJORITY = Vote(
     thresholds=((0.5,) * len(LABELS),) * MEMBERS,
     weights=((1,) * len(LABELS),) * MEMBERS,
     quorum=(2,) * len(LABELS),
@@ -78,7 +77,7 @@ class FakeEnsemble:
     def lanes(self) -> list["FakeEnsemble"]:
         return [self] * self.lane_count
 
-    def vote(self, chips_BHWC: Chips, explain: bool = False) -> list[Vote]:
+    def vote(self, chips_BHWC: Chips, explain: bool = False) -> list[Verdict]:
         self.batch_sizes.append(len(chips_BHWC))
         self.threads.add(threading.current_thread().name)
         self.entered.set()
@@ -87,7 +86,7 @@ class FakeEnsemble:
             error, self.fail_next = self.fail_next, None
             raise error
         n, means = self.labels, chips_BHWC[..., 0].mean(axis=(1, 2)).tolist()
-        return [Vote([mean] * n, [1] * n, [True] * n, MEMBERS) for mean in means]
+        return [Verdict([mean] * n, [1] * n, [True] * n, MEMBERS) for mean in means]
 
 
 @dataclass(frozen=True)

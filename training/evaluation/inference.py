@@ -23,7 +23,7 @@ BATCH = 16  # chips that a graph takes at once
 COLUMNS = ("image_name", "tags")
 
 
-class Answerer:
+class Predictor:
     """A bundle's graphs, loaded once for any number of chips."""
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:

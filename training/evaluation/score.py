@@ -16,7 +16,7 @@ from service.contract.bundle import Bundle
 from service.contract.manifest import Precision, Scores
 from training.data.labels import multi_hot, read_tags
 from training.data.reading import find_tags, read_chips
-from training.evaluation.inference import Answerer, tags_of, write_tags
+from training.evaluation.inference import Predictor, tags_of, write_tags
 from training.evaluation.scores import measure, table
 from training.run.folder import Source
 from training.run.progress import SLICE, track
@@ -46,9 +46,9 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
     with tempfile.TemporaryDirectory() as scratch:
         chips = read_chips(source, manifest.input, Path(scratch))
         starts = range(0, len(chips.chips_NHWC), SLICE)
-        answerer = Answerer(bundle, precision)
+        predictor = Predictor(bundle, precision)
         parts = [
-            answerer(chips.chips_NHWC[start : start + SLICE])
+            predictor(chips.chips_NHWC[start : start + SLICE])
             for start in track(starts, "run graphs", len(starts))
         ]
     labels_NL, probs_NL = (

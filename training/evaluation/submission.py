@@ -19,7 +19,7 @@ import numpy as np
 from service.contract.bundle import Bundle
 from service.contract.manifest import Precision
 from training.data.reading import chip_files, decode_files
-from training.evaluation.inference import COLUMNS, Answerer, tags_of, write_tags
+from training.evaluation.inference import COLUMNS, Predictor, tags_of, write_tags
 from training.run.files import atomic_write, write_csv
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _rows(
     bundle: Bundle, precision: Precision, files: dict[str, Path], bad: dict[str, str], *, skip_bad: bool
 ) -> Iterator[Row]:
     """Yield names and tags, noting chips that cannot be read."""
-    answerer = Answerer(bundle, precision)
+    predictor = Predictor(bundle, precision)
     decoded = decode_files(list(files.values()), bundle.manifest.input, "label chips")
     pairs = ((name, chip) for name, (_, chip) in zip(files, decoded, strict=True))
     while part := list(islice(pairs, SLICE)):
@@ -117,7 +117,7 @@ def _rows(
         if bad and not skip_bad:
             continue  # all is lost: only look for more of them
         chips = [chip for _, chip in part if not isinstance(chip, str)]
-        tags = iter(tags_of(answerer.label_sets(np.stack(chips)), bundle.label_names) if chips else ())
+        tags = iter(tags_of(predictor.label_sets(np.stack(chips)), bundle.label_names) if chips else ())
         yield from ((name, [] if name in bad else next(tags)) for name, _ in part)
     if bad and not skip_bad:
         reasons = {"chips that cannot be read": [f"{name}: {why}" for name, why in bad.items()]}

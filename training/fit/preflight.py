@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 import timm
 
+from service.contract.chips.bands import RGB
 from training.config.schema import CACHED, MemberConfig, RunConfig
 from training.data.dataset import Dataset
 from training.network.freezing import check_cut, freeze
 from training.network.loss import loss_of
 from training.network.model import example_chips, member_net
-from training.network.preprocessing import COLOURS
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -131,8 +131,8 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
             f"freeze={member.freeze!r} works on cached views; use augmentation='views' or freeze='stem'",
         ),
         (
-            member.fusion == "late" and member.bands[:3] != COLOURS,
-            f"bands begin with {', '.join(member.bands[:3])}; late fusion wants {', '.join(COLOURS)} first",
+            member.fusion == "late" and member.bands[:3] != RGB,
+            f"bands begin with {', '.join(member.bands[:3])}; late fusion wants {', '.join(RGB)} first",
         ),
         (
             not square and (cached or member.augmentation == "views"),

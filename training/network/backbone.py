@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-COLOURS = 3  # planes of the colour branch, the first ones
+COLOUR_PLANES = 3  # the first ones, of the colour branch
 
 
 class Backbone(nn.Module):
@@ -94,17 +94,17 @@ class LateFusion(nn.Module):
     ) -> None:
         """Build both from the same weights; see `Backbone`."""
         super().__init__()
-        if planes <= COLOURS:
+        if planes <= COLOUR_PLANES:
             raise ValueError("late fusion needs planes besides the three colours: add a band or an index")
         self.colours, self.others = (
             Backbone(architecture, planes=count, size_px=size_px, pretrained=pretrained, weights=weights)
-            for count in (COLOURS, planes - COLOURS)
+            for count in (COLOUR_PLANES, planes - COLOUR_PLANES)
         )
         self.features = self.colours.features + self.others.features
 
     def forward(self, planes_BPSS: torch.Tensor) -> torch.Tensor:
         """Return both maps in one, (B,F,h,w)."""
-        maps = self.colours(planes_BPSS[:, :COLOURS]), self.others(planes_BPSS[:, COLOURS:])
+        maps = self.colours(planes_BPSS[:, :COLOUR_PLANES]), self.others(planes_BPSS[:, COLOUR_PLANES:])
         return torch.cat(maps, dim=1)
 
 

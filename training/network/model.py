@@ -14,12 +14,13 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import nn
 
+from service.contract.chips.bands import RGB
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset
 from training.network.augmentation import VIEWS, unview, view
 from training.network.backbone import Backbone, LateFusion
 from training.network.loss import activation
-from training.network.preprocessing import COLOURS, Preprocessing
+from training.network.preprocessing import Preprocessing
 from training.run.folder import Run
 
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
@@ -109,7 +110,7 @@ def _scaling(run: Run, member: MemberConfig, dataset: Dataset) -> tuple[list[flo
         config = timm.get_pretrained_cfg(member.architecture)
         facts = config.to_dict() if config else {"architecture": member.architecture}  # type: ignore[no-untyped-call]
         imagenet = resolve_data_config(pretrained_cfg=facts)  # type: ignore[no-untyped-call]
-        known = dict(zip(COLOURS, zip(imagenet["mean"], imagenet["std"], strict=True), strict=True))
+        known = dict(zip(RGB, zip(imagenet["mean"], imagenet["std"], strict=True), strict=True))
     scaling = []
     for band in member.bands:
         if band in known:

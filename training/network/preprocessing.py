@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-COLOURS = ("red", "green", "blue")
+from service.contract.chips.bands import RGB
+
 INFRARED = "near infrared"
 INDICES = {"ndvi": (INFRARED, "red"), "ndwi": ("green", INFRARED)}  # (a - b) / (a + b)
 INDEX_STD = 0.5  # of an index's range of -1..1, about 0
@@ -60,7 +61,7 @@ class Preprocessing(nn.Module):
         """
         super().__init__()
         needed = {*bands, *(band for index in indices for band in INDICES[index])}
-        needed |= {*COLOURS} if dehaze else set()
+        needed |= {*RGB} if dehaze else set()
         if lacking := sorted(needed - set(of)):
             raise ValueError(f"the chips have {', '.join(of)}; they lack {', '.join(lacking)}")
         if not len(bands) == len(mean) == len(std):
@@ -92,8 +93,8 @@ class Preprocessing(nn.Module):
         plane = {band: chips_BCHW[:, n : n + 1] for n, band in enumerate(self._of)}
         indices = [normalised_difference(*(plane[band] for band in INDICES[i])) for i in self._indices]
         if self._dehaze:
-            cleared_BCHW = without_haze(torch.cat([plane[c] for c in COLOURS], dim=1), self._full_scale)
-            plane |= {colour: cleared_BCHW[:, n : n + 1] for n, colour in enumerate(COLOURS)}
+            cleared_BCHW = without_haze(torch.cat([plane[c] for c in RGB], dim=1), self._full_scale)
+            plane |= {colour: cleared_BCHW[:, n : n + 1] for n, colour in enumerate(RGB)}
         return torch.cat([*(plane[band] for band in self._bands), *indices], dim=1)
 
 

@@ -6,10 +6,10 @@ from service.client.schemas import Answer, Failure, Labels, Prediction
 from service.contract.bundle import Bundle
 from service.contract.errors import NotAnImage
 from service.engine.ensemble import Ensemble
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 from tests.kit.fakes import LABELS, MEMBERS
 
-VOTE = Vote([0.9, 0.1, 0.6, 0.2], [3, 0, 2, 1], [True, False, True, False], 2)
+VOTE = Verdict([0.9, 0.1, 0.6, 0.2], [3, 0, 2, 1], [True, False, True, False], 2)
 
 
 def test_a_prediction_keeps_the_bundles_label_order(colours: Bundle) -> None:

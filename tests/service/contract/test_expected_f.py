@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from service.contract.expected_f import best_sets, expected_f
+from service.contract.expected_f import best_sets, expected_fbeta
 from tests.kit.fakes import Array
 
 SUBSETS = {labels: np.array(list(itertools.product((False, True), repeat=labels))) for labels in range(1, 6)}
@@ -42,7 +42,7 @@ def test_no_set_is_better_in_expectation(probs_BL: Array, beta: float) -> None:
 @given(chips(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_the_expectation_of_every_prefix_is_that_of_all_truths(probs_BL: Array, beta: float) -> None:
     labels = probs_BL.shape[1]
-    for probs_L, expected_K in zip(probs_BL, expected_f(probs_BL, beta), strict=True):
+    for probs_L, expected_K in zip(probs_BL, expected_fbeta(probs_BL, beta), strict=True):
         expected_S = by_force(probs_L, beta)
         for size, value in enumerate(expected_K):
             prefix = (SUBSETS[labels] == (np.arange(labels) < size)).all(axis=1).argmax()

@@ -9,7 +9,7 @@ import pytest
 
 from service.contract.errors import BundleError, NotReady, Overloaded, ServiceError
 from service.engine.batching import Engine
-from service.engine.vote import Vote
+from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from tests.kit.fakes import Chips, FakeEnsemble
 
@@ -31,7 +31,7 @@ def chip(value: int) -> Chips:
     return np.full((2, 2, 3), value, np.uint8)
 
 
-async def vote(engine: Engine[FakeEnsemble], chip_HWC: Chips) -> Vote:
+async def vote(engine: Engine[FakeEnsemble], chip_HWC: Chips) -> Verdict:
     answer = engine.expect()
     engine.put(chip_HWC, answer)
     return await answer

@@ -12,14 +12,14 @@ from tests.kit import stripes
 from tests.kit.fakes import MAJORITY, MEMBERS, RED, Chips, Float, make_bundle, picture
 from training.data.dataset import Dataset
 from training.data.labels import read_tags
-from training.evaluation.inference import Answerer, choose_precision, tags_of, write_tags
+from training.evaluation.inference import Predictor, choose_precision, tags_of, write_tags
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_answers_are_those_of_the_service(bundle: Bundle, dataset: Dataset, precision: str) -> None:
     chosen = choose_precision(bundle, precision)
     chips_BHWC = np.array(dataset.chips_NHWC[:37])  # no multiple of a batch
-    answers = Answerer(bundle, chosen)(chips_BHWC)
+    answers = Predictor(bundle, chosen)(chips_BHWC)
     votes = Ensemble(bundle, "cpu", chosen).vote(chips_BHWC)
     np.testing.assert_array_equal(answers.labels_BL, [vote.predicted for vote in votes])
     expected = np.array([vote.probabilities for vote in votes])
@@ -30,21 +30,21 @@ def test_label_sets_alone_are_the_same_from_fewer_runs(
     bundle: Bundle, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chips_BHWC = np.array(dataset.chips_NHWC[:37])
-    answerer = Answerer(bundle, "float32")
-    np.testing.assert_array_equal(answerer.label_sets(chips_BHWC), answerer(chips_BHWC).labels_BL)
+    predictor = Predictor(bundle, "float32")
+    np.testing.assert_array_equal(predictor.label_sets(chips_BHWC), predictor(chips_BHWC).labels_BL)
 
     def runs(rule: Rule) -> list[int]:
         """Return how many chips of one colour each member was given."""
-        answerer = Answerer(make_bundle(tmp_path / rule.rule, rule=rule), "float32")
-        given, run = [0] * MEMBERS, answerer._run
+        predictor = Predictor(make_bundle(tmp_path / rule.rule, rule=rule), "float32")
+        given, run = [0] * MEMBERS, predictor._run
 
         def counted(member: int, chips_BHWC: Chips) -> Float:
             given[member] += len(chips_BHWC)
             return run(member, chips_BHWC)
 
-        monkeypatch.setattr(answerer, "_run", counted)
+        monkeypatch.setattr(predictor, "_run", counted)
         reds_BHWC = np.stack([np.asarray(picture(RED))] * 20)
-        np.testing.assert_array_equal(answerer.label_sets(reds_BHWC), answerer(reds_BHWC).labels_BL)
+        np.testing.assert_array_equal(predictor.label_sets(reds_BHWC), predictor(reds_BHWC).labels_BL)
         return [count - 20 for count in given]  # without those of the whole answer
 
     assert runs(MAJORITY) == [20, 20, 0]

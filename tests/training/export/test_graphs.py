@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from service.contract.bundle import Bundle
+from service.contract.chips.bands import RGB
 from service.contract.manifest import InputSpec, Pixel, Precision
 from tests.kit import networks, stripes
 from training.data.dataset import Dataset, input_spec
@@ -19,7 +20,7 @@ from training.export.graphs import OPSET, convert, write_float32
 from training.export.quantisation import quantise
 from training.network.augmentation import VIEWS, view
 from training.network.model import ChipNet, ExportNet, silence
-from training.network.preprocessing import COLOURS, Preprocessing
+from training.network.preprocessing import Preprocessing
 from training.run.folder import Run
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8")
@@ -125,9 +126,9 @@ def test_float32_is_copied(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 def test_uint16_chips_go_in_at_every_precision(tmp_path: Path) -> None:
     """Half precision holds 5000 only to 4, and 65535 not at all: scaling comes first."""
-    spec = InputSpec(bands=COLOURS, dtype="uint16", height=64, width=64)
+    spec = InputSpec(bands=RGB, dtype="uint16", height=64, width=64)
     torch.manual_seed(0)
-    scaling = Preprocessing(COLOURS, COLOURS, size_px=80, full_scale=65535, mean=[5000] * 3, std=[1000] * 3)
+    scaling = Preprocessing(RGB, RGB, size_px=80, full_scale=65535, mean=[5000] * 3, std=[1000] * 3)
     chip_net = ChipNet(stripes.WHOLE, scaling, labels=4, pretrained=False)
     net = ExportNet(chip_net, stripes.LABELS, ()).eval()
     random = np.random.default_rng(0)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from timm.data.config import resolve_model_data_config
 from torchvision.transforms.v2 import functional as reference  # type: ignore[import-untyped]
 
+from service.contract.chips.bands import RGB
 from tests.kit import networks, stripes
 from training.config.recipes import RECIPES
 from training.config.schema import MemberConfig
@@ -18,7 +19,7 @@ from training.data.dataset import Dataset
 from training.network.augmentation import VIEWS, view
 from training.network.backbone import Backbone
 from training.network.model import ChipNet, ExportNet, label_mask, member_net, silence, start_at_prevalence
-from training.network.preprocessing import COLOURS, Preprocessing
+from training.network.preprocessing import Preprocessing
 from training.run.folder import Run
 
 
@@ -40,7 +41,7 @@ def network(
 ) -> ChipNet:
     torch.manual_seed(0)
     half = [127.5] * 3
-    scaling = Preprocessing(COLOURS, COLOURS, size_px=size_px, full_scale=255, mean=half, std=half)
+    scaling = Preprocessing(RGB, RGB, size_px=size_px, full_scale=255, mean=half, std=half)
     return ChipNet(
         member(architecture, size_px), scaling, labels=4, pretrained=pretrained, weights=weights
     ).eval()

@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.ndimage import minimum_filter, uniform_filter
 from torch import nn
 
-from training.network.preprocessing import COLOURS, WINDOW_PX, Preprocessing, resize_factor, without_haze
+from service.contract.chips.bands import RGB
+from training.network.preprocessing import WINDOW_PX, Preprocessing, resize_factor, without_haze
 
 RUN = ("blue", "green", "red", "near infrared")
 DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
@@ -32,7 +33,7 @@ def chips(dtype: str = "uint8", size_px: int = 48, bands: int = 4, count: int = 
 
 
 def preprocessing(
-    bands: Sequence[str] = COLOURS,
+    bands: Sequence[str] = RGB,
     size_px: int = 48,
     full_scale: float = 255,
     indices: Sequence[str] = (),
@@ -66,8 +67,8 @@ def test_colours_alone_are_bit_identical_to_the_plain_formula(chip_px: int, size
         factor = (size_px / chip_px, size_px / chip_px)
         pixels_BCHW = nn.functional.interpolate(pixels_BCHW, scale_factor=factor, mode="bilinear")
     module = Preprocessing(
-        COLOURS,
-        COLOURS,
+        RGB,
+        RGB,
         size_px=size_px,
         full_scale=255,
         mean=mean.flatten().tolist(),
@@ -87,7 +88,7 @@ def test_every_side_becomes_exactly_the_size_in_any_runtimes_arithmetic() -> Non
     assert resize_factor(256, 299) == 299 / 256
 
 
-@pytest.mark.parametrize("bands", [COLOURS, RUN[3:], ("near infrared", "red"), RUN, ("green", "green")])
+@pytest.mark.parametrize("bands", [RGB, RUN[3:], ("near infrared", "red"), RUN, ("green", "green")])
 def test_bands_are_chosen_by_name_in_the_members_order(bands: tuple[str, ...]) -> None:
     chips_BHWC = chips()
     expected_BHWC = chips_BHWC[..., [RUN.index(band) for band in bands]].float()
@@ -184,7 +185,7 @@ def saturation(colours_BCHW: torch.Tensor) -> float:
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "resized": ("uint8", {"size_px": 80}),
     "bands": ("uint16", {"bands": ("near infrared", "blue"), "size_px": 40}),
-    "indices": ("uint16", {"bands": COLOURS, "indices": ("ndvi", "ndwi"), "size_px": 80}),
+    "indices": ("uint16", {"bands": RGB, "indices": ("ndvi", "ndwi"), "size_px": 80}),
     "all": ("uint16", {"bands": RUN, "indices": ("ndwi", "ndvi"), "dehaze": True, "size_px": 40}),
 }
 
@@ -219,7 +220,7 @@ def test_the_graph_gives_the_same_planes(tmp_path: Path, option: str) -> None:
     ("options", "lacking"),
     [
         ({"bands": ("red", "swir")}, "swir"),
-        ({"bands": ("red",), "of": COLOURS, "indices": ("ndvi",)}, "near infrared"),
+        ({"bands": ("red",), "of": RGB, "indices": ("ndvi",)}, "near infrared"),
         ({"bands": ("near infrared",), "of": ("near infrared", "red"), "dehaze": True}, "blue, green"),
     ],
 )
@@ -232,4 +233,4 @@ def test_bands_that_the_chips_lack_are_named(options: dict[str, Any], lacking: s
 
 def test_mean_and_std_must_fit_the_bands() -> None:
     with pytest.raises(ValueError, match="3 bands need as many values"):
-        Preprocessing(COLOURS, RUN, size_px=48, full_scale=255, mean=[0, 0], std=[1, 1, 1])
+        Preprocessing(RGB, RUN, size_px=48, full_scale=255, mean=[0, 0], std=[1, 1, 1])

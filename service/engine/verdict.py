@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Vote(NamedTuple):
+class Verdict(NamedTuple):
     """What the ensemble says about one chip; each list is in the bundle's label order."""
 
     probabilities: list[float]  # what the rule believes, six decimals: in a vote, the mean of those that ran
