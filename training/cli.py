@@ -274,8 +274,9 @@ def audit_pairs(
 
 def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
-    # Read when PyTorch is first imported, which it then is by all of this process and its children. Its own
-    # choice counts physical cores, of which a cloud machine with two processors has one, and no quotas.
+    # Read when PyTorch is first imported, which it then is by all of this process and its children.
+    # Its own choice counts physical cores, of which a cloud machine with two processors has one,
+    # and no quotas.
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     logging.basicConfig(
         format="%(message)s",

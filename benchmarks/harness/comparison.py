@@ -39,7 +39,8 @@ def measure(
         servers: with the chips that each is sent, and the labels it must answer.
         connections: how many at once, one load after the other.
         rounds: how often each server is started and loaded.
-        seconds: how long one load lasts; longer where fewer requests than `least` would be answered.
+        seconds: how long one load lasts; longer where fewer requests than `least` would be
+            answered.
         least: requests that one load answers about.
     """
     stop_cleanly()

@@ -1,7 +1,7 @@
 """A sealed bundle of real networks with random weights: as slow as a trained one, made in a minute.
 
-Shape suffixes: M members, K candidates, G golden chips, L labels, B chips, H height, W width, C bands,
-P precisions.
+Shape suffixes: M members, K candidates, G golden chips, L labels, B chips, H height, W width,
+C bands, P precisions.
 """
 
 import io
@@ -57,8 +57,8 @@ def jpegs_of(chips_BHWC: Chips) -> list[bytes]:
 def random_net(architecture: str, side_px: int) -> ExportNet:
     """Build a network whose activations have the size of a trained one's.
 
-    Its batch norms take their statistics from generated chips; without, half precision overflows. Its
-    head is weak, or the noise of random weights would exceed what the self-test allows.
+    Its batch norms take their statistics from generated chips; without, half precision overflows.
+    Its head is weak, or the noise of random weights would exceed what the self-test allows.
     """
     torch.manual_seed(0)
     size_px = SIZES_PX.get(architecture, 256) * side_px // 256

@@ -1,6 +1,7 @@
 """Damages small files of every accepted codec, decodes them as the service does, counts what became of it.
 
-Prints one table. An exception other than the service's own ends it with an error: the file's seed is named.
+Prints one table. An exception other than the service's own ends it with an error: the file's seed
+is named.
 
     python -m benchmarks.serving.fuzz [--files N] [--seed N] [--only CODEC]
 """

@@ -2,10 +2,10 @@
 
     python -m benchmarks.serving.kernels [FOLDER] [--chips N]
 
-int8 with the kernels that ONNX Runtime takes, and with exact ones, which a bundle that is not bounded needs
-on a processor without VNNI; float32 of the same architecture with random weights, which cost the same. Says
-whether the processor cuts sums of 8-bit products off, and on how many chips both kinds of kernels differ by
-a bit.
+int8 with the kernels that ONNX Runtime takes, and with exact ones, which a bundle that is not
+bounded needs on a processor without VNNI; float32 of the same architecture with random weights,
+which cost the same. Says whether the processor cuts sums of 8-bit products off, and on how many
+chips both kinds of kernels differ by a bit.
 
 Shape suffixes: B chips, H height, W width, C bands, S sessions.
 """

@@ -3,9 +3,9 @@
     python -m benchmarks.training.tuning [--run RUN_FOLDER]
 
 Real held-out probabilities of two models on 6,000 Planet chips. Each round splits the chips into
-random halves, tunes on one and scores on the other, both ways. The interval is the 2.5th to
-97.5th percentile of the mean gain when whole rounds are drawn again: it tells of the splits, not
-of other chips. With --run the same on a run's own out-of-fold probabilities, where a round is a fold.
+random halves, tunes on one and scores on the other, both ways. The interval is the 2.5th to 97.5th
+percentile of the mean gain when whole rounds are drawn again: it tells of the splits, not of other
+chips. With --run the same on a run's own out-of-fold probabilities, where a round is a fold.
 
 Time: the same probabilities, drawn again up to the 40,479 rows of the contest's training set.
 

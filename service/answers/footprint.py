@@ -34,8 +34,9 @@ Ring = list[Point]
 def footprint(data: bytes) -> Geometry | None:
     """Return where a file's four corners lie.
 
-    None for a file without a georeference by scale and tie point or by a transformation, in a system with an
-    EPSG code; and for what spans half the globe or touches a pole, where corners say nothing.
+    None for a file without a georeference by scale and tie point or by a transformation, in a
+    system with an EPSG code; and for what spans half the globe or touches a pole, where corners say
+    nothing.
     """
     if not data.startswith((b"II", b"MM")):
         return None
@@ -62,7 +63,8 @@ def footprint(data: bytes) -> Geometry | None:
 class _Georeference(NamedTuple):
     """What a GeoTIFF's tags say, each read by itself.
 
-    tifffile's own reading of them trusts the counts in the file, and spends memory and hours on false ones.
+    tifffile's own reading of them trusts the counts in the file, and spends memory and hours on
+    false ones.
     """
 
     keys: dict[int, int]

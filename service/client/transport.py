@@ -93,7 +93,8 @@ class Exchange:
         """Send a form of files, again and again while the service is busy or has gone.
 
         Raises:
-            ChipvoteError: there was never an answer, or none that was not "busy" within the patience.
+            ChipvoteError: there was never an answer, or none that was not "busy" within the
+                patience.
         """
         until_s = time.monotonic() + self._patience_s
         attempt = 0

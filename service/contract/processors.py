@@ -8,7 +8,8 @@ from pathlib import Path
 _CONTROL_GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 
-# Where version 2 of control groups is mounted, and version 1's controller `cpu` under its usual names.
+# Where version 2 of control groups is mounted, and version 1's controller `cpu` under its usual
+# names.
 _HIERARCHIES = (("", "."), ("cpu", "cpu"), ("cpu", "cpu,cpuacct"))
 # "quota period" in microseconds, in one file or in two. No quota is "max", or -1.
 _QUOTAS = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))

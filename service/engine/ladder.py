@@ -1,8 +1,8 @@
 """A bundle → an ensemble that has proven itself: the first way to run it that gives its golden answers here.
 
-Processors and drivers differ, and what is fastest may be wrong on one of them. Then the next precision of
-the bundle is tried, and the log and `GET /model` tell; the service refuses to start only when none is
-left. Knows settings and ensembles; nothing of HTTP.
+Processors and drivers differ, and what is fastest may be wrong on one of them. Then the next
+precision of the bundle is tried, and the log and `GET /model` tell; the service refuses to start
+only when none is left. Knows settings and ensembles; nothing of HTTP.
 """
 
 import logging
@@ -29,7 +29,8 @@ def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
 
     Raises:
         StartupError: see `Ensemble`.
-        WrongAnswers: no way that the settings allow gives the golden answers; says what else there is.
+        WrongAnswers: no way that the settings allow gives the golden answers; says what else there
+            is.
     """
     passed_over: dict[Rung, str] = {}
     while True:

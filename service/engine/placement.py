@@ -27,8 +27,9 @@ from service.engine.sessions import Device, Gpu, check_graph, open_on, require_c
 
 logger = logging.getLogger("chipvote")
 
-# What is worth trying, the likeliest first: many CPUs have kernels for int8, GPUs for half precision and
-# none for quantised convolutions. A CPU has no kernels for halves; it takes them for want of others.
+# What is worth trying, the likeliest first: many CPUs have kernels for int8, GPUs for half
+# precision and none for quantised convolutions. A CPU has no kernels for halves; it takes them for
+# want of others.
 PRECISIONS: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "float32"),
     "cuda": ("float16", "float32"),

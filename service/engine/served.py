@@ -1,7 +1,7 @@
 """One bundle being served: opened, proven on its golden answers, queued, decoded for, and counted.
 
-The process around it keeps settings, metrics and which `Served` answers; several may be there at a time.
-Knows no HTTP.
+The process around it keeps settings, metrics and which `Served` answers; several may be there at a
+time. Knows no HTTP.
 """
 
 from collections.abc import AsyncIterator

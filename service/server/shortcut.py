@@ -1,7 +1,7 @@
 """The hot route's way around the framework.
 
-Routing, dependency injection and exit stacks cost the event loop more than everything that a prediction
-needs of it.
+Routing, dependency injection and exit stacks cost the event loop more than everything that a
+prediction needs of it.
 """
 
 from fastapi.routing import APIRoute

@@ -39,7 +39,8 @@ def four_bands(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-# Until the last test of this package, and no longer: Playwright's event loop would be in the way of others'.
+# Until the last test of this package, and no longer: Playwright's event loop would be in the way of
+# others'.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:

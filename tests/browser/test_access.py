@@ -62,7 +62,8 @@ def test_everything_can_be_done_with_the_keyboard(show: Callable[..., Page]) -> 
                 return
         raise AssertionError(f"{selector} cannot be reached")
 
-    # Listening from the start: the browser is told to hand choosers over only some time after it is asked.
+    # Listening from the start: the browser is told to hand choosers over only some time after it is
+    # asked.
     page.on("filechooser", lambda chooser: chooser.set_files(CHIPS))
     tab_to("#files")
     page.keyboard.press("Enter")

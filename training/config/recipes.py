@@ -56,7 +56,8 @@ def heads() -> RunConfig:
 def trunks() -> RunConfig:
     """Freeze all but the last stage of the ImageNet backbones: near fine-tuning, in hours without a GPU."""
     base = planet()
-    # What follows DenseNet's third block is small; what the block itself gives is eight times as large.
+    # What follows DenseNet's third block is small; what the block itself gives is eight times as
+    # large.
     cuts = {"densenet121": "features.transition3"}
     members = tuple(
         replace(

@@ -47,8 +47,8 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     """Decode everything into `chips.npy` of a folder, listing what was left out in `excluded.csv`.
 
     Raises:
-        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad rows
-            (unless they are to be skipped).
+        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad
+            rows (unless they are to be skipped).
     """
     tags = read_tags(find_tags(source))
     excluded = find_excluded(source, tags.names)

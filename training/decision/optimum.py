@@ -1,7 +1,7 @@
 """Per-label thresholds: the exact optimum of F-beta on one matrix of scores.
 
-Pure numpy; knows no members, files or votes. With the objective "samples" labels depend on each other, so it
-takes coordinate ascent; with "macro" they are independent.
+Pure numpy; knows no members, files or votes. With the objective "samples" labels depend on each
+other, so it takes coordinate ascent; with "macro" they are independent.
 
 Shape suffixes: N chips, L labels, K chips left out (0..N).
 """

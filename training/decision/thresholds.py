@@ -15,7 +15,8 @@ from training.config.schema import DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores
 from training.decision.optimum import midway, neighbours, optimum
 
-# Positives at which a tuned threshold and the prior weigh the same; benchmarks/training/tuning.py compares.
+# Positives at which a tuned threshold and the prior weigh the same; benchmarks/training/tuning.py
+# compares.
 SHRINKAGE = {"samples": 6000.0, "macro": 1.0}
 # From the weakest to no tuning at all.
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, math.inf)
@@ -64,10 +65,12 @@ def tune_thresholds(
         probs_ANL: float32 out-of-fold probabilities.
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
-        decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds the rule.
-        label_mask_AL: which member votes on which label; None: all on all. To a member's thresholds, the
-            labels it is silent on are as the others have them; from its own probabilities they could
-            only be set everywhere or nowhere, and a wrong label beside them would cost too little.
+        decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds
+            the rule.
+        label_mask_AL: which member votes on which label; None: all on all. To a member's
+            thresholds, the labels it is silent on are as the others have them; from its own
+            probabilities they could only be set everywhere or nowhere, and a wrong label beside
+            them would cost too little.
 
     Returns:
         float32 (A,L); with shared thresholds the rows are equal.
@@ -116,7 +119,8 @@ def tune_row(
         scores_NL: float32 scores of chips that nothing behind them was trained on.
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
-        decision: objective, beta, prior (start of the ascent, target of the shrinkage), shrinkage, bags.
+        decision: objective, beta, prior (start of the ascent, target of the shrinkage), shrinkage,
+            bags.
 
     Returns:
         float32 (L,).

@@ -1,10 +1,10 @@
 """Weights whose sums of products fit 16 bits, so that int8 graphs answer the same on every processor.
 
-x86 without VNNI multiplies unsigned by signed bytes, adds the products in pairs and keeps 16 bits of each
-sum: beyond 32767 it is cut off. The sum is 255·|w₁ + w₂| at most, or below 255·128 where the weights' signs
-differ; so nothing is ever cut off where the two weights of every pair add up to 128 at most. Kernels take a
-filter's weights by row, column and input channel, the first with the second, the third with the fourth.
-Depthwise convolutions widen before they add.
+x86 without VNNI multiplies unsigned by signed bytes, adds the products in pairs and keeps 16 bits
+of each sum: beyond 32767 it is cut off. The sum is 255·|w₁ + w₂| at most, or below 255·128 where
+the weights' signs differ; so nothing is ever cut off where the two weights of every pair add up to
+128 at most. Kernels take a filter's weights by row, column and input channel, the first with the
+second, the third with the fourth. Depthwise convolutions widen before they add.
 
 Knows weights and ONNX: no network, no data set.
 

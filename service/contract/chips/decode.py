@@ -4,8 +4,9 @@ Runs before any queue, so a bad chip never meets its neighbours. Does format, ba
 size checks, brings every format to the bundle's bands, number type and nominal size.
 Scaling for a network is not done here: that is inside the graph.
 
-Each format's header is judged before a library sees the file, and what the pixels do not need is dropped:
-memory and time are bounded by the file's own size and the largest picture. TIFFs are read apart.
+Each format's header is judged before a library sees the file, and what the pixels do not need is
+dropped: memory and time are bounded by the file's own size and the largest picture. TIFFs are read
+apart.
 
 Shape suffixes: H height, W width, C bands.
 """

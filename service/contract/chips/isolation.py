@@ -1,9 +1,10 @@
 """TIFF bytes → pixels, read in processes that may die of them.
 
-What reads a TIFF is native code of many hands, much of it never proven against hostile bytes. So it runs
-apart: a reader that crashes, hangs or wants too much memory costs its chip an error, and the next chip gets
-a new one. It answers in plain messages, so even one that hostile bytes took over can give nothing but wrong
-pixels. It ends when its socket does, so none outlives its parent, however that ended.
+What reads a TIFF is native code of many hands, much of it never proven against hostile bytes. So it
+runs apart: a reader that crashes, hangs or wants too much memory costs its chip an error, and the
+next chip gets a new one. It answers in plain messages, so even one that hostile bytes took over can
+give nothing but wrong pixels. It ends when its socket does, so none outlives its parent, however
+that ended.
 
 Readers start when a TIFF comes, one per processor at most, and are shared by a process's threads.
 
@@ -64,7 +65,8 @@ class Readers:
         """Decode a TIFF as `tiff.read_tiff` does; from any thread.
 
         Raises:
-            ChipError: says what is wrong with the bytes and what is accepted; also if a reader ended of them.
+            ChipError: says what is wrong with the bytes and what is accepted; also if a reader
+                ended of them.
             OutOfMemory: there is none for a reader.
             ServiceError: readers do not start.
         """
