@@ -80,7 +80,7 @@ def random_net(architecture: str, side_px: int) -> ExportNet:
 
 
 def make_bundle(folder: Path, architectures: Sequence[str], members: int, side_px: int) -> Bundle:
-    """Write float32 and float16 graphs; architectures take turns as members, with files of their own."""
+    """Write float32 and float16 graphs; architectures take turns, each member has its own files."""
     folder.mkdir(parents=True)
     chips_KHWC, originals = chips_of(side_px)[:16], folder.parent / "originals"
     originals.mkdir()

@@ -1,6 +1,7 @@
 """Does memory stay put? What processes hold at load and after many batches.
 
-    python -m benchmarks.serving.memory [FOLDER[:PRECISION]] [--batches N] [--most CHIPS] [--members M]
+    python -m benchmarks.serving.memory [FOLDER[:PRECISION]] [--batches N]
+                                        [--most CHIPS] [--members M]
 
 1. The whole service over HTTP (wrk) with a bundle that costs next to nothing: 10,000 batches in a
    minute or two.

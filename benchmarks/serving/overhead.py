@@ -1,6 +1,7 @@
 """What does a server add to a model? This service and its peers around a graph that costs nothing.
 
-    python -m benchmarks.serving.overhead [--seconds S] [--rounds R] [--only NAME …] [--lend-decoder]
+    python -m benchmarks.serving.overhead [--seconds S] [--rounds R] [--only NAME …]
+                                          [--lend-decoder]
 
 Every server decodes the same JPEG, the peers with Pillow as their users do or with this service's
 own decoder (`--lend-decoder`, which leaves nothing but the servers to differ; BentoML opens

@@ -1,4 +1,4 @@
-"""Does the service stay as it is under good and bad input? Memory, descriptors and threads over minutes.
+"""Does the service stay as it is under good and bad input? Memory, descriptors, threads over time.
 
     python -m benchmarks.serving.soak [FOLDER] [--minutes M] [--free]
 

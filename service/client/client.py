@@ -4,7 +4,8 @@
 
     chipvote = Client("http://127.0.0.1:8000")
     for result in chipvote.predict(Path("chips").iterdir()):
-        print(result["filename"], result["labels"] if "labels" in result else result["error"]["detail"])
+        said = result["labels"] if "labels" in result else result["error"]["detail"]
+        print(result["filename"], said)
 
 Sends several chips per request and several requests at a time, waits for a busy service, and has no
 more files in memory than are being sent. Needs httpx2, and rich for the progress bar; nothing of

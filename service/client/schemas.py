@@ -24,7 +24,10 @@ class Problem(TypedDict):
 
 
 class Geometry(TypedDict):
-    """A GeoJSON geometry in degrees of longitude and latitude; two polygons across the antimeridian."""
+    """A GeoJSON geometry in degrees of longitude and latitude.
+
+    Across the antimeridian it is two polygons.
+    """
 
     type: Literal["Polygon", "MultiPolygon"]
     coordinates: list[Any]

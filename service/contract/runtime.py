@@ -3,8 +3,7 @@
 Holds what is true of every session: quiet, no idle thread that spins, no fallback in silence. And
 it knows one flaw of processors: x86 without VNNI adds products of 8 bits in pairs, in 16 bits,
 where the sum can be cut off. Graphs whose weights are bounded (`training/export/saturation.py`)
-cannot reach that; any other gets exact kernels, at half the speed, on such a processor and on no
-other.
+cannot reach that; any other gets exact kernels, at half the speed, on such processors alone.
 
 Knows graphs and sessions: no bundle, no members, no device but what a caller names.
 """
@@ -63,8 +62,7 @@ def open_session(
         options.add_session_config_entry("session.x64quantprecision", "1")
     for name, value in (entries or {}).items():
         options.add_session_config_entry(name, value)
-    # ONNX Runtime's own fallback to the CPU would hide the reason for which a provider did not come
-    # up.
+    # ONNX Runtime's own fallback to the CPU would hide why a provider did not come up.
     return ort.InferenceSession(
         graph, options, providers=[(name, dict(of)) for name, of in providers], enable_fallback=False
     )
@@ -72,7 +70,7 @@ def open_session(
 
 @cache
 def saturates() -> bool:
-    """Tell whether this processor's 8-bit kernels cut sums off: 255·127 + 255·127 is beyond 16 bits."""
+    """Tell whether 8-bit kernels cut sums off here: 255·127 + 255·127 is beyond 16 bits."""
     session = open_session(_TWO_WEIGHTS, threads=1)
     return bool(session.run(None, {"a": np.full((1, 2), 255, np.uint8)})[0].item() != 2 * 255 * 127)
 

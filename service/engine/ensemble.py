@@ -86,7 +86,7 @@ class Ensemble:
         return self._runner.at_once
 
     def lanes(self) -> list["Ensemble"]:
-        """Return ensembles over the same sessions that different threads may use at the same time."""
+        """Return ensembles over the same sessions, for threads that run at the same time."""
         lanes = []
         for runner in self._runner.lanes():
             lane = copy.copy(self)

@@ -47,14 +47,14 @@ class Loaded(Protocol):
 
 
 class Runner(Protocol):
-    """Where the members run: a batch is loaded once and then given to one member after the other."""
+    """Where the members run: a batch is loaded once, then given to one member after the other."""
 
     @property
     def at_once(self) -> int | None:
         """Most chips that a run takes at once; None where more are never worse."""
 
     def lanes(self) -> Sequence["Runner"]:
-        """Return runners that different threads may use at the same time; itself alone, or others."""
+        """Return runners that threads may use at the same time; itself alone, or others."""
 
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> Loaded:
         """Take chips, for use until the next load; the array must stay as it is meanwhile."""

@@ -1,12 +1,11 @@
-"""What is left of a body when its answer is there: read on and dropped, before the connection may close.
+"""What is left of a body when its answer is there: read and dropped before the connection closes.
 
 A connection that closes while its client still writes is reset, and the answer is lost on the way:
 nginx says 502, others nothing at all. So an answer that needs no more of the body goes out at once
 and whole, and only the word that it is complete, after which the server may close, waits until the
 body has ended or a bound is reached.
 
-Knows ASGI, and nothing of routes. Holds no body: when it drops, the application has returned
-already.
+Knows ASGI, and nothing of routes. Holds no body: it drops after the application has returned.
 """
 
 import asyncio

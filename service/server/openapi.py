@@ -1,7 +1,7 @@
-"""What OpenAPI says beyond the types: request bodies and examples, for people and for generated clients.
+"""What OpenAPI says beyond the types: bodies and examples, for people and for generated clients.
 
-`tests/system/test_generated_client.py` generates one. Knows the wire, nothing of how answers are
-made.
+`tests/system/test_generated_client.py` generates a client. Knows the wire, nothing of how answers
+are made.
 """
 
 from typing import Any

@@ -13,7 +13,7 @@ from service.server import problems, routes
 
 
 class Shortcut:
-    """Hands `POST /predict` to its function, as the framework would after several times its work."""
+    """Hands `POST /predict` to its function, for a fraction of the framework's work."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

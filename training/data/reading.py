@@ -123,7 +123,7 @@ def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
 
 
 def chip_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Return the folder's images, sorted; none that is hidden, as macOS writes one beside each file."""
+    """Return the folder's images, sorted; no hidden ones, which macOS writes beside each file."""
     return [file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in suffixes]
 
 

@@ -29,7 +29,7 @@ Feed = Mapping[str, npt.NDArray[Any]]
 
 
 def quantise(model: onnx.ModelProto, feeds: Iterable[Feed], *, float32: int) -> onnx.ModelProto:
-    """Return the model with its convolutions in integers, but the first ones and the last, the head.
+    """Return the model with integer convolutions, but for the first ones and the last, the head.
 
     Args:
         model: float32, with its tensors' shapes, constants folded.
@@ -75,8 +75,7 @@ def observe(graph: Graph, names: Iterable[str], feeds: Iterable[Feed]) -> dict[s
 def _groups(graph: Graph, chosen: set[str]) -> dict[str, str]:
     """Return the tensors that become integers, each with the name of the group that shares a scale.
 
-    With one scale for all that goes in and comes out, a concatenation or a maximum only moves
-    bytes.
+    With one scale for all inputs and outputs, a concatenation or a maximum only moves bytes.
     """
     groups: dict[str, str] = {}
     for node in graph.nodes:

@@ -22,8 +22,7 @@ from service.contract.errors import CorruptChip, NotAnImage, is_shortage
 SIGNATURE = b"\xff\xd8\xff"
 # Of a progressive JPEG, which has about ten: in a dozen bytes, each passes over the whole picture.
 MAX_SCANS = 32
-# Before the picture. A profile or a text of some MB has dozens; empty ones would be walked for
-# seconds.
+# Before the picture. A profile or a text of some MB has dozens; to walk empty ones takes seconds.
 MAX_SEGMENTS = 1000
 
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers; compressed data never looks like one
@@ -137,8 +136,7 @@ def decode_rgb(data: bytes, header: Header) -> npt.NDArray[np.uint8] | None:
     # silence. After the end there may be anything: Planet's chips have some bytes there.
     if header.components not in (3, 4) or data.rfind(_END) < header.last_scan:
         return None
-    # The library loses 24 KB to 64 MB of memory for each call whose output is not what it then
-    # finds.
+    # The library loses 24 KB to 64 MB of memory in each call whose output does not fit the file.
     pixels_HWC = np.empty((header.height, header.width, header.components), np.uint8)
     try:
         imagecodecs.jpeg8_decode(data, out=pixels_HWC)
