@@ -3,8 +3,8 @@
 Reads options, calls the modules below, prints. A `StartupError` or a `ChipvoteError` becomes one
 line on stderr and exit status 1.
 
-A command imports what it needs when it runs: whoever asks for help, or lets a service elsewhere label,
-waits neither for the server nor for ONNX Runtime.
+A command imports what it needs when it runs: whoever asks for help, or lets a service elsewhere
+label, waits neither for the server nor for ONNX Runtime.
 """
 
 from __future__ import annotations

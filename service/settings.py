@@ -21,7 +21,7 @@ _BUNDLE = Path("models/uc-merced")
 def default_bundle() -> Path:
     """Return the folder of the bundle that comes with Chipvote, wherever the command runs.
 
-    It lies beside `service/` in a checkout and in the image; a wheel brings it as data of the distribution.
+    It lies beside `service/` in a checkout and in the image; a wheel brings it as its data.
     """
     beside = Path(__file__).resolve().parents[1] / _BUNDLE
     if beside.is_dir():
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     @field_validator("max_inflight_bytes")
     @classmethod
     def _let_any_body_in(cls, most_bytes: int, info: ValidationInfo) -> int:
-        # A body may hold as much as it leaves free: a larger one would be told to come again for ever.
+        # A body may hold as much as it leaves free: a larger one would be put off for ever.
         body_bytes = info.data.get("max_body_bytes", 0)
         if most_bytes < 2 * body_bytes:
             raise ValueError(f"less than twice {PREFIX}MAX_BODY_BYTES={body_bytes}")

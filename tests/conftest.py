@@ -54,6 +54,6 @@ def client(settings: Settings) -> Iterator[httpx2.Client]:
 
 @pytest.fixture(scope="session")
 def default_client() -> Iterator[httpx2.Client]:
-    """A client of one real server with the default bundle, for tests that want real maps and labels."""
+    """A client of a real server with the default bundle, for tests on real maps and labels."""
     with serving(Settings(bundle=DEFAULT_BUNDLE, device="cpu")) as connected:
         yield connected

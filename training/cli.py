@@ -67,7 +67,7 @@ def run(
     version: Version = "1.0.0",
     workers: Workers = None,
 ) -> None:
-    """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
+    """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
     from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
@@ -209,7 +209,7 @@ def submission(
     skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
     precision: GraphPrecision = None,
 ) -> None:
-    """Label chips without labels (a plain vote stops early), and write or check the file for Kaggle."""
+    """Label unlabelled chips (a plain vote stops early), and write or check the file for Kaggle."""
     from training.evaluation import submission as stage
     from training.evaluation.inference import choose_precision
 
@@ -266,7 +266,7 @@ def audit_pairs(
     jpg: Annotated[Path, typer.Option(help="Folder of JPEG chips with the same names.")],
     out: Annotated[Path, typer.Option(help="Folder for audit.csv, exclude.csv and contact_sheet.png.")],
 ) -> None:
-    """Tell which TIFFs show the ground of the JPEG of their name, and which are shifted or other."""
+    """Tell which TIFFs show their JPEG's ground, and which are shifted or show other ground."""
     from training.data import audit as stage
 
     stage.audit(tif, jpg, out)
@@ -274,8 +274,9 @@ def audit_pairs(
 
 def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
-    # Read when PyTorch is first imported, which it then is by all of this process and its children. Its own
-    # choice counts physical cores, of which a cloud machine with two processors has one, and no quotas.
+    # Read when PyTorch is first imported, which it then is by all of this process and its children.
+    # Its own choice counts physical cores, of which a cloud machine with two processors has one,
+    # and no quotas.
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     logging.basicConfig(
         format="%(message)s",

@@ -1,4 +1,4 @@
-"""The bundles that are served: a given one, its members repeated, or one that costs next to nothing.
+"""The bundles that are served: a given one, its members repeated, or one that costs almost nothing.
 
 What a server adds to a model shows when the model is free: the graph averages every sixteenth
 pixel of every sixteenth row and puts the mean colour through one linear layer.
@@ -75,9 +75,10 @@ def free_bundle(folder: Path) -> Bundle:
 
 
 def repeated(original: Bundle, members: Sequence[int], precision: Precision, folder: Path) -> Bundle:
-    """Write and seal a bundle of these members of another one, in turn and as often as they are named.
+    """Write and seal a bundle of these members of another one.
 
-    It decides by a vote whose thresholds are the medians of its golden probabilities.
+    The members come in turn, as often as they are named. The bundle decides by a vote whose
+    thresholds are the medians of its golden probabilities.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = original.manifest

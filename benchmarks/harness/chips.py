@@ -55,7 +55,7 @@ def labelled(sealed: Bundle, precision: Precision, jpegs: Sequence[bytes], folde
 
 
 def form(files: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return the body of a form that holds these files, by name; its request has the headers `FORM`."""
+    """Return the body of a form of these files, by name; send it with the headers `FORM`."""
     parts = [("chip", (name, data, "image/jpeg")) for name, data in files]
     return httpx2.Request("POST", "http://127.0.0.1", headers=FORM, files=parts).read()
 

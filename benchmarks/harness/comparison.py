@@ -39,7 +39,7 @@ def measure(
         servers: with the chips that each is sent, and the labels it must answer.
         connections: how many at once, one load after the other.
         rounds: how often each server is started and loaded.
-        seconds: how long one load lasts; longer where fewer requests than `least` would be answered.
+        seconds: how long one load lasts; longer if it would answer fewer requests than `least`.
         least: requests that one load answers about.
     """
     stop_cleanly()
@@ -79,7 +79,7 @@ def _loaded(
 
 
 def medians(runs: Runs) -> dict[tuple[str, int], dict[str, float]]:
-    """Return each server's medians at each number of connections; a server that failed once has none."""
+    """Return each server's medians at each number of connections; none if it failed once."""
     failed = {run["server"] for run in runs if "error" in run}
     groups: dict[tuple[str, int], Runs] = {}
     for run in runs:

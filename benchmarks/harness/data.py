@@ -42,7 +42,7 @@ def data_folder(name: str) -> Path:
 
 
 def planet_predictions() -> Predictions:
-    """Return the held-out probabilities of models a and b on the same 6,000 Planet chips, in five folds."""
+    """Return held-out probabilities of models a and b on the same 6,000 Planet chips (5 folds)."""
     tables = []
     for model in ("a", "b"):
         path = data_folder("predictions") / f"model_{model}_6000.csv.gz"

@@ -1,4 +1,4 @@
-"""The measurements of `serving/gpu.py`, each in a process of its own: a part returns the rows of one table.
+"""The measurements of `serving/gpu.py`: a part is a process of its own and gives one table's rows.
 
 Shape suffixes: M members, B chips, L labels, H height, W width, C bands.
 """
@@ -199,7 +199,7 @@ def offline_rate(task: Task) -> float:
 
 
 def pytorch(task: Task) -> Iterator[Row]:
-    """Chips per second of the same members in PyTorch, channels last, chips copied from the host."""
+    """Chips per second of these members in PyTorch, channels last, chips copied from the host."""
     device = torch.device(task.device)
     torch.backends.cudnn.benchmark = True
     nets = [random_net(name, task.side_px) for name in task.architectures]

@@ -1,6 +1,6 @@
 """One client for every server: wrk keeps so many connections busy for so many seconds.
 
-Where wrk is not at hand, as on a lone machine with a GPU, a client of Python's own stands in for it.
+Where wrk is not at hand, as on a lone machine with a GPU, a client in Python stands in for it.
 """
 
 import http.client

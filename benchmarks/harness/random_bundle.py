@@ -1,7 +1,7 @@
 """A sealed bundle of real networks with random weights: as slow as a trained one, made in a minute.
 
-Shape suffixes: M members, K candidates, G golden chips, L labels, B chips, H height, W width, C bands,
-P precisions.
+Shape suffixes: M members, K candidates, G golden chips, L labels, B chips, H height, W width,
+C bands, P precisions.
 """
 
 import io
@@ -57,8 +57,8 @@ def jpegs_of(chips_BHWC: Chips) -> list[bytes]:
 def random_net(architecture: str, side_px: int) -> ExportNet:
     """Build a network whose activations have the size of a trained one's.
 
-    Its batch norms take their statistics from generated chips; without, half precision overflows. Its
-    head is weak, or the noise of random weights would exceed what the self-test allows.
+    Its batch norms take their statistics from generated chips; without, half precision overflows.
+    Its head is weak, or the noise of random weights would exceed what the self-test allows.
     """
     torch.manual_seed(0)
     size_px = SIZES_PX.get(architecture, 256) * side_px // 256
@@ -80,7 +80,7 @@ def random_net(architecture: str, side_px: int) -> ExportNet:
 
 
 def make_bundle(folder: Path, architectures: Sequence[str], members: int, side_px: int) -> Bundle:
-    """Write float32 and float16 graphs; architectures take turns as members, with files of their own."""
+    """Write float32 and float16 graphs; architectures take turns, each member has its own files."""
     folder.mkdir(parents=True)
     chips_KHWC, originals = chips_of(side_px)[:16], folder.parent / "originals"
     originals.mkdir()

@@ -74,7 +74,7 @@ class Running:
                 raise RuntimeError(f"answers {sorted(found)} for {chip.file.name}, must be {wanted}")
 
     def cpu_s(self) -> float:
-        """Return the processor time that all its processes have used, which neighbours hardly change."""
+        """Return the processor time of all its processes, which neighbours hardly change."""
         return sum(map(_cpu_s, family(self.process.pid)))
 
     def memory_mb(self) -> float:
@@ -83,7 +83,7 @@ class Running:
 
 
 def stop_cleanly() -> None:
-    """Make a signal from outside end the script as an exception does, so that no server stays behind."""
+    """Let SIGTERM end the script as an exception does, so that no server stays behind."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
@@ -119,7 +119,7 @@ def running(server: Server, chips: Sequence[Chip]) -> Iterator[Running]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the leader of a session to end, then kill what is left of it and of all that it started."""
+    """Ask the leader of a session to end, then kill whatever is left of it and its descendants."""
     known = family(process.pid)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
@@ -166,7 +166,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def pss_mb(process: psutil.Process) -> float:
-    """Return a process's memory, with its share of what it holds together with others; 0 if it is gone."""
+    """Return a process's memory, with its part of what it shares with others; 0 if it is gone."""
     with suppress(psutil.Error):
         return float(process.memory_full_info().pss) / 2**20  # type: ignore[attr-defined]  # other systems'
     return 0

@@ -2,10 +2,10 @@
 
     python -m benchmarks.quality.planet_stretch
 
-Fits it in two ways: on the pairs as they lie, without those whose pixels do not correlate,
-which gives the knots that `service/contract/chips/tone.py` holds; and on all pairs, each moved into place.
-Prints both, and the mean absolute error in grey levels on pairs that were left out of the fit
-(leave one pair out; always the moved pair), next to that of a single straight line per band.
+Fits it in two ways: on the pairs as they lie, without those whose pixels do not correlate, which
+gives the knots that `service/contract/chips/tone.py` holds; and on all pairs, each moved into
+place. Prints both, and the mean absolute error in grey levels on pairs that were left out of the
+fit (leave one pair out; always the moved pair), next to that of a single straight line per band.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python -m benchmarks.quality.precisions [BUNDLE] [--float32 FOLDER] [--chips N]
 
-Runs every precision of the bundle on the UC Merced chips and compares label decisions and sample F2 with
-those of the float32 graphs: the bundle's own, or `<member>.float32.onnx` of a folder where the bundle
-ships none. One row per member at its own thresholds, and one for the rule. Scores here are of chips that
-the networks were trained on; only their differences mean something.
+Runs every precision of the bundle on the UC Merced chips and compares label decisions and sample F2
+with those of the float32 graphs: the bundle's own, or `<member>.float32.onnx` of a folder where the
+bundle ships none. One row per member at its own thresholds, and one for the rule. Scores here are
+of chips that the networks were trained on; only their differences mean something.
 
 Shape suffixes: M members, B chips, L labels.
 """

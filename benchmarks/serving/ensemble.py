@@ -4,13 +4,13 @@
                                           [--chips FOLDER] [--env CHIPVOTE_X=Y …] [--connections C]
                                           [--only NAME …]
 
-Each request is one JPEG, so requests are chips. This service may run another bundle, other graphs or
-other settings than the peers; which, stands in the results. Every server must first give the
-labels that its own bundle's graphs and rule give each chip. The client is wrk with one thread on the
-same machine, one server runs at a time. Without `--chips`, chips are generated.
+Each request is one JPEG, so requests are chips. This service may run another bundle, other graphs
+or other settings than the peers; which, stands in the results. Every server must first give the
+labels that its own bundle's graphs and rule give each chip. The client is wrk with one thread on
+the same machine, one server runs at a time. Without `--chips`, chips are generated.
 
-Needs wrk, and `make peers` for the peers. Every run's figures go to `benchmarks/results/ensemble.json`
-unless `--only` leaves some out.
+Needs wrk, and `make peers` for the peers. Every run's figures go to
+`benchmarks/results/ensemble.json` unless `--only` leaves some out.
 """
 
 import argparse

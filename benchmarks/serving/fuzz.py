@@ -1,6 +1,7 @@
-"""Damages small files of every accepted codec, decodes them as the service does, counts what became of it.
+"""Damages small files of every codec, decodes them as the service does, counts what became of it.
 
-Prints one table. An exception other than the service's own ends it with an error: the file's seed is named.
+Takes every codec that the service accepts and prints one table. An exception other than the
+service's own ends the script with an error that names the file's seed.
 
     python -m benchmarks.serving.fuzz [--files N] [--seed N] [--only CODEC]
 """
@@ -50,7 +51,7 @@ def tiff(compression: str | int | None, **options: Any) -> bytes:  # noqa: ANN40
 
 
 def tiffs(compression: str | None) -> list[bytes]:
-    """One compression in strips and tiles, both byte orders, with and without predictor, and as BigTIFF."""
+    """One compression: strips and tiles, both byte orders, with predictor and without, BigTIFF."""
     predicted: dict[str, Any] = {"predictor": True} if compression not in (None, "packbits") else {}
     return [
         tiff(compression),

@@ -1,13 +1,14 @@
-"""All that needs a GPU: parity, speed, latency, memory, and PyTorch beside it. In nine minutes, offline.
+"""All that needs a GPU: parity, speed, latency, memory, PyTorch beside it. Nine minutes, offline.
 
-    python -m benchmarks.serving.gpu [--wheels DIR] [--bundle DIR] [--device cpu --members 3 --quick]
+    python -m benchmarks.serving.gpu [--wheels DIR] [--bundle DIR]
+                                     [--device cpu --members 3 --quick]
 
 Every part prints one table and runs in a process of its own, for no longer than its time; one that
-fails loses only itself, and the script ends with 1. All figures go to `benchmarks/results/gpu.json`.
+fails loses only itself, and the script ends with 1. Figures go to `benchmarks/results/gpu.json`.
 
 Without `--bundle` the members are made here: real networks with random weights. `--wheels` installs
-the wheels of a folder for this run alone, such as onnxruntime-gpu where no index can be reached; the
-CUDA libraries come from PyTorch's packages. Without a GPU, `--device cpu` runs the same code.
+the wheels of a folder for this run alone, such as onnxruntime-gpu where no index can be reached;
+the CUDA libraries come from PyTorch's packages. Without a GPU, `--device cpu` runs the same code.
 """
 
 import argparse

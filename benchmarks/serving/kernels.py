@@ -1,11 +1,11 @@
-"""What a chip costs on this kind of processor: every member at every precision, on one thread, in turns.
+"""What a chip costs on this processor: every member at every precision, on one thread, in turns.
 
     python -m benchmarks.serving.kernels [FOLDER] [--chips N]
 
-int8 with the kernels that ONNX Runtime takes, and with exact ones, which a bundle that is not bounded needs
-on a processor without VNNI; float32 of the same architecture with random weights, which cost the same. Says
-whether the processor cuts sums of 8-bit products off, and on how many chips both kinds of kernels differ by
-a bit.
+int8 with the kernels that ONNX Runtime takes, and with exact ones, which a bundle that is not
+bounded needs on a processor without VNNI; float32 of the same architecture with random weights,
+which cost the same. Says whether the processor cuts sums of 8-bit products off, and on how many
+chips both kinds of kernels differ by a bit.
 
 Shape suffixes: B chips, H height, W width, C bands, S sessions.
 """
@@ -54,7 +54,11 @@ def sessions(bundle: Bundle, member: Member, folder: Path) -> list[ort.Inference
 def measure(
     opened: list[ort.InferenceSession], chips_BHWC: npt.NDArray[Pixel]
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Run each chip by every session in turn: milliseconds (B,S), and on how many int8's kernels differ."""
+    """Run each chip by every session in turn.
+
+    Returns:
+        Milliseconds (B,S), and on how many chips int8's two kinds of kernels differ.
+    """
     ms_BS, differ = np.empty((len(chips_BHWC), len(opened))), 0
     for row, chip_HWC in enumerate(chips_BHWC):
         found = []

@@ -1,11 +1,12 @@
-"""How near is the service to what the device can do? It beside a bare ONNX Runtime loop on the same members.
+"""How near is the service to what the device can do? A bare loop of ONNX Runtime is the measure.
 
-    python -m benchmarks.serving.limit [FOLDER[:PRECISION]] [--rounds R] [--seconds S] [--early-exit]
+    python -m benchmarks.serving.limit [FOLDER[:PRECISION]] [--rounds R] [--seconds S]
+                                       [--early-exit]
 
 The service decodes JPEGs, queues, votes and answers JSON over HTTP (wrk on the same machine is the
-client); the bare loop is given decoded chips, eight at a time or as many as the service took, and
-throws the probabilities away. Several bare loops run, the fastest is the measure. Service and bare
-loops take turns in every round; the tables give medians.
+client); the bare loop runs the same members on decoded chips, eight at a time or as many as the
+service took, and throws the probabilities away. Several bare loops run, the fastest is the measure.
+Service and bare loops take turns in every round; the tables give medians.
 
 1. chips/s, with one chip per request and with several
 2. latency of one chip at a time, which should be at most 1.1 × the bare loop's + 2 ms
@@ -115,7 +116,7 @@ def rounded(figures: dict[str, float]) -> dict[str, float]:
 
 
 def medians(runs: Runs, kind: str, figure: str, **fixed: object) -> dict[str, float]:
-    """Return a figure's median over the rounds for each server, loop or member of the fixed rest."""
+    """Return a figure's median over the rounds of each server, loop or member; `fixed` filters."""
     groups: dict[str, list[float]] = {}
     for run in runs:
         if kind in run and figure in run and all(run.get(key) == value for key, value in fixed.items()):

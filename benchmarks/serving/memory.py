@@ -1,6 +1,7 @@
 """Does memory stay put? What processes hold at load and after many batches.
 
-    python -m benchmarks.serving.memory [FOLDER[:PRECISION]] [--batches N] [--most CHIPS] [--members M]
+    python -m benchmarks.serving.memory [FOLDER[:PRECISION]] [--batches N]
+                                        [--most CHIPS] [--members M]
 
 1. The whole service over HTTP (wrk) with a bundle that costs next to nothing: 10,000 batches in a
    minute or two.
@@ -8,8 +9,8 @@
    networks takes long, so by default 1,000 batches of up to 2 chips: some minutes on two cores.
 
 Memory is PSS: what processes share is counted once. Growth is that since the mark before, the first
-thousand batches filling the buffers. `--members` repeats the bundle's members up to so many, to show
-what a large ensemble takes. Figures go to `benchmarks/results/memory.json`.
+thousand batches filling the buffers. `--members` repeats the bundle's members up to so many, to
+show what a large ensemble takes. Figures go to `benchmarks/results/memory.json`.
 """
 
 import argparse

@@ -1,12 +1,13 @@
 """What does a server add to a model? This service and its peers around a graph that costs nothing.
 
-    python -m benchmarks.serving.overhead [--seconds S] [--rounds R] [--only NAME …] [--lend-decoder]
+    python -m benchmarks.serving.overhead [--seconds S] [--rounds R] [--only NAME …]
+                                          [--lend-decoder]
 
 Every server decodes the same JPEG, the peers with Pillow as their users do or with this service's
-own decoder (`--lend-decoder`, which leaves nothing but the servers to differ; BentoML opens pictures
-itself, so with Pillow), runs the same graph in ONNX Runtime, decides alike and answers JSON; the
-client is wrk with one thread on the same machine, one server runs at a time. Needs wrk, and `make
-peers` for the peers. Every run's figures go to `benchmarks/results/overhead.json` (or
+own decoder (`--lend-decoder`, which leaves nothing but the servers to differ; BentoML opens
+pictures itself, so with Pillow), runs the same graph in ONNX Runtime, decides alike and answers
+JSON; the client is wrk with one thread on the same machine, one server runs at a time. Needs wrk,
+and `make peers` for the peers. Every run's figures go to `benchmarks/results/overhead.json` (or
 `overhead-lent.json`) unless `--only` leaves some out.
 """
 

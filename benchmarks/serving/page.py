@@ -50,7 +50,7 @@ LOADED = """() => performance.getEntriesByType("resource").concat(performance.ge
 
 
 def first_results(page: Page, rounds: int) -> list[float]:
-    """Drop one chip onto a fresh page, again and again; return the milliseconds after the answer."""
+    """Drop one chip onto a fresh page, again and again; return milliseconds after the answer."""
     times_ms = []
     for _ in range(rounds):
         page.reload()

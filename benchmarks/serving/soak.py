@@ -1,12 +1,12 @@
-"""Does the service stay as it is under good and bad input? Memory, descriptors and threads over minutes.
+"""Does the service stay as it is under good and bad input? Memory, descriptors, threads over time.
 
     python -m benchmarks.serving.soak [FOLDER] [--minutes M] [--free]
 
-Three clients send chips of every kind to a service of its own: raw, in forms, previews, evidence; good ones
-of all formats and sizes, and among them files that are cut short, hostile, or no pictures at all. Prints a
-line every half minute and, at the end, slopes by least squares over all but the first third, in which buffers
-fill. Memory is that of the service and the processes that read TIFFs (PSS). `--free` takes a bundle that
-costs next to nothing, so that far more requests come through.
+Three clients send chips of every kind to a service of its own: raw, in forms, previews, evidence;
+good ones of all formats and sizes, and among them files that are cut short, hostile, or no pictures
+at all. Prints a line every half minute and, at the end, slopes by least squares over all but the
+first third, in which buffers fill. Memory is that of the service and the processes that read TIFFs
+(PSS). `--free` takes a bundle that costs next to nothing, so that far more requests come through.
 """
 
 import argparse

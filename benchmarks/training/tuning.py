@@ -1,11 +1,11 @@
-"""Do tuned thresholds and votes beat a flat 0.2 on chips they were not tuned on, and how fast are they?
+"""Do tuned thresholds and votes beat a flat 0.2 on chips not tuned on, and how fast are they?
 
     python -m benchmarks.training.tuning [--run RUN_FOLDER]
 
 Real held-out probabilities of two models on 6,000 Planet chips. Each round splits the chips into
-random halves, tunes on one and scores on the other, both ways. The interval is the 2.5th to
-97.5th percentile of the mean gain when whole rounds are drawn again: it tells of the splits, not
-of other chips. With --run the same on a run's own out-of-fold probabilities, where a round is a fold.
+random halves, tunes on one and scores on the other, both ways. The interval is the 2.5th to 97.5th
+percentile of the mean gain when whole rounds are drawn again: it tells of the splits, not of other
+chips. With --run the same on a run's own out-of-fold probabilities, where a round is a fold.
 
 Time: the same probabilities, drawn again up to the 40,479 rows of the contest's training set.
 
@@ -48,7 +48,9 @@ def f2_scikit_learn(targets_NL: Truth, predicted_NL: Truth) -> float:
 def grid_search(
     probs_NL: Probs, targets_NL: Truth, labels: Iterable[int], f2: Callable[[Truth, Truth], float]
 ) -> Probs:
-    """Tune by the contest's customary routine: one label after another, 100 thresholds each, one pass.
+    """Tune by the contest's customary routine.
+
+    One label after another, 100 thresholds each, one pass.
 
     Source: the public kernels of Kaggle's "Planet: Understanding the Amazon from Space", 2017.
     """
@@ -71,7 +73,7 @@ def flat(seen: Predictions, probs_ANL: Probs) -> Truth:
 
 
 class GridSearch:
-    """One member's decision by grid search; keeps by how much ascent is ahead on the chips tuned on."""
+    """Decides with one member by grid search; keeps ascent's lead on the chips tuned on."""
 
     def __init__(self) -> None:
         self.leads: list[float] = []
@@ -184,7 +186,10 @@ def print_optimum(leads: list[float]) -> None:
 
 
 def print_times(found: Predictions, repeats: int = 5) -> None:
-    """Print processor seconds of ascent and grid search in turns; of the latter one label, times labels."""
+    """Print processor seconds of ascent and grid search, which take turns.
+
+    Grid search tunes one label; its seconds are multiplied by the number of labels.
+    """
     chips, labels = found.targets_NL.shape
     rows = np.random.default_rng(2).integers(0, chips, ROWS)
     jitter_NL = np.random.default_rng(3).normal(0, 1e-4, (ROWS, labels))

@@ -34,8 +34,9 @@ Ring = list[Point]
 def footprint(data: bytes) -> Geometry | None:
     """Return where a file's four corners lie.
 
-    None for a file without a georeference by scale and tie point or by a transformation, in a system with an
-    EPSG code; and for what spans half the globe or touches a pole, where corners say nothing.
+    None for a file without a georeference by scale and tie point or by a transformation, in a
+    system with an EPSG code; and for what spans half the globe or touches a pole, whose corners
+    say nothing.
     """
     if not data.startswith((b"II", b"MM")):
         return None
@@ -62,7 +63,7 @@ def footprint(data: bytes) -> Geometry | None:
 class _Georeference(NamedTuple):
     """What a GeoTIFF's tags say, each read by itself.
 
-    tifffile's own reading of them trusts the counts in the file, and spends memory and hours on false ones.
+    tifffile's own reading trusts the counts in the file: false ones cost memory and hours.
     """
 
     keys: dict[int, int]
@@ -83,7 +84,7 @@ class _Georeference(NamedTuple):
         return cls(keys, values(_SCALE, 3), values(_TIEPOINT, 6), values(_TRANSFORMATION, 16))
 
     def place(self, column: float, row: float) -> Point:
-        """Map a pixel's position to the file's own coordinates; ValueError without a georeference."""
+        """Map a pixel's position to the file's coordinates; ValueError without a georeference."""
         if self.transformation:
             a, b, _, d, e, f, _, h = self.transformation[:8]
             return a * column + b * row + d, e * column + f * row + h

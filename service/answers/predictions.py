@@ -47,7 +47,7 @@ def model(bundle: Bundle) -> Model:
 def prediction(
     filename: str | None, vote: Verdict, bundle: Bundle, *, members: bool = False, evidence: bool = False
 ) -> Prediction:
-    """Put a vote into words; with each member's probabilities and the evidence if they are wanted."""
+    """Put a vote into words, if wanted with each member's probabilities and the evidence."""
     rows = list(zip(bundle.label_names, vote.probabilities, vote.votes, vote.predicted, strict=True))
     answer = Prediction(
         filename=filename,

@@ -4,11 +4,12 @@
 
     chipvote = Client("http://127.0.0.1:8000")
     for result in chipvote.predict(Path("chips").iterdir()):
-        print(result["filename"], result["labels"] if "labels" in result else result["error"]["detail"])
+        said = result["labels"] if "labels" in result else result["error"]["detail"]
+        print(result["filename"], said)
 
-Sends several chips per request and several requests at a time, waits for a busy service, and
-has no more files in memory than are being sent. Needs httpx2, and rich for the progress bar; nothing of the
-server. The answers' shapes are the service's own (`schemas.py`).
+Sends several chips per request and several requests at a time, waits for a busy service, and has no
+more files in memory than are being sent. Needs httpx2, and rich for the progress bar; nothing of
+the server. The answers' shapes are the service's own (`schemas.py`).
 """
 
 import asyncio
@@ -122,8 +123,8 @@ class Client:
     def _predict(self, paths: Iterable[Path | str], query: Mapping[str, str]) -> Iterator[Result]:
         waiting: deque[Future[list[Result]]] = deque()
         turns = asyncio.Semaphore(self._connections)
-        # The event loop has a thread of its own: so it works in a notebook, which has one already, and
-        # while the caller looks at results.
+        # The event loop has a thread of its own: so it works in a notebook, which has one already,
+        # and while the caller looks at results.
         with (
             start_blocking_portal() as portal,
             portal.wrap_async_context_manager(self._exchange.open()) as http,

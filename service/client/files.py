@@ -1,4 +1,4 @@
-"""Paths as people give them → image files. For the console and the client; imports nothing of the server."""
+"""Paths as people give them → image files. For console and client; knows nothing of the server."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Replace each folder by the images inside it, at any depth and sorted; keep files as given.
 
-    What is hidden inside a folder is left out: macOS writes `._tile.png` beside `tile.png`, or in `__MACOSX`.
+    Hidden files in a folder are left out: macOS writes `._tile.png` beside `tile.png`, or in
+    `__MACOSX`.
     """
     found: list[Path] = []
     for path in paths:

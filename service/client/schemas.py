@@ -24,7 +24,10 @@ class Problem(TypedDict):
 
 
 class Geometry(TypedDict):
-    """A GeoJSON geometry in degrees of longitude and latitude; two polygons across the antimeridian."""
+    """A GeoJSON geometry in degrees of longitude and latitude.
+
+    Across the antimeridian it is two polygons.
+    """
 
     type: Literal["Polygon", "MultiPolygon"]
     coordinates: list[Any]
@@ -42,7 +45,8 @@ class Score(TypedDict):
 
     `probability` is the weighted mean of the members that ran in a vote, the clipped score of a
     blend, the calibrated probability with expected F. `votes` is the weight of the members in
-    favour among those that ran, to be compared with the label's quorum; 0 where the rule is no vote.
+    favour among those that ran, to be compared with the label's quorum; 0 where the rule is no
+    vote.
 
     Only if asked for: `members` holds each member's own probability, in the manifest's order;
     `evidence`, of a predicted label, the class activation map of the members that voted for it:
@@ -91,7 +95,8 @@ class LabelCard(TypedDict):
     """One label: prevalence in the training chips, how it is decided, measured quality.
 
     A vote has a threshold and a weight per member (weight 0: no say) and a quorum; a blend one
-    threshold, on its score; expected F, which compares whole label sets, weights for the mean alone.
+    threshold, on its score; expected F, which compares whole label sets, weights for the mean
+    alone.
     """
 
     name: str

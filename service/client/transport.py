@@ -1,4 +1,4 @@
-"""One request to a service and its answer: how to reach it, how long to try, what else may come back.
+"""One request to a service and its answer: how to reach it, how long to try, what may come back.
 
 For the client. Knows HTTP, addresses and problems; nothing of chips.
 """
@@ -93,7 +93,7 @@ class Exchange:
         """Send a form of files, again and again while the service is busy or has gone.
 
         Raises:
-            ChipvoteError: there was never an answer, or none that was not "busy" within the patience.
+            ChipvoteError: within the patience no answer came, or none but "busy".
         """
         until_s = time.monotonic() + self._patience_s
         attempt = 0
@@ -167,7 +167,7 @@ def problem(response: httpx2.Response) -> Problem:
 
 
 def _retry_after_s(response: httpx2.Response) -> float:
-    """Return how long the service asks to wait, in seconds or until a date; 0 if it does not say."""
+    """Return how many seconds the service asks to wait, by number or date; 0 if it does not."""
     asked = response.headers.get("retry-after", "")
     if asked.isdecimal():
         return float(asked)

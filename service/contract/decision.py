@@ -25,9 +25,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Weight = TypeVar("Weight", int, Ints)
 
-# Probabilities and coefficients of a blend lie on these grids and a label's coefficients add up to at
-# most MAX_BLEND: then every product and sum is a multiple of 2**-44 below 2**8, which float64 holds
-# exactly. No order of summation, so no batch size and no BLAS, can change a score.
+# Probabilities and coefficients of a blend lie on these grids and a label's coefficients add up to
+# at most MAX_BLEND: then every product and sum is a multiple of 2**-44 below 2**8, which float64
+# holds exactly. No order of summation, so no batch size and no BLAS, can change a score.
 PROBABILITY_GRID, COEFFICIENT_GRID, MAX_BLEND = 2.0**-20, 2.0**-24, 2.0**7
 
 
@@ -76,7 +76,7 @@ class Blender:
     """Every label's score is a weighted sum over all members and all labels, clipped to 0..1."""
 
     def __init__(self, coefficients_MLL: Floats, intercepts_L: Floats, thresholds_L: Probs) -> None:
-        """Take the rule's numbers; `coefficients_MLL[m, k, l]` leads from label k to label l's score."""
+        """Take the rule's numbers; `coefficients_MLL[m, k, l]` leads from label k to l's score."""
         labels = len(intercepts_L)
         self._coefficients_JL = to_grid(coefficients_MLL, COEFFICIENT_GRID).reshape(-1, labels)
         self._intercepts_L = to_grid(intercepts_L, COEFFICIENT_GRID)
@@ -98,7 +98,7 @@ class Maximizer:
 
         Args:
             weights_ML: members' weights in the mean; 0 where a member has no say.
-            knots: per label, mean probabilities (rising) and the calibrated ones that belong to them.
+            knots: per label, mean probabilities (rising) and their calibrated ones.
             beta: weight of recall.
         """
         self._shares_M1L, self._knots, self._beta = _shares(weights_ML)[:, None], knots, beta
@@ -157,5 +157,5 @@ def _shares(weights_ML: Ints) -> Floats:
 
 
 def _mean(probs_MBL: Probs, shares_M1L: Floats) -> Floats:
-    # One member after the other: `sum` adds a lone chip's lone label pairwise, with other roundings.
+    # One member after the other: `sum` adds a lone chip's lone label pairwise and rounds otherwise.
     return reduce(np.add, probs_MBL * shares_M1L)

@@ -1,4 +1,4 @@
-"""A vote that stops asking: members one after the other, each only for the chips it can still change.
+"""A vote that stops asking: members in turn, each only for the chips that it can still change.
 
 A label is settled when its votes reach the quorum, or when even all members still to come would
 not bring them there; a chip is done when all its labels are settled. The label sets are those of

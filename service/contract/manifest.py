@@ -99,7 +99,10 @@ class EarlyExit(Part):
 
 
 class LabelScore(Part):
-    """How well one label is found; None where no chip has it, and where an interval was not measured."""
+    """How well one label is found.
+
+    None where no chip has the label, and where an interval was not measured.
+    """
 
     label: str
     positives: int

@@ -8,7 +8,7 @@ from pathlib import Path
 _CONTROL_GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 
-# Where version 2 of control groups is mounted, and version 1's controller `cpu` under its usual names.
+# Where control groups lie: version 2's, and version 1's controller `cpu` under its usual names.
 _HIERARCHIES = (("", "."), ("cpu", "cpu"), ("cpu", "cpu,cpuacct"))
 # "quota period" in microseconds, in one file or in two. No quota is "max", or -1.
 _QUOTAS = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
@@ -32,7 +32,7 @@ def processors(control_groups: Path = _CONTROL_GROUPS, own: Path = _OWN) -> int:
 
 
 def processor_kind(cpuinfo: Path = _CPUINFO) -> str:
-    """Name the processor's model and those of its instructions on which speed and rounding depend."""
+    """Name the processor's model, and its instructions on which speed and rounding depend."""
     facts: dict[str, str] = {}
     for line in _lines(cpuinfo):
         key, _, value = line.partition(":")

@@ -69,7 +69,7 @@ class _Rule(Part, ABC):
         return Constrained(decider, exclusive, alone, self.labels) if exclusive or alone else decider
 
     def label_thresholds(self, label: int) -> list[float]:
-        """Return what a label's probabilities or score must reach; empty where nothing is compared."""
+        """Return what a label's probabilities or score must reach; empty if nothing is compared."""
         return []
 
     def label_weights(self, label: int) -> list[int]:
@@ -87,7 +87,7 @@ class _Rule(Part, ABC):
 
 
 class Vote(_Rule):
-    """A label is set when the members that reach their own threshold weigh as much as its quorum."""
+    """A label is set when the members that reach their own threshold weigh at least its quorum."""
 
     rule: Literal["vote"] = "vote"
     thresholds: tuple[UnitRow, ...]  # members × labels, float32 values
@@ -122,7 +122,7 @@ class Vote(_Rule):
         return self.quorum[label]
 
     def margin(self, votes: Sequence[int]) -> int:
-        """Return the least weight that must change sides before a label's vote ends otherwise, 1 or more.
+        """Return the least weight that must change sides to turn any label's vote, 1 or more.
 
         Args:
             votes: of one chip, per label the weight in favour among all members.
@@ -130,7 +130,7 @@ class Vote(_Rule):
         return min([v - q + 1 if v >= q else q - v for v, q in zip(votes, self.quorum, strict=True)])
 
     def contested(self, votes: Sequence[int]) -> int:
-        """Return on how many labels there are members in favour and others against; votes as in `margin`."""
+        """Return on how many labels the members disagree; votes as in `margin`."""
         return sum([0 < v < total for v, total in zip(votes, self._totals, strict=True)])
 
     @cached_property
@@ -143,7 +143,7 @@ class Vote(_Rule):
 
 
 class Blend(_Rule):
-    """A label is set when its score, linear in all members' probabilities, reaches its threshold."""
+    """A label is set when its score, linear in members' probabilities, reaches its threshold."""
 
     rule: Literal["blend"] = "blend"
     coefficients: tuple[tuple[tuple[float, ...], ...], ...]  # members × labels × labels: from, to
@@ -156,7 +156,7 @@ class Blend(_Rule):
         return len(self.thresholds)
 
     def check_shape(self, members: int, labels: int) -> None:
-        """Refuse tables of another shape, and coefficients whose sums float64 cannot hold exactly."""
+        """Refuse tables of another shape, and coefficients that float64 cannot sum exactly."""
         _check("coefficients", self.coefficients, members=members, labels=labels, scores=labels)
         _check("intercepts", self.intercepts, labels=labels)
         _check("thresholds", self.thresholds, labels=labels)

@@ -1,9 +1,9 @@
 """The one door to ONNX Runtime: service, export, checks and benchmarks open their sessions here.
 
-Holds what is true of every session: quiet, no idle thread that spins, no fallback in silence. And it
-knows one flaw of processors: x86 without VNNI adds products of 8 bits in pairs, in 16 bits, where the
-sum can be cut off. Graphs whose weights are bounded (`training/export/saturation.py`) cannot reach that;
-any other gets exact kernels, at half the speed, on such a processor and on no other.
+Holds what is true of every session: quiet, no idle thread that spins, no fallback in silence. And
+it knows one flaw of processors: x86 without VNNI adds products of 8 bits in pairs, in 16 bits,
+where the sum can be cut off. Graphs whose weights are bounded (`training/export/saturation.py`)
+cannot reach that; any other gets exact kernels, at half the speed, on such processors alone.
 
 Knows graphs and sessions: no bundle, no members, no device but what a caller names.
 """
@@ -22,8 +22,8 @@ logger = logging.getLogger("chipvote")
 CPU = "CPUExecutionProvider"
 Provider = tuple[str, Mapping[str, str]]
 
-# `a` uint8 (1,2) times the weights 127 and 127, as integers. Written once by onnx, which the service lacks;
-# `tests/training/export/test_saturation.py` writes it again and compares.
+# `a` uint8 (1,2) times the weights 127 and 127, as integers. Written once by onnx, which the
+# service lacks; `tests/training/export/test_saturation.py` writes it again and compares.
 _TWO_WEIGHTS = base64.b64decode(
     "CAc6XwoYCgFhCgFiEgFjIg1NYXRNdWxJbnRlZ2VyEgpzYXR1cmF0aW9uKg0IAggBEANCAWJKAn9/"
     "WhMKAWESDgoMCAISCAoCCAEKAggCYhMKAWMSDgoMCAYSCAoCCAEKAggBQgQKABAK"
@@ -44,10 +44,10 @@ def open_session(
     Args:
         graph: an ONNX file, or its bytes.
         threads: that share the work of one run; 0 is ONNX Runtime's choice, one per core.
-        exact: take kernels that add in 32 bits, whatever they cost. Those of processors with VNNI or AMX do
-            so anyway, and would be switched off with the others.
-        spinning: keep the cores busy while threads wait, which takes them from all other sessions: with
-            it, three ResNet-18 on two cores answer half as fast.
+        exact: take kernels that add in 32 bits, whatever they cost. Those of processors with VNNI
+            or AMX do so anyway, and would be switched off with the others.
+        spinning: keep the cores busy while threads wait, which takes them from all other sessions:
+            with it, three ResNet-18 on two cores answer half as fast.
         providers: in order of preference, each with its options.
         entries: further session options by ONNX Runtime's own names.
 
@@ -62,7 +62,7 @@ def open_session(
         options.add_session_config_entry("session.x64quantprecision", "1")
     for name, value in (entries or {}).items():
         options.add_session_config_entry(name, value)
-    # ONNX Runtime's own fallback to the CPU would hide the reason for which a provider did not come up.
+    # ONNX Runtime's own fallback to the CPU would hide why a provider did not come up.
     return ort.InferenceSession(
         graph, options, providers=[(name, dict(of)) for name, of in providers], enable_fallback=False
     )
@@ -70,7 +70,7 @@ def open_session(
 
 @cache
 def saturates() -> bool:
-    """Tell whether this processor's 8-bit kernels cut sums off: 255·127 + 255·127 is beyond 16 bits."""
+    """Tell whether 8-bit kernels cut sums off here: 255·127 + 255·127 is beyond 16 bits."""
     session = open_session(_TWO_WEIGHTS, threads=1)
     return bool(session.run(None, {"a": np.full((1, 2), 255, np.uint8)})[0].item() != 2 * 255 * 127)
 

@@ -41,11 +41,11 @@ class SupportsVote(Protocol):
         ...
 
     def lanes(self) -> Sequence["SupportsVote"]:
-        """Return voters that may vote at the same time, each in one thread; itself alone, or others."""
+        """Return voters that may vote at the same time, a thread each; itself alone, or others."""
         ...
 
     def vote(self, chips_BHWC: npt.NDArray[Pixel], explain: bool = False) -> list[Verdict]:
-        """Answer a batch with one vote per chip; `explain` adds members' probabilities and evidence."""
+        """Answer a batch, a vote per chip; `explain` adds members' probabilities and evidence."""
         ...
 
 
@@ -65,7 +65,7 @@ class Job(NamedTuple):
 
 
 class Engine(Generic[V]):
-    """A queue of chips and the threads that answer them: one on a GPU, one per core on most CPUs."""
+    """A queue of chips and threads that answer them: one on a GPU, one per core on most CPUs."""
 
     def __init__(
         self, open_voter: Callable[[], V], *, max_batch: int, queue_size: int, metrics: Metrics

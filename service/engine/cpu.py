@@ -38,7 +38,7 @@ class CpuRunner:
 
         Args:
             sessions: one per member.
-            side_by_side: chips answered at a time, each alone; 1 gives a session several in one run.
+            side_by_side: chips answered at a time, each alone; 1: a session runs several at once.
             alone: the same members for a chip that no other runs beside; the sessions if None.
             busy: what runs on the same cores, if other runners do.
         """

@@ -70,7 +70,7 @@ class CudaRunner:
             self._buffers[size] = _Buffers(self._sessions, shape_BHWC, chips_BHWC.dtype, self._place)
         buffers = self._buffers[size]
         buffers.fill(chips_BHWC)
-        # ONNX Runtime keeps recordings by thread: another one would record anew, and nobody would check it.
+        # ONNX Runtime keeps recordings by thread: another thread would record anew, unchecked.
         replay = size in self._recorded and threading.get_ident() == self._recorder
         options = _options(str(size) if replay else _PLAIN)
         return CudaBatch(self._sessions, buffers, len(chips_BHWC), options)
@@ -91,8 +91,9 @@ class CudaRunner:
             logger.info("CUDA graphs: on, for batches of up to %d chips", GRAPH_BATCH)
             return
         logger.info("CUDA graphs: off, because %s", trouble)
-        # A recording that broke off leaves its session's stream in an unknown state. Nothing may keep the
-        # old sessions and their memory when the new ones open: no buffers, and no exception's frames.
+        # A recording that broke off leaves its session's stream in an unknown state. Nothing may
+        # keep the old sessions and their memory when the new ones open: no buffers, and no
+        # exception's frames.
         self._graphs = False
         self._buffers.clear()
         self._recorded.clear()
@@ -204,7 +205,10 @@ class _Buffers:
             binding.bind_ortvalue_output(PROBABILITIES, self._probs)
 
     def fill(self, chips_BHWC: npt.NDArray[Pixel]) -> None:
-        """Copy chips to the device; what pads them are the last batch's, whose answers nobody reads."""
+        """Copy chips to the device.
+
+        What is left of the last batch pads them; nobody reads its answers.
+        """
         self.host_BHWC[: len(chips_BHWC)] = chips_BHWC
         self._chips.update_inplace(self.host_BHWC)
 
@@ -225,7 +229,7 @@ def padded(count: int) -> int:
 
 
 def page_lock(array: npt.NDArray[Any]) -> None:
-    """Keep a buffer in memory for as long as it lives: the GPU then copies from it without a detour."""
+    """Keep a buffer in memory while it lives: the GPU then copies from it without a detour."""
     try:
         cudart = _cudart()
         address = ctypes.c_void_p(array.ctypes.data)
@@ -239,10 +243,11 @@ def page_lock(array: npt.NDArray[Any]) -> None:
 
 
 def device_memory() -> tuple[int, int] | None:
-    """Return bytes of the GPU in use, by whichever process, and bytes it has; None if it does not tell.
+    """Return how many bytes of the GPU are in use, by whichever process, and how many it has.
 
-    From any thread: asked about are the thread's current device, which is 0 as it is for ONNX Runtime,
-    and the one context that the process has there; no stream is waited for or touched.
+    None if the GPU does not tell. From any thread: asked about are the thread's current device,
+    which is 0 as it is for ONNX Runtime, and the one context that the process has there; no stream
+    is waited for or touched.
     """
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     try:

@@ -25,10 +25,10 @@ from service.engine.placement import Loaded, Rung, place
 from service.engine.sessions import Device, Gpu
 from service.engine.verdict import Verdict
 
-# How far a probability may be from the golden one on another machine. Kernels sum in another
-# order: float32 then differs in its last digits, float16 (11 bits) by some of its steps through
-# the depth of a network. Integers are exact everywhere; but what an int8 graph keeps in float32 before
-# them, such as resizing, moves values that sat on an edge by a whole step: by 0.020 at most, seen between
+# How far a probability may be from the golden one on another machine. Kernels sum in another order:
+# float32 then differs in its last digits, float16 (11 bits) by some of its steps through the depth
+# of a network. Integers are exact everywhere; but what an int8 graph keeps in float32 before them,
+# such as resizing, moves values that sat on an edge by a whole step: by 0.020 at most, seen between
 # SSE4, AVX2, AMX and aarch64. Sums that are cut off have moved answers by 0.1 to 0.29.
 TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "float16": 0.02, "int8": 0.03}
 ROUNDING = 1e-5  # by which a probability may leave 0..1
@@ -86,7 +86,7 @@ class Ensemble:
         return self._runner.at_once
 
     def lanes(self) -> list["Ensemble"]:
-        """Return ensembles over the same sessions that different threads may use at the same time."""
+        """Return ensembles over the same sessions, for threads that run at the same time."""
         lanes = []
         for runner in self._runner.lanes():
             lane = copy.copy(self)

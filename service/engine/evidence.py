@@ -30,7 +30,7 @@ def averaged(maps_hw: Sequence[Maps], weights_M: npt.NDArray[np.int64]) -> npt.N
 
 
 def resampled(map_hw: Maps, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Bring a map to another size, between its cells' centres linearly; the mean stays as it was."""
+    """Bring a map to another size, linearly between its cells' centres; the mean stays."""
     result = map_hw.astype(np.float64)
     for axis, size in enumerate(shape):
         if (old := result.shape[axis]) != size:

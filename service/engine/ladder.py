@@ -1,8 +1,8 @@
-"""A bundle → an ensemble that has proven itself: the first way to run it that gives its golden answers here.
+"""A bundle → a proven ensemble: the first way to run it that gives its golden answers here.
 
-Processors and drivers differ, and what is fastest may be wrong on one of them. Then the next precision of
-the bundle is tried, and the log and `GET /model` tell; the service refuses to start only when none is
-left. Knows settings and ensembles; nothing of HTTP.
+Processors and drivers differ, and what is fastest may be wrong on one of them. Then the next
+precision of the bundle is tried, and the log and `GET /model` tell; the service refuses to start
+only when none is left. Knows settings and ensembles; nothing of HTTP.
 """
 
 import logging
@@ -23,13 +23,13 @@ def gpu_of(settings: Settings) -> Gpu:
 
 
 def open_ensemble(loaded: Bundle, settings: Settings) -> Ensemble:
-    """Open a bundle's ensemble, at the best precision that gives its golden answers on this machine.
+    """Open a bundle's ensemble, at the best precision that gives its golden answers here.
 
     A precision or a device that the settings name is never replaced by another.
 
     Raises:
         StartupError: see `Ensemble`.
-        WrongAnswers: no way that the settings allow gives the golden answers; says what else there is.
+        WrongAnswers: no way that is allowed gives the golden answers; says what else there is.
     """
     passed_over: dict[Rung, str] = {}
     while True:

@@ -27,8 +27,9 @@ from service.engine.sessions import Device, Gpu, check_graph, open_on, require_c
 
 logger = logging.getLogger("chipvote")
 
-# What is worth trying, the likeliest first: many CPUs have kernels for int8, GPUs for half precision and
-# none for quantised convolutions. A CPU has no kernels for halves; it takes them for want of others.
+# What is worth trying, the likeliest first: many CPUs have kernels for int8, GPUs for half
+# precision and none for quantised convolutions. A CPU has no kernels for halves; it takes them for
+# want of others.
 PRECISIONS: dict[Device, tuple[Precision, ...]] = {
     "cpu": ("int8", "float32"),
     "cuda": ("float16", "float32"),
@@ -46,14 +47,14 @@ class Loaded(Protocol):
 
 
 class Runner(Protocol):
-    """Where the members run: a batch is loaded once and then given to one member after the other."""
+    """Where the members run: a batch is loaded once, then given to one member after the other."""
 
     @property
     def at_once(self) -> int | None:
         """Most chips that a run takes at once; None where more are never worse."""
 
     def lanes(self) -> Sequence["Runner"]:
-        """Return runners that different threads may use at the same time; itself alone, or others."""
+        """Return runners that threads may use at the same time; itself alone, or others."""
 
     def load(self, chips_BHWC: npt.NDArray[Pixel]) -> Loaded:
         """Take chips, for use until the next load; the array must stay as it is meanwhile."""

@@ -1,7 +1,7 @@
 """One bundle being served: opened, proven on its golden answers, queued, decoded for, and counted.
 
-The process around it keeps settings, metrics and which `Served` answers; several may be there at a time.
-Knows no HTTP.
+The process around it keeps settings, metrics and which `Served` answers; several may be there at a
+time. Knows no HTTP.
 """
 
 from collections.abc import AsyncIterator
@@ -50,9 +50,10 @@ class Served:
             metrics.device_memory.set_function(device_memory)
 
     async def vote(self, data: bytes, explain: bool = False) -> Verdict:
-        """Decode one chip, under a reserved slot of the engine, and wait for its answer; count either.
+        """Decode one chip, under a reserved slot of the engine, and wait for its answer.
 
-        With `explain`, all members' probabilities and the evidence come along.
+        Answers and errors are counted. With `explain`, all members' probabilities and the evidence
+        come along.
 
         Raises:
             ChipError: the bytes are no chip that the bundle takes.

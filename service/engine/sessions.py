@@ -45,11 +45,12 @@ class Gpu(NamedTuple):
 
 
 def require_cuda(gpu: Gpu = Gpu()) -> None:  # noqa: B008
-    """Make the CUDA libraries findable, and cap the GPU memory of this process's sessions if asked to.
+    """Make the CUDA libraries findable, and cap the sessions' GPU memory if asked to.
 
-    A cap of each session's own would have to leave room in every one for the activations of the
-    largest batch. Under a common one they take turns in the same memory; only the weights add up. What
-    the driver and cuDNN take for themselves, some hundred MB, comes on top.
+    The cap is one for all sessions of this process. A cap of each session's own would have to leave
+    room in every one for the activations of the largest batch. Under a common one they take turns
+    in the same memory; only the weights add up. What the driver and cuDNN take for themselves, some
+    hundred MB, comes on top.
 
     Raises:
         DeviceError: this build of ONNX Runtime cannot use CUDA at all.

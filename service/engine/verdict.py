@@ -1,4 +1,4 @@
-"""What an ensemble says about one chip: the engine's word, before anything puts it into an answer."""
+"""What an ensemble says about one chip: the engine's word, before it is put into an answer."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """Settings → a FastAPI app: start-up and shutdown, and how the parts are wired.
 
-`create_app` does no work by itself; the app's lifespan does. It has the bundle opened and proven, and
-any failure in that is a `StartupError`: the app never runs half.
+`create_app` does no work by itself; the app's lifespan does. It has the bundle opened and proven,
+and any failure in that is a `StartupError`: the app never runs half.
 """
 
 from collections.abc import AsyncIterator

@@ -1,8 +1,8 @@
-"""One budget for the bytes of all requests' bodies in a process, from the first one read to the last answer.
+"""One budget for the bytes of all bodies in a process, from the first one read to the last answer.
 
 A body may hold as much as it leaves free for all others. So one can have half of the budget, n that
-want it all get a share of 1/(n + 1) each, and however many stall on the way, what is left lets small
-bodies through: no number of large ones shuts them out.
+want it all get a share of 1/(n + 1) each, and however many stall on the way, what is left lets
+small bodies through: no number of large ones shuts them out.
 
 Source: Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
 IEEE/ACM Transactions on Networking 6 (1998), with a factor of 1.

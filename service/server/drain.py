@@ -1,11 +1,11 @@
-"""What is left of a body when its answer is there: read on and dropped, before the connection may close.
+"""What is left of a body when its answer is there: read and dropped before the connection closes.
 
 A connection that closes while its client still writes is reset, and the answer is lost on the way:
-nginx says 502, others nothing at all. So an answer that needs no more of the body goes out at once and
-whole, and only the word that it is complete, after which the server may close, waits until the body
-has ended or a bound is reached.
+nginx says 502, others nothing at all. So an answer that needs no more of the body goes out at once
+and whole, and only the word that it is complete, after which the server may close, waits until the
+body has ended or a bound is reached.
 
-Knows ASGI, and nothing of routes. Holds no body: when it drops, the application has returned already.
+Knows ASGI, and nothing of routes. Holds no body: it drops after the application has returned.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # How long nginx itself lingers: half a minute in all, and 5 s without a byte.
 MOST_S = 30.0
 SILENCE_S = 5.0
-# Several times what a body may have by default, so that who sends too much hears so. To read a GiB and
-# drop it takes about a second of one processor, half of what it takes to keep it.
+# Several times what a body may have by default, so that who sends too much hears so. To read a GiB
+# and drop it takes about a second of one processor, half of what it takes to keep it.
 MOST_BYTES = 1 << 30
-# A client that asked whether to send its body and got its answer instead sends none; one that had given
-# up waiting (curl does after a second) may have begun.
+# A client that asked whether to send its body and got its answer instead sends none; one that had
+# given up waiting (curl does after a second) may have begun.
 UNASKED_S = 1.0
 
 

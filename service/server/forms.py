@@ -174,8 +174,8 @@ def _decoded(name: bytes, charset: str) -> str:
 def _looks_like_file(headers: dict[bytes, bytes]) -> bool:
     """Tell whether a part without a `filename` is a file all the same.
 
-    Some clients spell a name beyond ASCII as `filename*` alone (RFC 7578 has it only as `filename`),
-    others send bytes without any name and say by their type that they are no text.
+    Some clients spell a name beyond ASCII as `filename*` alone (RFC 7578 has it only as
+    `filename`), others send bytes without any name and say by their type that they are no text.
     """
     kind, _ = parse_options_header(headers.get(b"content-type"))
     if kind.startswith(b"image/") or kind == b"application/octet-stream":

@@ -62,9 +62,10 @@ class CountRequests:
 
 
 class RelativeRedirects:
-    """Makes the framework's redirects, which add or take slashes at a path's end, relative to that path.
+    """Makes the framework's redirects relative to the path that was asked for.
 
-    Only who asked knows under which name and path this service is reached.
+    These redirects add or take slashes at a path's end. Only who asked knows under which name and
+    path this service is reached.
     """
 
     def __init__(self, app: ASGIApp) -> None:

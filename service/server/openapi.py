@@ -1,6 +1,7 @@
-"""What OpenAPI says beyond the types: request bodies and examples, for people and for generated clients.
+"""What OpenAPI says beyond the types: bodies and examples, for people and for generated clients.
 
-`tests/system/test_generated_client.py` generates one. Knows the wire, nothing of how answers are made.
+`tests/system/test_generated_client.py` generates a client. Knows the wire, nothing of how answers
+are made.
 """
 
 from typing import Any
@@ -22,8 +23,8 @@ CHIPS: dict[str, Any] = {
     "required": True,
     "content": _FORM | {media_type: {"schema": BINARY} for media_type in RAW_TYPES},
 }
-# A raw image will do here too, but openapi-python-client writes broken code for an operation that has
-# several kinds of bodies and no parameters.
+# A raw image will do here too, but openapi-python-client writes broken code for an operation that
+# has several kinds of bodies and no parameters.
 ONE_CHIP: dict[str, Any] = {"required": True, "content": _FORM}
 
 _MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}

@@ -1,7 +1,7 @@
-"""The page at `/`: plain files, sent as they are, that may talk to this service and to nothing else.
+"""The page at `/`: plain files, sent as they are, that may talk to this service and nothing else.
 
-And the one at `/docs`, of the framework's making. Their addresses are relative, so that they work below
-any path of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
+And the one at `/docs`, of the framework's making. Their addresses are relative, so that they work
+below any path of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 DOCS_FILES = "docs-files"  # where the application has Swagger UI
 FOLDER = Path(__file__).parents[1] / "web"
 HEADERS = {
-    # Pictures are the person's own files. No address but ours, nothing written into the markup runs.
+    # Pictures are the person's own files. No address but ours; no code in the markup runs.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",

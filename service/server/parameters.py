@@ -56,7 +56,7 @@ def predict_options(query: QueryParams) -> PredictOptions:
     """Read the parameters.
 
     Raises:
-        InvalidParameter: names the one that is unknown, repeated, or has a value that it cannot have.
+        InvalidParameter: names the one that is unknown, repeated, or has a wrong value.
     """
     for name, count in Counter(name for name, _ in query.multi_items()).items():
         if name not in PredictOptions._fields or count > 1:

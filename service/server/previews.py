@@ -1,6 +1,7 @@
-"""Chips drawn for people, a few at a time, so that labelling keeps the processors and memory its bound.
+"""Chips drawn for people, a few at a time, so that labelling keeps the processors.
 
-Knows the decoder and PNG; no requests. Runs on one event loop, draws in threads of its own.
+The bound on their number also bounds memory. Knows the decoder and PNG; no requests. Runs on one
+event loop, draws in threads of its own.
 """
 
 import asyncio

@@ -25,7 +25,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def explained(error: Exception) -> ServiceError:
-    """Return what an error of any kind is to a client; of one that nobody foresaw, the log gets the rest."""
+    """Return what an error of any kind is to a client; unforeseen ones go to the log in full."""
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, MemoryError):
@@ -88,7 +88,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is"
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        # The framework says nothing for its files, and does not know that HEAD goes wherever GET does.
+        # The framework says nothing for its files, nor that HEAD goes wherever GET does.
         allowed = set(headers.get("Allow", "GET").split(", "))
         headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
     return _respond(

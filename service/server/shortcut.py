@@ -1,7 +1,7 @@
 """The hot route's way around the framework.
 
-Routing, dependency injection and exit stacks cost the event loop more than everything that a prediction
-needs of it.
+Routing, dependency injection and exit stacks cost the event loop more than everything that a
+prediction needs of it.
 """
 
 from fastapi.routing import APIRoute
@@ -13,7 +13,7 @@ from service.server import problems, routes
 
 
 class Shortcut:
-    """Hands `POST /predict` to its function, as the framework would after several times its work."""
+    """Hands `POST /predict` to its function, for a fraction of the framework's work."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

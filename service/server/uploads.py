@@ -135,7 +135,9 @@ async def _next(request: Request, patience_s: float | None) -> Message:
 
 
 def _check_lost(request: Request) -> None:
-    """Tell of a body that the server's parser never reads: it stops where another protocol is asked for.
+    """Tell of a body that the server's parser never reads.
+
+    The parser stops where the request asks for another protocol.
 
     Raises:
         LostBody: there was one.

@@ -74,7 +74,7 @@ def fresh_net(run: Run, member: MemberConfig) -> ChipNet:
 
 
 def network_of(run: Run, member: MemberConfig, folds: Sequence[int]) -> ChipNet:
-    """A trained network, the mean of some folds' weights, put together independently of the code."""
+    """A trained network, the mean of some folds' weights, built independently of the code."""
     net = fresh_net(run, member)
     states = [load_file(run.need_fit(member.name, fold)) for fold in folds]
     mean = {name: sum(state[name] for state in states) / len(states) for name in states[0]}

@@ -1,4 +1,4 @@
-"""ONNX files written byte by byte: `onnx` is no dependency of the service, and its tests run without it."""
+"""ONNX files written byte by byte: the service and its tests do without `onnx`."""
 
 from typing import Any
 

@@ -33,7 +33,7 @@ RED_PNG, GREEN_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN)
 
 
 def split_members() -> list[Linear]:
-    """Three members: all find red reddish; two of them, and one of them, find something else on green."""
+    """Three members: all find red reddish; on green, two find a label, one of them another too."""
     bias_ML = np.array([[-9, 9, 9, -9], [-9, 9, -9, -9], [-9, -9, -9, -9]], np.float32)
     weights_CL = np.zeros((3, len(LABELS)), np.float32)
     weights_CL[0] = np.array([1, -1, -1, 0]) / 8

@@ -1,4 +1,4 @@
-"""The alert rules: promtool's own tests of them, and that the service has every metric they ask for."""
+"""The alert rules: promtool's own tests, and that the service has every metric they ask for."""
 
 import re
 import shutil

@@ -48,7 +48,7 @@ def send_chips(client: httpx2.Client) -> None:
 
 @pytest.fixture(scope="module")
 def served(client: httpx2.Client) -> dict[str, list[Labels]]:
-    """Every sample's labels by its name, as Prometheus keeps them, of a service that has predicted."""
+    """Every sample's labels by its name, as Prometheus keeps them, after some predictions."""
     send_chips(client)
     on_a_gpu = Metrics().device_memory
     on_a_gpu.set_function(lambda: (1, 2))

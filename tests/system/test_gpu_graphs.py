@@ -19,7 +19,7 @@ from tests.kit import networks
 from training.export.graphs import OPSET, write_float16, write_float32
 
 # Operators of this version of ONNX that ONNX Runtime 1.31 places on CUDA in float32 and float16
-# (and Cast and Transpose in uint8 and uint16): whoever raises the version or adds one must look there.
+# (and Cast and Transpose in uint8 and uint16); look there before a new version or operator.
 ON_CUDA_IN_OPSET = 20
 ON_CUDA = frozenset(
     [

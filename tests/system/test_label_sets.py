@@ -1,4 +1,4 @@
-"""The default bundle on every real chip it was trained on: served as evaluated, stopped early or not.
+"""The default bundle on every chip it was trained on: served as evaluated, stopped early or not.
 
 A quarter of an hour on two idle cores without VNNI; skipped where the chips are not at hand.
 

@@ -1,4 +1,4 @@
-"""Behind nginx: every answer arrives as it was given, and everything works below a path of another host."""
+"""Behind nginx: every answer arrives as it was given, and all works below another host's path."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -83,7 +83,7 @@ def install(wheel: Path, folder: Path) -> None:
 
 
 def run_installed(folder: Path, script: str) -> str:
-    """Run a script in an empty folder with what was installed there, its modules before all others."""
+    """Run a script in an empty folder; the installed modules come before all others."""
     (site,) = folder.glob("lib/python*/site-packages")
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)

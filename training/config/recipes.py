@@ -44,7 +44,7 @@ def planet_single() -> RunConfig:
 
 
 def heads() -> RunConfig:
-    """Freeze the ImageNet backbones and fit heads only: a useful ensemble in minutes on a laptop."""
+    """Freeze the ImageNet backbones, fit only heads: a useful ensemble in minutes on a laptop."""
     base = planet()
     members = tuple(
         replace(member, freeze="backbone", epochs=60, learning_rate=5e-3, weight_decay=1e-4)
@@ -54,9 +54,9 @@ def heads() -> RunConfig:
 
 
 def trunks() -> RunConfig:
-    """Freeze all but the last stage of the ImageNet backbones: near fine-tuning, in hours without a GPU."""
+    """Freeze the ImageNet backbones but their last stage: near fine-tuning, hours without a GPU."""
     base = planet()
-    # What follows DenseNet's third block is small; what the block itself gives is eight times as large.
+    # What follows DenseNet's third block is small; the block's own output is eight times as large.
     cuts = {"densenet121": "features.transition3"}
     members = tuple(
         replace(

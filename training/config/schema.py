@@ -1,7 +1,8 @@
 """What a run does, as data: everything that changes its result and nothing that does not.
 
-A field's type says its range; what needs several fields, the data or timm is in `training/fit/preflight.py`.
-A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it as JSON.
+A field's type says its range; what needs several fields, the data or timm is in
+`training/fit/preflight.py`. A recipe (`recipes.py`) builds a `RunConfig`; the run's folder keeps it
+as JSON.
 """
 
 import json
@@ -76,11 +77,11 @@ class MemberConfig:
 
     # What is trained.
     freeze: Literal["none", "stem", "trunk", "backbone", "staged"] = "none"
-    # The last frozen module with "stem" (default: timm's first stage) and "trunk" (its last but one).
+    # The last frozen module. Default: timm's first stage for "stem", the last but one for "trunk".
     frozen_to: str | None = None
     staged_epochs: Count = 1  # with "staged": epochs in which only the head learns
-    # With "trunk" and "backbone": views of a chip that are kept and learned from, the four quarter turns or
-    # their mirror images too. Half of them take half the time and disk before the first epoch.
+    # With "trunk" and "backbone": views of a chip that are kept and learned from, the four quarter
+    # turns or their mirror images too. Half take half the time and disk before the first epoch.
     cached_views: Literal[4, 8] = 8
 
     # How.
@@ -177,7 +178,9 @@ class RunConfig:
 
 
 def checked(config: RunConfig) -> RunConfig:
-    """Return the configuration with every field of its own type and in its range: Python itself checks none.
+    """Return the configuration with every field of its own type and in its range.
+
+    Python itself checks no field.
 
     Raises:
         ValueError: lists the fields that hold something else, such as an option that there is not.

@@ -33,7 +33,7 @@ def rare(config: RunConfig) -> RunConfig:
 
 
 def land(config: RunConfig) -> RunConfig:
-    """Planet: beside every network a second one for the labels of the land alone, not of the air."""
+    """Planet: beside every network a second one for the labels of the land, not of the air."""
     return _beside(config, "land", labels=PLANET_GROUPS["common"] + PLANET_GROUPS["rare"])
 
 
@@ -53,7 +53,7 @@ def soft_f2(config: RunConfig) -> RunConfig:
 
 
 def asymmetric(config: RunConfig) -> RunConfig:
-    """Train on the asymmetric loss, which cares less for easy negatives; thresholds then start at 0.5."""
+    """Train on the asymmetric loss, lenient on easy negatives; thresholds then start at 0.5."""
     # Its probabilities lie high: 0.2, right for calibrated ones, would cost 0.15 of F2.
     return _decision(_members(config, loss="asymmetric"), prior=0.5)
 
@@ -115,7 +115,7 @@ def greedy(config: RunConfig) -> RunConfig:
 
 
 def cooccurrence(config: RunConfig) -> RunConfig:
-    """Apply what the labels never break: groups of which exactly one holds, labels that stand alone."""
+    """Apply what labels never break: groups of which exactly one holds, labels that stand alone."""
     return _decision(config, cooccurrence=True)
 
 

@@ -63,7 +63,8 @@ def align(first_HWC: Pixels, second_HWC: Pixels) -> Alignment:
     Shifts of up to half a side are found.
 
     Source: Guizar-Sicairos et al. 2008, "Efficient subpixel image registration algorithms";
-        Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity".
+        Wang et al. 2004, "Image quality assessment: from error visibility to structural
+        similarity".
     """
     first_CHW, second_CHW = (np.stack([_standardised(b) for b in _bands(p)]) for p in (first_HWC, second_HWC))
     gradients = [_gradient(bands_CHW.mean(axis=0)) for bands_CHW in (first_CHW, second_CHW)]
@@ -111,7 +112,7 @@ def _standardised(picture_HW: Pixels, flat: float = FLAT) -> Image:
 
 
 def _gradient(brightness_HW: Image) -> Image:
-    """Return how steep the picture is, without its border, where the filter sees an edge of its own."""
+    """Return how steep the picture is, without its border, where the filter makes an edge."""
     steepness_HW = np.hypot(ndimage.sobel(brightness_HW, 0), ndimage.sobel(brightness_HW, 1))[1:-1, 1:-1]
     return _standardised(steepness_HW, flat=1e-3)
 

@@ -1,4 +1,4 @@
-"""Does each TIFF show the ground of the JPEG of the same name? A table, a list, and a sheet to look at.
+"""Does each TIFF show the ground of the JPEG of its name? A table, a list, and a sheet to look at.
 
     <out>/
       audit.csv            every name with its verdict and the evidence (`COLUMNS`)

@@ -92,7 +92,7 @@ def multi_hot(rows: Collection[Sequence[str]], labels: Sequence[str]) -> npt.NDA
 
 
 def group_of_each(labels: Sequence[str], prevalence_L: npt.NDArray[np.float64]) -> list[str]:
-    """Name each label's report group: Planet's own groups, otherwise common or rare by prevalence."""
+    """Name each label's report group: Planet's own, otherwise common or rare by prevalence."""
     planet = {label: group for group, members in PLANET_GROUPS.items() for label in members}
     if set(labels) <= set(planet):
         return [planet[label] for label in labels]

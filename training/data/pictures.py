@@ -1,4 +1,4 @@
-"""Chips of any bands and depth as pictures for people: small ones inside a page, or a sheet to judge by eye.
+"""Chips of any bands and depth as pictures for people: small in a page, or a sheet to judge by eye.
 
 Shape suffixes: H height, W width, C bands.
 """

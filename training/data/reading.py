@@ -47,8 +47,8 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
     """Decode everything into `chips.npy` of a folder, listing what was left out in `excluded.csv`.
 
     Raises:
-        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad rows
-            (unless they are to be skipped).
+        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad
+            rows (unless they are to be skipped).
     """
     tags = read_tags(find_tags(source))
     excluded = find_excluded(source, tags.names)
@@ -123,7 +123,7 @@ def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
 
 
 def chip_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Return the folder's images, sorted; none that is hidden, as macOS writes one beside each file."""
+    """Return the folder's images, sorted; no hidden ones, which macOS writes beside each file."""
     return [file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in suffixes]
 
 

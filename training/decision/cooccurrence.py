@@ -34,7 +34,7 @@ def find_cooccurrence(targets_NL: Truth) -> Cooccurrence:
 
 
 def _exclusive_groups(targets_NL: Truth) -> list[list[int]]:
-    """Return disjoint groups, each a maximal set of labels that never meet and leave no chip out."""
+    """Return disjoint groups: maximal sets of labels that never meet and leave no chip out."""
     counts_LL = targets_NL.T.astype(np.float64) @ targets_NL
     positives_L, chips = np.diag(counts_LL), len(targets_NL)
     apart_LL = (counts_LL <= TOLERANCE * chips) & (np.outer(positives_L, positives_L) >= SUPPORT * chips)

@@ -34,7 +34,7 @@ def chip_scores(
     """Return values per chip, (N,), whose mean is the objective and whose spread is its error.
 
     With "samples" these are the chips' own F-beta. Macro F-beta is no mean over chips: its values
-    are F plus what each chip adds to a ratio of two sums, as far as that is linear (the delta method).
+    are F plus what each chip adds to a ratio of two sums, made linear (the delta method).
     """
     if objective == "samples":
         return sample_fbeta(predicted_NL, targets_NL, beta)

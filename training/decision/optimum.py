@@ -1,7 +1,7 @@
 """Per-label thresholds: the exact optimum of F-beta on one matrix of scores.
 
-Pure numpy; knows no members, files or votes. With the objective "samples" labels depend on each other, so it
-takes coordinate ascent; with "macro" they are independent.
+Pure numpy; knows no members, files or votes. With the objective "samples" labels depend on each
+other, so it takes coordinate ascent; with "macro" they are independent.
 
 Shape suffixes: N chips, L labels, K chips left out (0..N).
 """
@@ -27,7 +27,7 @@ def optimum(
     beta: float = 2.0,
     start: float = FLAT,
 ) -> Probs:
-    """Return the raw optimum of the objective, float32 (L,); on unseen chips use `thresholds.tune_row`."""
+    """Return the objective's raw optimum, float32 (L,); for unseen chips: `thresholds.tune_row`."""
     find = ascend if objective == "samples" else label_optima
     return find(probs_NL, targets_NL, beta=beta, start=start)
 
@@ -100,7 +100,7 @@ def _suffix_sums(values_N: np.ndarray) -> np.ndarray:
 
 
 def _best_cut(total_K: np.ndarray, scores_N: np.ndarray, current: int) -> int:
-    """Return how many of the lowest scores to leave out, keeping `current` unless another is better."""
+    """Return how many of the lowest scores to leave out: `current` unless another is better."""
     allowed_K = np.ones(len(total_K), np.bool_)
     allowed_K[1:-1] = scores_N[1:] > scores_N[:-1]  # equal scores cannot be told apart
     allowed_K[-1] = scores_N[-1] < 1  # no threshold in 0..1 leaves out a score of 1

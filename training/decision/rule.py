@@ -1,4 +1,4 @@
-"""The ensemble's decision: a rule of `service/contract/rules.py`, tuned on out-of-fold probabilities.
+"""The decision: a rule of `service/contract/rules.py`, tuned on out-of-fold probabilities.
 
 Here a rule's members are architectures. All fold networks of an architecture share its row:
 each chip was scored by the one that had not seen it, and pooling the folds gives a rare label
@@ -70,7 +70,7 @@ def tune_rule(found: OutOfFold, config: RunConfig) -> TunedRule:
 
 
 def cross_fitted(found: OutOfFold, config: RunConfig) -> Decision:
-    """Decide each fold with a rule fitted to the others: label sets, votes, probabilities, each (N,L)."""
+    """Decide each fold with a rule fitted to the others; all arrays are (N,L)."""
     shape = found.targets_NL.shape
     whole = Decision(np.empty(shape, np.bool_), np.empty(shape, np.int64), np.empty(shape))
     for fold in np.unique(found.folds_N):

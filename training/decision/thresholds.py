@@ -1,4 +1,4 @@
-"""Every member's thresholds as the configuration asks: objective, bags, shrinkage, own or shared rows.
+"""Members' thresholds as the configuration asks: objective, bags, shrinkage, own or shared rows.
 
 Pure numpy on out-of-fold probabilities; knows no files and no weights of members.
 
@@ -15,7 +15,8 @@ from training.config.schema import DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores
 from training.decision.optimum import midway, neighbours, optimum
 
-# Positives at which a tuned threshold and the prior weigh the same; benchmarks/training/tuning.py compares.
+# Positives at which a tuned threshold and the prior weigh the same; other numbers are compared in
+# benchmarks/training/tuning.py.
 SHRINKAGE = {"samples": 6000.0, "macro": 1.0}
 # From the weakest to no tuning at all.
 STRENGTHS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, math.inf)
@@ -25,7 +26,10 @@ MARGIN = np.float32(1e-4)  # what float16 moves a probability near the prior by;
 def shrink(
     raw_L: npt.NDArray[np.floating], positives_L: npt.NDArray[np.integer], prior: float, strength: float
 ) -> npt.NDArray[np.float64]:
-    """Return t ← prior + (t - prior)·positives/(positives + λ); λ = 0 keeps t, infinity gives the prior."""
+    """Return prior + (t - prior)·positives/(positives + λ) for every threshold t.
+
+    λ is `strength`: 0 keeps t, infinity gives the prior.
+    """
     weight_L = positives_L / np.maximum(positives_L + strength, 1e-9)
     shrunk_L: npt.NDArray[np.float64] = prior + (raw_L - prior) * weight_L
     return shrunk_L
@@ -64,10 +68,12 @@ def tune_thresholds(
         probs_ANL: float32 out-of-fold probabilities.
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
-        decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds the rule.
-        label_mask_AL: which member votes on which label; None: all on all. To a member's thresholds, the
-            labels it is silent on are as the others have them; from its own probabilities they could
-            only be set everywhere or nowhere, and a wrong label beside them would cost too little.
+        decision: objective, beta, thresholds, prior, shrinkage, bags, and with shared thresholds
+            the rule.
+        label_mask_AL: which member votes on which label; None: all on all. To a member's
+            thresholds, the labels it is silent on are as the others have them; from its own
+            probabilities they could only be set everywhere or nowhere, and a wrong label beside
+            them would cost too little.
 
     Returns:
         float32 (A,L); with shared thresholds the rows are equal.
@@ -116,7 +122,7 @@ def tune_row(
         scores_NL: float32 scores of chips that nothing behind them was trained on.
         targets_NL: the truth.
         folds_N: the fold that held each chip out; read only to choose the shrinkage.
-        decision: objective, beta, prior (start of the ascent, target of the shrinkage), shrinkage, bags.
+        decision: objective, beta, prior (ascent's start, shrinkage's target), shrinkage, bags.
 
     Returns:
         float32 (L,).

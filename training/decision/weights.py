@@ -64,7 +64,8 @@ def weighted_vote(ballots_ANL: Truth, weights_AL: Weights) -> Truth:
 def _select(score: Callable[[Weights], npt.NDArray[np.float64]], label_mask_AL: Truth) -> Weights:
     """Add the member that helps most, again and again; return the counts of the best round.
 
-    As long as nobody has a say on some label, only members that have one are added, and no round counts.
+    As long as no added member has a say on some label, only members that have one are added, and
+    no round counts.
 
     Source: Caruana et al. 2004, "Ensemble selection from libraries of models", with replacement.
     """
@@ -81,7 +82,7 @@ def _select(score: Callable[[Weights], npt.NDArray[np.float64]], label_mask_AL: 
 
 
 def _ascend(score: Callable[[Weights], npt.NDArray[np.float64]], start_A: Weights) -> Weights:
-    """Change one member's votes at a time while it helps; keep `start_A` unless the gain is clear."""
+    """Change one member's votes at a time while it helps; keep `start_A` without clear gain."""
     weights_A, best = start_A, float(score(start_A).mean())
     moved = True
     while moved:

@@ -27,7 +27,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Intervals:
-    """The interval of every score; None where no chip has the label, no entry where none has the group's."""
+    """The interval of every score.
+
+    None where no chip has the label. A group has no entry where no chip has any of its labels.
+    """
 
     sample_f2: Interval
     macro_f2: Interval | None

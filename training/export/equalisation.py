@@ -183,9 +183,10 @@ def _fit(found: Range, span: Span, movable: bool) -> tuple[Floats, Floats]:
 def _landings(
     graph: Graph, name: str, start: int, widths: Mapping[str, int]
 ) -> list[tuple[onnx.NodeProto, int]] | None:
-    """Return the depthwise convolutions that take a tensor, each with the channel where it begins there.
+    """Return the depthwise convolutions that take a tensor.
 
-    None where anything else takes it.
+    Each comes with the channel at which the tensor begins there. None where anything else takes
+    the tensor.
     """
     found: list[tuple[onnx.NodeProto, int]] = []
     for taker in graph.takers[name]:

@@ -119,9 +119,10 @@ def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rul
 
 
 def _write_out_of_fold(run: Run, folder: Path, dataset: Dataset) -> None:
-    """Ship what the rule was tuned on: another rule, or a promise, can then be derived without training.
+    """Ship what the rule was tuned on.
 
-    Rows of `probs_ANL` are the architectures, in the members' order; those of chips have their names.
+    Another rule, or a promise, can then be derived without training. Rows of `probs_ANL` are the
+    architectures, in the members' order; those of chips have their names.
     """
     found = read_predictions(run).stored() | {"names_N": np.array(dataset.names)}
     found["folds_N"] = found["folds_N"].astype(np.uint8)

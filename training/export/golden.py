@@ -25,7 +25,7 @@ STEPS = np.geomspace(0.001, 0.5, 30)  # of probability
 
 
 def candidates(spec: InputSpec, seed: int) -> npt.NDArray[Pixel]:
-    """Draw smooth fields of random colours with random bars across: (K,H,W,C) of the input's dtype."""
+    """Draw smooth random colours with random bars across: (K,H,W,C) of the input's dtype."""
     random = np.random.default_rng(seed)
     chips_KHWC = np.empty((CANDIDATES, spec.height, spec.width, len(spec.bands)), np.uint8)
     for chip_HWC in chips_KHWC:

@@ -82,9 +82,10 @@ def write_float16(float32: Path, path: Path) -> None:
 def write_int8(float32: Path, path: Path, calibration_BHWC: npt.NDArray[Pixel]) -> None:
     """Quantise a float32 graph's convolutions, with ranges from real chips.
 
-    The head, the last convolution, and all after it stay float32: the evidence still adds up to
-    the logit. So do the first convolutions of a network whose answers would change too much without,
-    and less with them: there the channels differ in range by a factor of a hundred, which later layers undo.
+    The head, the last convolution, and all after it stay float32: the evidence still adds up to the
+    logit. So do the first convolutions of a network whose answers would change too much without,
+    and less with them: there the channels differ in range by a factor of a hundred, which later
+    layers undo.
     """
     feeds = [{INPUT: part} for part in batches(calibration_BHWC)]
     with tempfile.TemporaryDirectory() as scratch:

@@ -120,7 +120,7 @@ def served_network(run: Run, planned: PlannedMember, dataset: Dataset) -> Export
 
 def _write_graphs(run: Run, planned: PlannedMember, dataset: Dataset, folder: Path) -> dict[Precision, Graph]:
     net = served_network(run, planned, dataset)
-    # One fold's network is checked on chips it has not seen; a mean of all folds has seen every chip.
+    # One fold's network is checked on chips it has not seen; a mean of all folds has seen them all.
     unseen_N = np.flatnonzero(dataset.folds_N == planned.folds[0])
     candidates_N = unseen_N if len(planned.folds) == 1 else np.arange(len(dataset))
     rows_B = candidates_N[spread(len(candidates_N), run.config.check_chips)]

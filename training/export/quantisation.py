@@ -1,9 +1,9 @@
 """A float32 graph of convolutions → the same graph in 8-bit integers, in ONNX's QDQ form.
 
 Activations are uint8, weights int8 with one scale per output channel, wide enough that no sum of
-products is cut off on any processor (`saturation.py`). All from the first convolution to the last but
-one is integers, and no conversion is left between two of them.
-Knows ONNX and what ONNX Runtime is fast at: no network, no data set.
+products is cut off on any processor (`saturation.py`). All from the first convolution to the last
+but one is integers, and no conversion is left between two of them. Knows ONNX and what ONNX Runtime
+is fast at: no network, no data set.
 
 Shape suffixes: O output channels, I input channels of a group, h, w kernel.
 """
@@ -29,7 +29,7 @@ Feed = Mapping[str, npt.NDArray[Any]]
 
 
 def quantise(model: onnx.ModelProto, feeds: Iterable[Feed], *, float32: int) -> onnx.ModelProto:
-    """Return the model with its convolutions in integers, but the first ones and the last, the head.
+    """Return the model with integer convolutions, but for the first ones and the last, the head.
 
     Args:
         model: float32, with its tensors' shapes, constants folded.
@@ -75,7 +75,7 @@ def observe(graph: Graph, names: Iterable[str], feeds: Iterable[Feed]) -> dict[s
 def _groups(graph: Graph, chosen: set[str]) -> dict[str, str]:
     """Return the tensors that become integers, each with the name of the group that shares a scale.
 
-    With one scale for all that goes in and comes out, a concatenation or a maximum only moves bytes.
+    With one scale for all inputs and outputs, a concatenation or a maximum only moves bytes.
     """
     groups: dict[str, str] = {}
     for node in graph.nodes:

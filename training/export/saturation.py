@@ -1,10 +1,10 @@
-"""Weights whose sums of products fit 16 bits, so that int8 graphs answer the same on every processor.
+"""Weights whose sums of products fit 16 bits: int8 graphs then answer the same on all processors.
 
-x86 without VNNI multiplies unsigned by signed bytes, adds the products in pairs and keeps 16 bits of each
-sum: beyond 32767 it is cut off. The sum is 255·|w₁ + w₂| at most, or below 255·128 where the weights' signs
-differ; so nothing is ever cut off where the two weights of every pair add up to 128 at most. Kernels take a
-filter's weights by row, column and input channel, the first with the second, the third with the fourth.
-Depthwise convolutions widen before they add.
+x86 without VNNI multiplies unsigned by signed bytes, adds the products in pairs and keeps 16 bits
+of each sum: beyond 32767 it is cut off. The sum is 255·|w₁ + w₂| at most, or below 255·128 where
+the weights' signs differ; so nothing is ever cut off where the two weights of every pair add up to
+128 at most. Kernels take a filter's weights by row, column and input channel, the first with the
+second, the third with the fourth. Depthwise convolutions widen before they add.
 
 Knows weights and ONNX: no network, no data set.
 
@@ -29,7 +29,7 @@ _OTHER_SUMS = (
 
 
 def largest_pairs(kernel_OIhw: npt.NDArray[np.number[Any]]) -> npt.NDArray[np.int64]:
-    """Return the largest |w₁ + w₂| of two integer weights that make a pair, or of the last alone: (O,)."""
+    """Return the largest |w₁ + w₂| of integer weights in pairs, an odd last one alone: (O,)."""
     weights_OK = kernel_OIhw.transpose(0, 2, 3, 1).reshape(len(kernel_OIhw), -1).astype(np.int64)
     last_alone = ((0, 0), (0, weights_OK.shape[1] % 2))
     pairs_OK2 = np.pad(weights_OK, last_alone).reshape(len(weights_OK), -1, 2)

@@ -1,4 +1,4 @@
-"""What a fit keeps: its state after every epoch, to go on from, and its weights. Never half written."""
+"""What a fit keeps: its state after every epoch, to resume, and its weights. Never half written."""
 
 import os
 from pathlib import Path

@@ -1,9 +1,10 @@
 """What a member's frozen part says of every chip, computed once for all its views and kept on disk.
 
-A processor that computes in bfloat16 does it in PyTorch. On any other CPU, ONNX Runtime needs half the time
-or less for the same numbers: chips side by side, each on one core.
+A processor that computes in bfloat16 does it in PyTorch. On any other CPU, ONNX Runtime needs half
+the time or less for the same numbers: chips side by side, each on one core.
 
-Shape suffixes: V views, N chips, B chips of a batch, H height, W width, C bands, h, w, f map at the cut.
+Shape suffixes: V views, N chips, B chips of a batch, H height, W width, C bands, h, w, f map where
+the network is cut.
 """
 
 import logging
@@ -43,7 +44,7 @@ def cached_features(run: Run, member: MemberConfig, dataset: Dataset) -> list[np
     than the bfloat16 arithmetic that makes them.
 
     Raises:
-        ValueError: the network cannot be cut there, or its weights are not those of an earlier time.
+        ValueError: the network cannot be cut there, or its weights are others than before.
     """
     folder = run.folder / "features" / member.name
     paths = [folder / f"view{index}.npy" for index in range(member.cached_views)]
@@ -89,7 +90,7 @@ def _frozen_part(member: MemberConfig, dataset: Dataset, net: ChipNet) -> Frozen
 
 
 def _computing(frozen: FrozenPart, member: MemberConfig, dataset: Dataset, views: int) -> Compute:
-    """Return the quickest way to the map (B,f,h,w) of chips (B,H,W,C) on this machine, for so many views."""
+    """Return the quickest way here from chips (B,H,W,C) to maps (B,f,h,w), for so many views."""
     device = best_device()
     bfloat16 = member.mixed_precision and fast_bfloat16()
     if device.type == "cpu" and not bfloat16 and views * len(dataset) >= WORTH_EXPORT:

@@ -37,7 +37,7 @@ class Inputs(Protocol):
         """Return what the network sees of these chips in view `index`."""
 
     def drawn(self, rows: Rows, generator: torch.Generator) -> torch.Tensor:
-        """Return a training batch of these chips, on the CPU, as far as it is cheap to make there."""
+        """Return a training batch of these chips on the CPU, made as far as it is cheap there."""
 
     def augment(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Do the rest of a training batch's augmentation, where the batch is."""

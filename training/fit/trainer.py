@@ -33,7 +33,7 @@ class Averaging(EMAWeightAveraging):
 
 
 def learns_deep(member: MemberConfig) -> bool:
-    """Tell whether more than a head learns, which takes seconds: not worth a checkpoint or a GPU."""
+    """Tell whether more than a head learns; a head alone takes seconds, no checkpoint, no GPU."""
     return member.freeze != "backbone"
 
 

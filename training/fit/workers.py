@@ -71,7 +71,8 @@ def share_of(nodes: list[dict[str, float]], jobs: int) -> Share:
     largest = int(max(node.get("CPU", 0) for node in usable))
     at_once = min(jobs, gpus) if gpus else jobs
     cpus = int(sum(node.get("CPU", 0) for node in usable))
-    # Rounded down, so that jobs never ask for more than there is; what one machine cannot give, none gets.
+    # Rounded down, so that jobs never ask for more than there is; what one machine cannot give,
+    # none gets.
     return Share(gpus=1 if gpus else 0, cpus=max(1, min(cpus // max(at_once, 1), largest)))
 
 

@@ -1,4 +1,4 @@
-"""Raw chips → logits, all of it inside the graph: preprocessing, backbone, head; what is frozen; the loss.
+"""Raw chips → logits, all inside the graph: preprocessing, backbone, head; freezing; the loss.
 
 Imports `data`, `run` and `config`; knows no stage. `fit` trains it, `export` writes it down.
 """

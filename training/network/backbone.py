@@ -1,6 +1,7 @@
-"""ImageNet backbones: standardised planes (B,P,S,S) → a feature map (B,F,h,w), whatever timm makes of it.
+"""ImageNet backbones of timm: standardised planes (B,P,S,S) → a feature map (B,F,h,w).
 
-Knows architectures and their weights; no labels, no head, no raw chips.
+Whatever shape timm's network gives, the map has this one. Knows architectures and their weights; no
+labels, no head, no raw chips.
 
 Shape suffixes: B chips, P planes, S side, F features, h, w feature map, T tokens.
 """

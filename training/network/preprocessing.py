@@ -145,6 +145,6 @@ def _dark_channel(colours_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 def _over_windows(pool: Callable[..., torch.Tensor], planes_BKHW: torch.Tensor) -> torch.Tensor:
-    """Pool every pixel's window: along one side, then the other, in a third of the time of both at once."""
+    """Pool every pixel's window, side after side: a third of the time of both at once."""
     columns_BKHW = pool(planes_BKHW, (WINDOW_PX, 1), stride=1, padding=(WINDOW_PX // 2, 0))
     return pool(columns_BKHW, (1, WINDOW_PX), stride=1, padding=(0, WINDOW_PX // 2))

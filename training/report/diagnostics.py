@@ -102,7 +102,7 @@ def vote_margins(probs_ANL: Probs, thresholds_AL: Probs, quorum: int, targets_NL
 
 
 def cooccurrence(labels_NL: Labels) -> Floats:
-    """Return (L,L): of the chips with the row's label, the share that has the column's; nan for no chip."""
+    """Return (L,L): of chips with the row's label, the share with the column's; nan for none."""
     together_LL = labels_NL.T.astype(np.float64) @ labels_NL
     chips_L = together_LL.diagonal()
     with np.errstate(invalid="ignore"):

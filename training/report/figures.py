@@ -80,7 +80,7 @@ def reliability_panels(panels: Mapping[str, Reliability], description: str) -> M
 
 
 def precision_recall_panels(panels: Mapping[str, LabelCurves], description: str) -> Markup:
-    """Draw one panel per label: the mean's curve over the members', thresholds and decision marked."""
+    """Draw a panel per label: the mean's curve over members', thresholds and decision marked."""
     with mpl.rc_context(_STYLE):
         figure, axes = _grid(list(panels), ("recall", "precision"))
         for ax, (label, curves) in zip(axes, panels.items(), strict=False):
@@ -162,7 +162,7 @@ def _grid(titles: Sequence[str], axis_names: tuple[str, str]) -> tuple[Figure, l
 
 
 def _svg(figure: Figure, name: str, description: str) -> Markup:
-    """Return the figure as an element of the page that tells its description to who cannot see it."""
+    """Return the figure as an element of the page, described for those who cannot see it."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()

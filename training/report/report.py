@@ -1,4 +1,4 @@
-"""The run as one page: scores with intervals, figures, the worst errors, and chips with their labels.
+"""The run as one page: scores with intervals, figures, the worst errors, chips with their labels.
 
 Reads what the earlier stages left and tunes nothing. The page needs no other file, no address
 and no script. Its label sets are the cross-fitted ones, except where it says otherwise.
@@ -109,7 +109,7 @@ def _findings(run: Run) -> _Findings:
 
 
 def _plain_vote(run: Run) -> tuple[npt.NDArray[np.float32] | None, int | None]:
-    """Return the members' thresholds, if each has its own, and the quorum, if that is the whole rule."""
+    """Return the members' thresholds if it is a vote, and the quorum if that is the whole rule."""
     rule = read_rule(run).rule
     if not isinstance(rule, Vote):
         return None, None

@@ -7,7 +7,7 @@
       fits/<member>/         per fold its weights (.safetensors) and a row for each epoch (.csv)
       logs/<member>/fold<k>  the same rows for TensorBoard
       out_of_fold.npz        probabilities on held-out chips
-      decision.json          the tuned rule: thresholds, weights, quorum or what the rule has instead
+      decision.json          the tuned rule: thresholds, weights, quorum, or what it has instead
       evaluation.json        scores, cross-fitted and in-sample
       decisions.npz          every chip's cross-fitted label set and probabilities
       bundle/                the finished bundle

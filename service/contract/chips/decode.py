@@ -4,8 +4,8 @@ Runs before any queue, so a bad chip never meets its neighbours. Does format, ba
 size checks, brings every format to the bundle's bands, number type and nominal size.
 Scaling for a network is not done here: that is inside the graph.
 
-Each format's header is judged before a library sees the file, and what the pixels do not need is dropped:
-memory and time are bounded by the file's own size and the largest picture. TIFFs are read apart.
+Each format's header is judged before a library sees the file, and what the pixels do not need is
+dropped: the file's own size and the largest picture bound memory and time. TIFFs are read apart.
 
 Shape suffixes: H height, W width, C bands.
 """
@@ -67,7 +67,7 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
 
 
 def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """Decode one chip for people to look at: uint8 RGB (H,W,3) at the spec's size, whatever its bands.
+    """Decode one chip for people: uint8 RGB (H,W,3) at the spec's size, whatever its bands.
 
     Raises:
         ChipError, OutOfMemory: as `decode_chip`.

@@ -1,7 +1,8 @@
 """The process that `isolation` starts: reads one TIFF after the other, and may die of it.
 
-Lives as long as the socket that is its standard input. Its own limits come first: address space, so that a
-claim in a file cannot take the machine's memory, and an alarm that ends what hangs when nobody is left to.
+Lives as long as the socket that is its standard input. Its own limits come first: address space, so
+that a claim in a file cannot take the machine's memory, and an alarm that ends what hangs when
+nobody is left to.
 """
 
 import logging

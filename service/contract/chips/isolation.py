@@ -1,9 +1,10 @@
 """TIFF bytes → pixels, read in processes that may die of them.
 
-What reads a TIFF is native code of many hands, much of it never proven against hostile bytes. So it runs
-apart: a reader that crashes, hangs or wants too much memory costs its chip an error, and the next chip gets
-a new one. It answers in plain messages, so even one that hostile bytes took over can give nothing but wrong
-pixels. It ends when its socket does, so none outlives its parent, however that ended.
+What reads a TIFF is native code of many hands, much of it never proven against hostile bytes. So it
+runs apart: a reader that crashes, hangs or wants too much memory costs its chip an error, and the
+next chip gets a new one. It answers in plain messages, so even one that hostile bytes took over can
+give nothing but wrong pixels. It ends when its socket does, so none outlives its parent, however
+that ended.
 
 Readers start when a TIFF comes, one per processor at most, and are shared by a process's threads.
 
@@ -64,7 +65,8 @@ class Readers:
         """Decode a TIFF as `tiff.read_tiff` does; from any thread.
 
         Raises:
-            ChipError: says what is wrong with the bytes and what is accepted; also if a reader ended of them.
+            ChipError: says what is wrong with the bytes and what is accepted; also if the bytes
+                ended a reader.
             OutOfMemory: there is none for a reader.
             ServiceError: readers do not start.
         """
@@ -148,7 +150,7 @@ class _Reader:
             raise ServiceError("readers for TIFFs do not start") from error
 
     def read(self, data: bytes, spec: InputSpec) -> Pixels | ServiceError:
-        """Have a TIFF read; an error that comes back is returned, and one that ends the reader is raised."""
+        """Have a TIFF read; return an error that comes back, raise one that ends the reader."""
         self.chips += 1
         deadline = time.monotonic() + LIMIT_S
         try:
@@ -194,7 +196,7 @@ class _Reader:
         return CorruptChip("the TIFF is corrupt: its decoder does not survive it; save it anew")
 
     def _was_killed(self) -> bool:
-        """End the process; tell whether something else did before: the kernel, when memory is short."""
+        """End the process; tell whether the kernel killed it, as it does when memory is short."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1)  # when the socket is closed, the process is about to be over
         code = self._process.returncode

@@ -1,8 +1,9 @@
 """JPEG bytes → what their header says, and RGB pixels of them without Pillow's detours, or nothing.
 
-The header is walked here, within bounds, before any library sees a byte: it decides the size and the
-kind, and a library is called only for what it will find there. libjpeg-turbo gives the pixels that it
-gives Pillow, bit for bit. Whatever is not plainly a whole file is left to Pillow, which has the errors.
+The header is walked here, within bounds, before any library sees a byte: it decides the size and
+the kind, and a library is called only for what it will find there. libjpeg-turbo gives the pixels
+that it gives Pillow, bit for bit. Whatever is not plainly a whole file is left to Pillow, which has
+the errors.
 
 Shape suffixes: H height, W width, C bands.
 Source: ITU-T T.81 (JPEG), annex B.
@@ -21,13 +22,14 @@ from service.contract.errors import CorruptChip, NotAnImage, is_shortage
 SIGNATURE = b"\xff\xd8\xff"
 # Of a progressive JPEG, which has about ten: in a dozen bytes, each passes over the whole picture.
 MAX_SCANS = 32
-# Before the picture. A profile or a text of some MB has dozens; empty ones would be walked for seconds.
+# Before the picture. A profile or a text of some MB has dozens; to walk empty ones takes seconds.
 MAX_SEGMENTS = 1000
 
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers; compressed data never looks like one
 _SCANS = b"\xff\xda\x00"  # how each begins
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-# The next marker, as libjpeg finds it: behind any number of fill bytes, and of bytes that some writers leave.
+# The next marker, as libjpeg finds it: behind any number of fill bytes, and of bytes that some
+# writers leave.
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _ACCEPTED = (0xC0, 0xC1, 0xC2)  # frames: baseline, extended, progressive
 _KINDS = (
@@ -39,7 +41,8 @@ _KINDS = (
 _FRAME = struct.Struct(">BHHB")  # bits, height, width, components
 _FRAMES = frozenset({*_ACCEPTED, *_KINDS})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # without a segment: nothing, or between pixels
-# What Pillow needs to see: tables, frames, restart interval, and who wrote it, which tells the colours apart.
+# What Pillow needs to see: tables, frames, restart interval, and who wrote it, which tells the
+# colours apart.
 _OF_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, 0xE0, 0xEE, 0xF7})
 
 
@@ -133,7 +136,7 @@ def decode_rgb(data: bytes, header: Header) -> npt.NDArray[np.uint8] | None:
     # silence. After the end there may be anything: Planet's chips have some bytes there.
     if header.components not in (3, 4) or data.rfind(_END) < header.last_scan:
         return None
-    # The library loses 24 KB to 64 MB of memory for each call whose output is not what it then finds.
+    # The library loses 24 KB to 64 MB of memory in each call whose output does not fit the file.
     pixels_HWC = np.empty((header.height, header.width, header.components), np.uint8)
     try:
         imagecodecs.jpeg8_decode(data, out=pixels_HWC)

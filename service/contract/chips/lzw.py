@@ -1,9 +1,9 @@
 """A check of LZW streams as TIFF writes them, for a decoder that believes every code.
 
-imagecodecs looks up a stream's first code after each clear code in a table that is still empty, and then
-reads where nobody wrote. Here every code is compared with what the table can hold at that moment. That
-needs no decoding: the table grows by one entry per code, so a code's place since the last clear code tells
-both how many bits it has and how large it may be.
+imagecodecs looks up a stream's first code after each clear code in a table that is still empty, and
+then reads where nobody wrote. Here every code is compared with what the table can hold at that
+moment. That needs no decoding: the table grows by one entry per code, so a code's place since the
+last clear code tells both how many bits it has and how large it may be.
 
 Source: TIFF 6.0, section 13.
 """

@@ -26,7 +26,9 @@ def send(connection: socket.socket, line: Line, body: bytes | memoryview = b"") 
 
 
 def receive_line(connection: socket.socket, deadline: float | None = None) -> Line:
-    """Wait for a message's line, until a moment of the monotonic clock; its bytes are to be received next.
+    """Wait for a message's line, until a moment of the monotonic clock.
+
+    The message's bytes are to be received next.
 
     Raises:
         EOFError: the other end is closed.

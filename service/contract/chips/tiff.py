@@ -1,8 +1,8 @@
 """TIFF bytes → pixels, by tifffile and the native decoders that it calls.
 
 Meant to run in a process of its own (`isolation`): most of those decoders were never proven against
-hostile bytes. All that can be judged beforehand is, so that a file takes memory and time in proportion
-to its own size and that of its picture.
+hostile bytes. All that can be judged beforehand is, so that a file takes memory and time in
+proportion to its own size and that of its picture.
 
 Shape suffixes: H height, W width, C bands.
 """
@@ -32,11 +32,11 @@ from service.contract.manifest import InputSpec, Pixel
 
 MIN_TILE_PX = 16  # the TIFF standard's own limit
 _LZW = 5
-# Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two), PackBits,
-# LZMA, ZSTD. A picture format inside a TIFF brings dimensions of its own, which nothing checks.
+# Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two),
+# PackBits, LZMA, ZSTD. A picture format inside a TIFF has its own dimensions, which nothing checks.
 _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
-# What pixels are read by: the kind of image, sides, bits, compression, colours, strips, bands, predictor,
-# tiles, number type, depth, and GDAL's value of what is left out.
+# What pixels are read by: the kind of image, sides, bits, compression, colours, strips, bands,
+# predictor, tiles, number type, depth, and GDAL's value of what is left out.
 _TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, *range(322, 326), 338, 339)
 _GDAL_TAGS = (32997, 32998, 42113)
 # (H,W,C) and the names of its bands
@@ -77,7 +77,7 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
 
 
 def _check(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> None:
-    """Refuse, before decoding, what is no chip, and what could unpack to far more than its own pixels."""
+    """Refuse, before decoding, what is no chip or could unpack to far more than its pixels."""
     check_size(page.imagewidth, page.imagelength)
     bands, dtype, layers = page.samplesperpixel, str(page.dtype), page.imagedepth
     if layers != 1 or (bands, dtype) not in tiff_kinds(spec):

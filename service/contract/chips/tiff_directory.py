@@ -1,8 +1,8 @@
 """A TIFF's bytes → the same file with a directory of only the wanted tags.
 
-A directory may claim billions of entries and values, and libraries have code of their own for dozens of
-makers' tags. So that none of it is reached, the first directory is read here, within bounds, and written
-anew behind the pixels. Knows which bytes a tag takes, never what it means.
+A directory may claim billions of entries and values, and libraries have code of their own for
+dozens of makers' tags. So that none of it is reached, the first directory is read here, within
+bounds, and written anew behind the pixels. Knows which bytes a tag takes, never what it means.
 
 Source: TIFF 6.0, section 2; BigTIFF as in libtiff's design.
 """
@@ -42,7 +42,8 @@ def with_only(data: bytes, tags: Iterable[int]) -> bytes:
     """Return a TIFF whose first directory has only these tags, and is its last.
 
     Raises:
-        CorruptChip: the directory is not in the file, or the values of a wanted tag are not, or are too many.
+        CorruptChip: the directory is not in the file, or the values of a wanted tag are not, or are
+            too many.
     """
     layout = _Layout.of(data)
     try:

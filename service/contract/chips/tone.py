@@ -9,9 +9,9 @@ import numpy.typing as npt
 from service.contract.chips.bands import PLANET_BANDS, RGB
 
 # Displayed grey level of a raw Planet value, per band: a rising piecewise line fitted by
-# `benchmarks/quality/planet_stretch.py` on the pairs of TIFF and JPEG chips whose pixels correlate as they
-# lie. Moving all pairs into place first changes the mean error on left-out pairs by less than 2 %.
-# Planet's own JPEGs are toned scene by scene, so this is the average scene's tone.
+# `benchmarks/quality/planet_stretch.py` on the pairs of TIFF and JPEG chips whose pixels correlate
+# as they lie. Moving all pairs into place first changes the mean error on left-out pairs by less
+# than 2 %. Planet's own JPEGs are toned scene by scene, so this is the average scene's tone.
 _STRETCH = {
     "red": (
         (1560, 1860, 2120, 2460, 3810, 4560, 5860, 18770),

@@ -20,7 +20,7 @@ def test_chips_look_like_photographs() -> None:
     power_HW = np.abs(np.fft.fft2(grey_HW - grey_HW.mean())) ** 2
     frequency_HW = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256)))
     bands = [(frequency_HW >= low) & (frequency_HW < 2 * low) for low in 2.0 ** np.arange(-7, -1)]
-    # A photograph's power falls with about the square of the frequency; white noise has as much everywhere.
+    # A photograph's power falls with about the square of the frequency; white noise's does not.
     slope = np.polyfit(np.arange(6), [np.log2(power_HW[band_HW].mean()) for band_HW in bands], 1)[0]
     assert -4 < slope < -1
 

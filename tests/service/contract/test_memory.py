@@ -9,8 +9,8 @@ import pytest
 
 from service.contract.memory import LARGE_BYTES, give_back_large_buffers
 
-# Buffers of rising size, each freed, raise the size from which glibc gives back; then small ones pin large
-# free ones between them.
+# Buffers of rising size, each freed, raise the size from which glibc gives back; then small ones
+# pin large free ones between them.
 _SCRIPT = f"""
 import sys
 from pathlib import Path

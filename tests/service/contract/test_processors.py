@@ -19,7 +19,7 @@ def write(folder: Path, **files: str) -> None:
 
 
 def counted(folder: Path, groups: str = "0::/\n") -> int:
-    """What `processors` says where control groups lie in `folder`, and the process is in `groups`."""
+    """What `processors` says with control groups in `folder` and the process in `groups`."""
     own = folder / "own"
     own.write_text(groups)
     return processors(folder, own)

@@ -1,4 +1,4 @@
-"""An answer given before its body was read, as clients see it that write all before they read anything."""
+"""Answers given before the body was read, as seen by clients that write all before they read."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""Which parts of a form are chips, and what they are called; whole requests are in `test_uploads.py`."""
+"""Which parts of a form are chips, and their names; whole requests are in `test_uploads.py`."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Previews beside the chips' way: bounded, and over when the service is. Their pixels: test_preview.py."""
+"""Previews beside the chips: bounded, over when the service is. Their pixels: test_preview.py."""
 
 import asyncio
 import time

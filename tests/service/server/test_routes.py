@@ -260,7 +260,7 @@ def test_a_four_band_uint16_bundle_refuses_pictures(raw_client: httpx2.Client) -
 def test_a_four_band_uint16_bundle_answers_real_planet_chips(
     raw_client: httpx2.Client, shared_data: Path
 ) -> None:
-    """From the upload to the score, against the members' formula on the pixels as tifffile reads them."""
+    """From upload to score, against the members' formula on the pixels that tifffile reads."""
     for file in sorted((shared_data / "planet" / "tif").glob("*.tif"))[:4]:
         (prediction,) = answered(send(raw_client, (file.name, file.read_bytes())))
         small_HWC = np.asarray(tifffile.imread(file), float).reshape(SIZE_PX, 4, SIZE_PX, 4, 4).mean((1, 3))

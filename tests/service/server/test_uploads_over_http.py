@@ -1,4 +1,4 @@
-"""Bodies on the wire: those that stall, break off, or come in a coding or for a protocol of their own."""
+"""Bodies on the wire that stall, break off, or come in another coding or for another protocol."""
 
 import asyncio
 import gzip
@@ -99,7 +99,7 @@ def test_an_encoded_body_is_answered_with_what_is_accepted(client: httpx2.Client
 def test_a_request_for_another_protocol_is_told_why_its_body_is_lost(
     client: httpx2.Client, protocol: str
 ) -> None:
-    """In one piece: of a body that comes after its head, the server itself says that it is no HTTP."""
+    """Sent in one piece: the server itself refuses a body that comes later, as no HTTP."""
     body = encoded(picture(RED), "PNG")
     head = (
         f"POST /predict HTTP/1.1\r\nHost: chips\r\nConnection: Upgrade, close\r\nUpgrade: {protocol}\r\n"

@@ -28,7 +28,7 @@ def flat(probs_ANL: Array) -> Array:
 @given(st.integers(0, 1000))
 @settings(max_examples=10)
 def test_a_served_blend_predicts_like_scikit_learns_ridge(seed: int) -> None:
-    """Each label's regression is scikit-learn's at one of the penalties, the best by leave-one-out."""
+    """Each label's regression is scikit-learn's at the penalty that is best by leave-one-out."""
     probs_ANL, targets_NL = chips(seed)
     linear = fit_blend(probs_ANL, targets_NL, np.ones((2, 3), np.bool_))
     blender = Blender(*linear, np.full(3, 0.5, np.float32))

@@ -44,7 +44,7 @@ def test_the_temperature_has_the_lowest_log_loss(planted: float) -> None:
 
 
 def test_each_label_gets_the_curve_that_holds_on_other_chips() -> None:
-    """With few chips a temperature; with many whose truth no temperature describes, isotonic steps."""
+    """A temperature for few chips; isotonic steps for many that no temperature describes."""
     probs_N, targets_N = chips(60, 2.0)
     (few,) = calibrate(probs_N[:, None], targets_N[:, None], 0)
     assert few == tuple(map(tuple, temperature(probs_N, targets_N).tolist()))

@@ -106,7 +106,7 @@ def test_a_label_on_which_nobody_has_a_say_is_refused(found: OutOfFold) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_row_for_each_fold_decides_like_the_row_of_the_architecture(found: OutOfFold, rule: str) -> None:
-    """If all folds of an architecture say the same, and a majority of folds is one of architectures."""
+    """If an architecture's folds say the same, a majority of folds is one of architectures."""
     tuned = tune_rule(found, configured(rule=rule))
     shared = tuned.for_members(5)
     shared.check_shape(15, 5)

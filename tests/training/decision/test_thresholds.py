@@ -35,7 +35,7 @@ RAW = DecisionConfig(shrinkage=0.0)
 def problem(
     seed: int = 0, members: int = 3, chips: int = 400, labels: int = 5, shift: float = 0.0
 ) -> tuple[Probs, Truth, Folds]:
-    """Members that tell something about the truth; `shift` moves their best thresholds away from 0.2."""
+    """Members that know something of the truth; `shift` moves their best thresholds off 0.2."""
     random = np.random.default_rng(seed)
     targets_NL = random.random((chips, labels)) < np.geomspace(0.5, 0.05, labels)
     logits_ANL = random.normal(3.0 * targets_NL - 2.0 + shift, 1.0, (members, chips, labels))

@@ -152,7 +152,7 @@ def test_the_silent_have_no_votes_and_the_result_repeats(decision: DecisionConfi
 
 
 def test_the_objective_matters() -> None:
-    # member 0 knows the common label, member 1 the rare ones: chips and labels count them differently
+    # member 0 knows the common label, member 1 the rare ones: the objectives weigh them differently
     random = np.random.default_rng(0)
     targets_NL = random.random((800, 4)) < np.array([0.9, 0.03, 0.03, 0.03])
     skill_AL = np.array([[3.0, 0.2, 0.2, 0.2], [0.2, 3.0, 3.0, 3.0]])

@@ -21,7 +21,7 @@ def equal_voter(members: int, labels: int = 2) -> Voter:
 
 
 def answers(*rows: str) -> Float:
-    """A row per member, a digit per chip: 1 in favour of the first label; all are against the second."""
+    """A row per member, a digit per chip: 1 is for the first label; nobody is for the second."""
     in_favour_MN = np.array([[float(digit) for digit in row] for row in rows], np.float32)
     return np.stack([in_favour_MN, np.zeros_like(in_favour_MN)], axis=2)
 

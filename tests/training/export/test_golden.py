@@ -72,7 +72,7 @@ def test_only_chips_that_every_precision_labels_alike_are_chosen() -> None:
 
 
 def test_chips_on_which_a_limited_rule_could_choose_otherwise_are_not_chosen() -> None:
-    """Both labels are far from their thresholds, but nearly as probable as each other on most chips."""
+    """Both labels are far from their thresholds, but about equally probable on most chips."""
     probs_PMKL = np.full((1, 1, 12, 2), 0.9, np.float32)
     probs_PMKL[0, 0, :, 1] = 0.899
     probs_PMKL[0, 0, [3, 7, 8, 11], 1] = 0.6

@@ -1,4 +1,4 @@
-"""Shape suffixes: B chips, C channels, H height, W width, O and I output and input channels, h, w kernel."""
+"""Shape suffixes: B chips, C channels, H height, W width, O outputs, I inputs, h, w kernel."""
 
 import numpy as np
 import onnx

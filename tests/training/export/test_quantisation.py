@@ -19,7 +19,7 @@ from training.export.saturation import LARGEST_PAIR, check_bounded, largest_pair
 
 
 def network() -> onnx.ModelProto:
-    """A stem, a pool, two branches of which one sums up many products, their concatenation, a head."""
+    """A stem, a pool, two branches (one sums up many products), their concatenation, a head."""
     random = np.random.default_rng(0)
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
@@ -105,7 +105,7 @@ def test_all_but_the_head_have_integer_weights_with_one_scale_per_channel(
         gemm = len(values) >= GEMM_OUTPUTS and values[0].size >= GEMM_INPUTS
         assert gemm == (node.name == "wide")
         assert (zero == gemm).all()
-        # Every channel uses the integers' whole range, or as much as leaves its sums exact everywhere.
+        # Every channel uses the integers' whole range, or as much as keeps its sums exact.
         highest_O = np.abs(values - zero[0].astype(np.int64)).reshape(len(values), -1).max(axis=1)
         pairs_O = largest_pairs(values)
         assert ((highest_O >= 126) | (pairs_O >= LARGEST_PAIR - 2)).all()

@@ -1,4 +1,4 @@
-"""Bounded weights in ONNX Runtime's fast and exact kernels; on a processor with VNNI, both are exact."""
+"""Bounded weights in ONNX Runtime's fast and exact kernels; with VNNI, both are exact."""
 
 import base64
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_weights_beyond_the_bound_are_found_and_differ_where_the_processor_satur
 
 
 def test_pairs_are_made_in_the_kernels_order() -> None:
-    """Row, column, input channel: of three, the last at one place makes a pair with the first at the next."""
+    """Row, column, channel: the last channel at one place pairs with the first at the next."""
     kernel_OIhw = np.zeros((1, 3, 1, 2), np.int8)
     kernel_OIhw[0, 2, 0, 0] = kernel_OIhw[0, 0, 0, 1] = 100
     assert largest_pairs(kernel_OIhw).tolist() == [200]

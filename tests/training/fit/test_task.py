@@ -148,7 +148,7 @@ def short(run: Run, steps: int) -> Run:
 
 
 def test_averaged_weights_are_the_exponential_moving_average(prepared: Run, watch: Watch) -> None:
-    """The average starts at the first step's result: average ← decay·average + (1 - decay)·weights."""
+    """The average starts at the first result: average ← decay·average + (1 - decay)·weights."""
     member = replace(WHOLE, ema_decay=0.6)
     state = networks.fitted(short(prepared, 4), member, open_dataset(prepared))
     first, *later = watch.weights[1:5]

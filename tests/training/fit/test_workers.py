@@ -85,7 +85,7 @@ def cluster(
 ) -> Iterator[None]:
     """A Ray cluster on this machine alone, with room for two jobs.
 
-    Captured output is there for longer: until it is over, a thread of Ray's prints what workers say.
+    `capfd` outlives the cluster: until the cluster ends, a thread of Ray's prints what workers say.
     """
     if importlib.util.find_spec("ray") is None:
         pytest.skip("needs Ray, the extra `ray`")

@@ -1,4 +1,4 @@
-"""Shape suffixes: B chips, P planes, S side, F features, h, w feature map, O, I, K convolution weights."""
+"""Shape suffixes: B chips, P planes, S side, F features, h, w map, O, I, K convolution weights."""
 
 from pathlib import Path
 

@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A copy of the shared run with the logs of one member's fits, or without any where it keeps none."""
+    """A copy of the shared run without the logs of its fits."""
     run = stripes.copy_of(evaluated, tmp_path_factory.mktemp("report") / "run")
     for path in run.folder.glob("fits/*/*.csv"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Chips that claim what they do not hold, that are something else, or that come when memory is short."""
+"""Chips that claim what they do not hold, are something else, or come when memory is short."""
 
 import resource
 import struct
