@@ -84,13 +84,13 @@ def serve(
     ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
-    from service.server import serving
+    from service.server import launch
     from service.settings import read_settings
 
     settings = read_settings(
         bundle=bundle, host=host, port=port, device=device, precision=precision, early_exit=early_exit
     )
-    serving.serve(settings)
+    launch.serve(settings)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     from service.answers import predictions
     from service.client.progress import watch
     from service.contract.bundle import load
-    from service.engine.ladder import open_ensemble
+    from service.engine.fallback import open_ensemble
     from service.settings import read_settings
 
     settings = read_settings(bundle=bundle)
@@ -182,7 +182,7 @@ def check(
     """Verify every file of a bundle, then reproduce its golden answers at each precision."""
     from service.contract.bundle import load
     from service.engine.ensemble import Ensemble
-    from service.engine.ladder import gpu_of
+    from service.engine.fallback import gpu_of
     from service.settings import read_settings
 
     settings = read_settings(bundle=bundle)

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from service.contract.manifest import Precision
-from service.contract.runtime import open_session
+from service.contract.onnx_runtime import open_session
 
 SIDE = 2048
 CHANNELS, SIDE_PX = 1024, 64

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.manifest import Pixel
-from service.contract.runtime import open_session
+from service.contract.onnx_runtime import open_session
 
 
 class Way(NamedTuple):

@@ -168,7 +168,7 @@ def _cpu_s(process: psutil.Process) -> float:
 def pss_mb(process: psutil.Process) -> float:
     """Return a process's memory, with its part of what it shares with others; 0 if it is gone."""
     with suppress(psutil.Error):
-        return float(process.memory_full_info().pss) / 2**20  # type: ignore[attr-defined]  # other systems'
+        return float(process.memory_full_info().pss) / 2**20
     return 0
 
 

@@ -34,7 +34,7 @@ from service.contract import bundle
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import InputSpec, Precision
-from service.contract.runtime import needs_exact, open_session
+from service.contract.onnx_runtime import needs_exact, open_session
 
 HOST = "127.0.0.1"
 

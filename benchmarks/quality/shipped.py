@@ -20,9 +20,9 @@ import numpy as np
 
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, input_spec, open_dataset
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.rule import cross_fitted
-from training.evaluation.scores import measure, table
+from training.evaluation.metrics import measure, table
 from training.export.graphs import convert, write_float32
 from training.export.members import PlannedMember, served_network, spread
 from training.export.parity import graph_answers

@@ -24,8 +24,8 @@ from benchmarks.harness.random_bundle import input_spec, random_net
 from service.contract.bundle import Bundle, load
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, Member, Pixel
+from service.contract.onnx_runtime import open_session, saturates
 from service.contract.processors import processor_kind
-from service.contract.runtime import open_session, saturates
 from training.export.graphs import write_float32
 
 SHIPPED = Path("models/uc-merced")

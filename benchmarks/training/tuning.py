@@ -24,9 +24,9 @@ from sklearn.metrics import fbeta_score
 from benchmarks.harness.data import Predictions, planet_predictions, run_predictions
 from training.config.schema import FLAT, DecisionConfig
 from training.decision.fbeta import Probs, Truth, chip_scores, sample_fbeta
+from training.decision.member_weights import tune_weights, weighted_vote
 from training.decision.optimum import ascend
 from training.decision.thresholds import tune_row, tune_thresholds
-from training.decision.weights import tune_weights, weighted_vote
 
 ROUNDS = 20
 ROWS = 40_479

@@ -1,5 +1,5 @@
 """Chips → votes: bytes decoded, chips queued and batched, members run on CPU or GPU, rule applied.
 
 Imports `contract`, `settings` and `metrics`; knows no HTTP. The server takes `served.Served`, files
-on disk take `ladder.open_ensemble`.
+on disk take `fallback.open_ensemble`.
 """

@@ -18,8 +18,8 @@ import onnxruntime as ort
 from service.contract.bundle import Bundle
 from service.contract.errors import DeviceError, SettingsError
 from service.contract.manifest import Member, Pixel, Precision
+from service.contract.onnx_runtime import needs_exact
 from service.contract.processors import processors
-from service.contract.runtime import needs_exact
 from service.engine.autotune import fastest, plans
 from service.engine.cpu import CpuRunner
 from service.engine.cuda import CudaRunner

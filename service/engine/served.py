@@ -17,7 +17,7 @@ from service.engine.batching import Engine
 from service.engine.cuda import device_memory
 from service.engine.decoding import Decoders
 from service.engine.ensemble import Ensemble
-from service.engine.ladder import open_ensemble
+from service.engine.fallback import open_ensemble
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings

@@ -17,7 +17,7 @@ import onnxruntime as ort
 
 from service.contract.errors import BundleError, DeviceError
 from service.contract.manifest import InputSpec
-from service.contract.runtime import CPU, Provider, open_session
+from service.contract.onnx_runtime import CPU, Provider, open_session
 
 Device = Literal["cpu", "cuda"]
 

@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.contract.chips.isolation import READERS
+from service.contract.chips.readers import READERS
 from service.engine.served import serving
 from service.metrics import Metrics
 from service.server import page, problems, routes
-from service.server.budget import Budget
+from service.server.body_budget import Budget
 from service.server.drain import Drain
+from service.server.fast_path import FastPath
 from service.server.middleware import CountRequests, HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
-from service.server.shortcut import Shortcut
 from service.server.state import Running
 from service.settings import Settings
 
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(page.router)
     # From the inside out: a request passes the last one first.
     app.add_middleware(RelativeRedirects)
-    app.add_middleware(Shortcut)
+    app.add_middleware(FastPath)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)

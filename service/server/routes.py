@@ -39,7 +39,7 @@ from service.contract.manifest import InputSpec
 from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
-from service.server.budget import Share
+from service.server.body_budget import Share
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained

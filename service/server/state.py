@@ -10,7 +10,7 @@ from fastapi import Request
 from service.contract.errors import NotReady
 from service.engine.served import Served
 from service.metrics import Metrics
-from service.server.budget import Budget
+from service.server.body_budget import Budget
 from service.server.previews import Previews
 from service.settings import Settings
 

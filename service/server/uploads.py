@@ -20,7 +20,7 @@ from service.contract.errors import (
     StalledBody,
     UnsupportedBody,
 )
-from service.server.budget import Share
+from service.server.body_budget import Share
 from service.server.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands

@@ -19,7 +19,7 @@ from service.contract.decision import strict_majority
 from service.contract.rules import Vote
 from training.config.schema import About, DecisionConfig, MemberConfig, RunConfig
 from training.data.dataset import open_dataset, prepare
-from training.data.predictions import OutOfFold, write_predictions
+from training.data.out_of_fold import OutOfFold, write_predictions
 from training.decision.rule import TunedRule
 from training.decision.tune import tune
 from training.evaluation.evaluate import evaluate

@@ -28,7 +28,7 @@ from tests.training.data.test_audit import write_pair
 from training.config.schema import RunConfig
 from training.data import dataset
 from training.data.audit import audit
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision import tune
 from training.evaluation import evaluate
 from training.export import export

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from service.contract.bundle import Bundle
+from service.contract.manifest import Band
 from tests.kit import networks, stripes
 from training.config.schema import About, DecisionConfig, MemberConfig, RunConfig
 from training.data.dataset import input_spec, open_dataset, prepare
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.tune import tune
 from training.export.export import export
 from training.export.members import finished_member, plan_members
@@ -28,7 +29,7 @@ from training.network.loss import activation
 from training.network.model import ChipNet, ExportNet
 from training.run.folder import Run, Source
 
-BANDS = ("red", "green", "blue", "near infrared")
+BANDS: tuple[Band, ...] = ("red", "green", "blue", "near infrared")
 BASE = replace(
     stripes.WHOLE,
     architecture="test_resnet",
@@ -117,10 +118,10 @@ class Fits:
     def _outcome(self, member: MemberConfig) -> Outcome:
         folder = self._run.folder.with_name(f"run{len(self._known)}")
         run = replace(stripes.copy_of(self._run, folder), config=replace(self._run.config, bands=BANDS))
-        networks: list[ChipNet] = []
+        fitted: list[ChipNet] = []
 
         def noted(network: ChipNet, *args: Any) -> FitTask:  # noqa: ANN401
-            networks.append(network)
+            fitted.append(network)
             return FitTask(network, *args)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -131,7 +132,7 @@ class Fits:
         inputs = inputs_of(run, member, self._dataset)
         logits_NL = logits_of(inputs.restored(state).eval(), inputs, np.arange(8), 1, "")
         probs_NL = activation(logits_NL, self._dataset.labels, member.exclusive)
-        (network,) = networks
+        (network,) = fitted
         weight = next((v for v in network.parameters() if v.ndim == 4 and min(v.shape[1:]) > 1), None)
         return Outcome(
             probs_NL.numpy().tobytes(),

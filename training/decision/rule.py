@@ -18,12 +18,12 @@ from pydantic import TypeAdapter
 from service.contract.decision import COEFFICIENT_GRID, Decision, strict_majority, to_grid
 from service.contract.rules import Blend, ExpectedF, Rule, Vote
 from training.config.schema import RunConfig
-from training.data.predictions import OutOfFold
+from training.data.out_of_fold import OutOfFold
 from training.decision.blend import fit_blend, unseen_scores
 from training.decision.calibration import calibrate
 from training.decision.cooccurrence import find_cooccurrence
+from training.decision.member_weights import tune_weights
 from training.decision.thresholds import tune_thresholds
-from training.decision.weights import tune_weights
 from training.run.files import undamaged, write_json
 from training.run.folder import DECISION, Run
 

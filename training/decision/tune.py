@@ -3,7 +3,7 @@
 import logging
 
 from training.data.dataset import open_dataset
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.fbeta import sample_fbeta
 from training.decision.rule import tune_rule, write_rule
 from training.run.folder import Run

@@ -48,7 +48,7 @@ def intervals(
     seed: int,
     replicates: int = REPLICATES,
 ) -> Intervals:
-    """Return 95 % intervals of the scores that `scores.measure` gives.
+    """Return 95 % intervals of the scores that `metrics.measure` gives.
 
     Args:
         predicted_NL: the label sets.

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from training.data.dataset import open_dataset
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.fbeta import sample_fbeta
 from training.decision.rule import cross_fitted
 from training.evaluation.bootstrap import paired_difference
-from training.evaluation.scores import measure
+from training.evaluation.metrics import measure
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision
 from service.contract.manifest import INPUT, PROBABILITIES, Pixel, Precision
+from service.contract.onnx_runtime import needs_exact, open_session
 from service.contract.processors import processors
-from service.contract.runtime import needs_exact, open_session
 from training.run.files import write_csv
 
 BATCH = 16  # chips that a graph takes at once

@@ -17,7 +17,7 @@ from service.contract.manifest import Precision, Scores
 from training.data.labels import multi_hot, read_tags
 from training.data.reading import find_tags, read_chips
 from training.evaluation.inference import Predictor, tags_of, write_tags
-from training.evaluation.scores import measure, table
+from training.evaluation.metrics import measure, table
 from training.run.folder import Source
 from training.run.progress import SLICE, track
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from service.contract.decision import Voter
 from service.contract.early_exit import EarlyVoter
 from service.contract.manifest import INPUT, PROBABILITIES, EarlyExit, Pixel
-from service.contract.runtime import open_session
+from service.contract.onnx_runtime import open_session
 from training.run.progress import track
 
 log = logging.getLogger(__name__)

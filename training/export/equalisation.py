@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from training.export.onnx_graph import Floats, Graph, attributes
+from training.export.graph_edit import Floats, Graph, attributes
 
 
 class Range(NamedTuple):

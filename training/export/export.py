@@ -20,7 +20,7 @@ from service.contract.decision import Voter
 from service.contract.manifest import EarlyExit, Label, Manifest, Member, Provenance
 from service.contract.rules import Rule
 from training.data.dataset import Dataset, input_spec, open_dataset
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.rule import read_rule
 from training.evaluation.evaluate import read_scores
 from training.export.early_exit import CHIPS, plan_early_exit

@@ -23,8 +23,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, InputSpec, Pixel, Precision
+from service.contract.onnx_runtime import open_session
 from service.contract.processors import processors
-from service.contract.runtime import open_session
 from training.export.quantisation import quantise
 from training.export.saturation import check_bounded
 from training.network.model import ExportNet

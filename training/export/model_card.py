@@ -2,7 +2,7 @@
 
 from service.contract.manifest import Manifest, Scores
 from service.contract.rules import Blend, ExpectedF, Vote
-from training.evaluation.scores import table
+from training.evaluation.metrics import table
 
 _PROBABILITIES = {
     "vote": "Probabilities are a mean over members and not calibrated.",

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from service.contract.manifest import EVIDENCE, INPUT, PROBABILITIES, ExportCheck, Pixel, Precision
+from service.contract.onnx_runtime import open_session
 from service.contract.processors import processors
-from service.contract.runtime import open_session
 from training.decision.fbeta import sample_fbeta
 from training.export.graphs import batches
 from training.network.model import ExportNet

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from service.contract.onnx_runtime import open_session
 from service.contract.processors import processors
-from service.contract.runtime import open_session
 from training.export.equalisation import Range, Span, as_convolutions, stretch
-from training.export.onnx_graph import Graph
+from training.export.graph_edit import Graph
 from training.export.saturation import bounded_scales
 
 LARGEST_BIAS = 2.0**30  # leaves a sum of products as much room in 32 bits

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from training.export.onnx_graph import Floats, Graph, is_depthwise
+from training.export.graph_edit import Floats, Graph, is_depthwise
 
 LARGEST_PAIR = 128  # 255 · 128 = 32640, and 16 bits hold 32767
 

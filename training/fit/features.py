@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from service.contract.manifest import INPUT
-from service.contract.runtime import open_session
+from service.contract.onnx_runtime import open_session
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset
 from training.fit.device import best_device, fast_bfloat16

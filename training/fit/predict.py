@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from training.data.dataset import open_dataset
-from training.data.predictions import OutOfFold, write_predictions
+from training.data.out_of_fold import OutOfFold, write_predictions
 from training.fit.checkpoints import read_fit
 from training.fit.device import best_device
 from training.fit.inputs import Inputs, Rows, inputs_of

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from service.contract.manifest import Interval, LabelScore
 from service.contract.rules import Cooccurrence, Vote
 from training.data.dataset import Dataset, open_dataset
+from training.data.out_of_fold import OutOfFold, read_predictions
 from training.data.pictures import data_uri
-from training.data.predictions import OutOfFold, read_predictions
 from training.decision.fbeta import sample_fbeta
 from training.decision.rule import read_rule
 from training.evaluation.evaluate import read_decisions, read_scores

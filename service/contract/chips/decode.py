@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from service.contract.chips import jpeg, png, tiff_directory
 from service.contract.chips.bands import RGB, accepted, check_size, tiff_kinds
-from service.contract.chips.isolation import READERS
+from service.contract.chips.readers import READERS
 from service.contract.errors import CorruptChip, EmptyChip, NotAnImage, OutOfMemory, WrongBands, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 

@@ -1,6 +1,6 @@
 """TIFF bytes → pixels, by tifffile and the native decoders that it calls.
 
-Meant to run in a process of its own (`isolation`): most of those decoders were never proven against
+Meant to run in a process of its own (`readers`): most of those decoders were never proven against
 hostile bytes. All that can be judged beforehand is, so that a file takes memory and time in
 proportion to its own size and that of its picture.
 

@@ -24,7 +24,7 @@ def test_no_path_leaves_the_folder(path: str) -> None:
 
 def test_a_band_that_no_file_gives_is_named() -> None:
     with pytest.raises(ValidationError, match=r"bands\.1\s.*'red' or 'near infrared'.*'ultraviolet'"):
-        InputSpec(bands=("red", "ultraviolet"), height=8, width=8)  # type: ignore[arg-type]
+        InputSpec(bands=("red", "ultraviolet"), height=8, width=8)
 
 
 def test_precisions_are_those_of_every_member(colours: Bundle) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from service.contract import bundle
 from service.contract.chips.decode import decode_chip
-from service.contract.runtime import needs_exact, open_session
+from service.contract.onnx_runtime import needs_exact, open_session
 from service.engine.evidence import averaged, counting, resampled
 from tests.kit.serving import DEFAULT_BUNDLE, SAMPLE_CHIP
 

@@ -226,12 +226,6 @@ def spoil(bundle: Bundle) -> None:
             r"member0\.float32\.onnx: input chips",
         ),
         (make_bundle, {"precision": "int8"}, SettingsError, "CHIPVOTE_PRECISION"),
-        (
-            lambda folder: make_bundle(folder, bands=("nir", "red", "green")),
-            {},
-            BundleError,
-            "input.bands: there is no band nir; this version decodes blue",
-        ),
     ],
 )
 def test_what_is_broken_does_not_start(

@@ -14,7 +14,7 @@ from service.contract.errors import (
     RequestError,
     UnsupportedBody,
 )
-from service.server.budget import Budget, Share
+from service.server.body_budget import Budget, Share
 from service.server.uploads import Upload, read_uploads
 
 FORM = "multipart/form-data; boundary=edge"

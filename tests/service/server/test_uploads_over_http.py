@@ -16,7 +16,7 @@ from service.contract.errors import (
     NotReady,
 )
 from service.server import drain, uploads
-from service.server.budget import Budget, Share
+from service.server.body_budget import Budget, Share
 from service.server.uploads import read_uploads
 from service.settings import Settings
 from tests.kit.fakes import RED, encoded, picture

@@ -11,7 +11,7 @@ from service.contract.rules import Blend, ExpectedF, Vote
 from tests.kit import stripes
 from tests.kit.fakes import Array
 from training.config.schema import DecisionConfig, RunConfig
-from training.data.predictions import OutOfFold
+from training.data.out_of_fold import OutOfFold
 from training.decision.blend import fit_blend, unseen_scores
 from training.decision.calibration import calibrate
 from training.decision.cooccurrence import find_cooccurrence

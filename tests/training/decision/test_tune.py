@@ -6,7 +6,7 @@ import pytest
 from service.contract.rules import Cooccurrence, Vote
 from tests.kit import stripes
 from training.config.schema import DecisionConfig
-from training.data.predictions import read_predictions, write_predictions
+from training.data.out_of_fold import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
 from training.decision.rule import read_rule, tune_rule
 from training.decision.tune import tune

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from training.decision.fbeta import sample_fbeta
 from training.evaluation.bootstrap import Intervals, intervals, paired_difference
-from training.evaluation.scores import measure
+from training.evaluation.metrics import measure
 
 
 def noisy(chips: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit import stripes
 from training.data.dataset import open_dataset
-from training.data.predictions import read_predictions, write_predictions
+from training.data.out_of_fold import read_predictions, write_predictions
 from training.decision.fbeta import sample_fbeta
 from training.decision.rule import cross_fitted
 from training.evaluation.compare import compare

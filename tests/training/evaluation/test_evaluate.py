@@ -7,11 +7,11 @@ import pytest
 
 from service.contract.manifest import Scores
 from tests.kit import stripes
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.decision.rule import cross_fitted, read_rule
 from training.evaluation.bootstrap import intervals
 from training.evaluation.evaluate import evaluate, read_decisions, read_scores
-from training.evaluation.scores import measure
+from training.evaluation.metrics import measure
 from training.run.folder import Run
 
 

@@ -11,8 +11,8 @@ from service.engine.ensemble import Ensemble
 from tests.kit import stripes
 from training.data.dataset import Dataset
 from training.data.labels import multi_hot, read_tags
+from training.evaluation.metrics import measure
 from training.evaluation.score import score
-from training.evaluation.scores import measure
 from training.run.folder import Source
 
 

@@ -11,7 +11,7 @@ from service.contract.decision import Decision
 from service.contract.manifest import LabelScore, Scores
 from tests.kit import stripes
 from training.config.schema import DecisionConfig
-from training.data.predictions import OutOfFold, read_predictions, write_predictions
+from training.data.out_of_fold import OutOfFold, read_predictions, write_predictions
 from training.decision.rule import read_rule, tune_rule, write_rule
 from training.evaluation.evaluate import read_decisions, read_scores, write_decisions, write_scores
 from training.run.folder import Run, Source

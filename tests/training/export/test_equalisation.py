@@ -12,7 +12,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from training.export.equalisation import Range, Span, as_convolutions, stretch
-from training.export.onnx_graph import Graph
+from training.export.graph_edit import Graph
 from training.export.quantisation import observe
 
 

@@ -19,7 +19,7 @@ from service.engine.ensemble import Ensemble
 from tests.kit import stripes
 from training.config.schema import DecisionConfig
 from training.data.dataset import Dataset
-from training.data.predictions import OutOfFold
+from training.data.out_of_fold import OutOfFold
 from training.decision.rule import read_rule, tune_rule
 from training.decision.tune import tune
 from training.evaluation.evaluate import evaluate, read_scores

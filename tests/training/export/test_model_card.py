@@ -4,7 +4,7 @@ from service.contract.bundle import Bundle
 from service.contract.rules import Blend, Cooccurrence, ExpectedF, Rule, Vote
 from tests.kit import stripes
 from training.evaluation.evaluate import read_scores
-from training.evaluation.scores import table
+from training.evaluation.metrics import table
 from training.export.model_card import render
 from training.run.folder import Run
 

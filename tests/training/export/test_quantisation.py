@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from training.export.onnx_graph import Graph, attributes
+from training.export.graph_edit import Graph, attributes
 from training.export.quantisation import GEMM_INPUTS, GEMM_OUTPUTS, observe, quantise
 from training.export.saturation import LARGEST_PAIR, check_bounded, largest_pairs
 

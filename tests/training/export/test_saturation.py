@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from service.contract import runtime
+from service.contract import onnx_runtime
 from service.contract.bundle import load
 from service.contract.chips.decode import decode_chip
-from service.contract.runtime import open_session
+from service.contract.onnx_runtime import open_session
 from tests.kit.serving import DEFAULT_BUNDLE
 from training.export.saturation import LARGEST_PAIR, bounded_scales, check_bounded, largest_pairs
 
@@ -114,7 +114,7 @@ def test_weights_beyond_the_bound_are_found_and_differ_where_the_processor_satur
     with pytest.raises(ValueError, match="conv: a pair of weights adds up to 254, 128 at most"):
         check_bounded(model)
     fast, exact = (sums(model, worst_pixels(4), exact=exact) for exact in (False, True))
-    assert (fast != exact).any() == runtime.saturates()
+    assert (fast != exact).any() == onnx_runtime.saturates()
 
 
 def test_pairs_are_made_in_the_kernels_order() -> None:
@@ -171,7 +171,7 @@ def test_the_probe_is_a_product_of_two_weights() -> None:
         [numpy_helper.from_array(np.full((2, 1), 127, np.int8), "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=7)
-    assert base64.b64encode(model.SerializeToString()) == base64.b64encode(runtime._TWO_WEIGHTS)
+    assert base64.b64encode(model.SerializeToString()) == base64.b64encode(onnx_runtime._TWO_WEIGHTS)
 
 
 def test_the_default_bundle_answers_with_the_same_bits_on_fast_and_exact_kernels(shared_data: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.kit import networks, stripes
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset
-from training.data.predictions import read_predictions
+from training.data.out_of_fold import read_predictions
 from training.evaluation.evaluate import read_scores
 from training.fit.fit import fit
 from training.fit.inputs import inputs_of

@@ -13,11 +13,11 @@ import pytest
 from service.contract.manifest import Interval
 from tests.kit import stripes
 from training.data.dataset import open_dataset
-from training.data.predictions import read_predictions, write_predictions
+from training.data.out_of_fold import read_predictions, write_predictions
 from training.decision.rule import cross_fitted
 from training.decision.tune import tune
 from training.evaluation.evaluate import evaluate, read_decisions, read_scores, write_scores
-from training.evaluation.scores import measure
+from training.evaluation.metrics import measure
 from training.report.report import report
 from training.run.folder import Run
 

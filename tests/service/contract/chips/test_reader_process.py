@@ -1,4 +1,4 @@
-"""The reader process, spoken to as its parent does; what ends it: test_isolation.py."""
+"""The reader process, spoken to as its parent does; what ends it: test_readers.py."""
 
 import io
 import re
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from service.contract.chips.isolated import MEMORY_BYTES
-from service.contract.chips.messages import receive_into, receive_line, send
+from service.contract.chips.reader_messages import receive_into, receive_line, send
+from service.contract.chips.reader_process import MEMORY_BYTES
 from service.contract.manifest import InputSpec
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
@@ -26,12 +26,9 @@ def reader(
 ) -> Iterator[tuple[socket.socket, "subprocess.Popen[bytes]"]]:
     here, there = socket.socketpair()
     with here, there:
+        run = f"exec {sys.executable} -m service.contract.chips.reader_process"
         process = subprocess.Popen(
-            [
-                "sh",
-                "-c",
-                f"ulimit -v {address_space_kib}; exec {sys.executable} -m service.contract.chips.isolated",
-            ],
+            ["sh", "-c", f"ulimit -v {address_space_kib}; {run}"],
             stdin=there.fileno(),
             cwd=ROOT,
         )

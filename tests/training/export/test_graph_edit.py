@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from training.export.onnx_graph import Graph, attributes
+from training.export.graph_edit import Graph, attributes
 
 
 def two_convolutions() -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score, fbeta_score, precision_scor
 
 from training.config.planet import PLANET_GROUPS
 from training.data.labels import group_of_each
-from training.evaluation.scores import measure, table
+from training.evaluation.metrics import measure, table
 
 LABELS = ["a", "b", "c", "d", "e"]
 Arrays = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32], npt.NDArray[np.bool_]]

@@ -1,4 +1,4 @@
-"""The process that `isolation` starts: reads one TIFF after the other, and may die of it.
+"""The process that `readers` starts: reads one TIFF after the other, and may die of it.
 
 Lives as long as the socket that is its standard input. Its own limits come first: address space, so
 that a claim in a file cannot take the machine's memory, and an alarm that ends what hangs when
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.contract.chips.messages import Line, receive_into, receive_line, send
+from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
 from service.contract.chips.tiff import Pixels, read_tiff
 from service.contract.errors import CorruptChip, OutOfMemory, ServiceError
 from service.contract.manifest import InputSpec

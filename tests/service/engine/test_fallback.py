@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.errors import DeviceError, WrongAnswers
-from service.engine.ladder import open_ensemble
+from service.engine.fallback import open_ensemble
 from service.engine.placement import Rung, place
 from service.engine.sessions import Gpu
 from service.settings import Settings

@@ -1,4 +1,4 @@
-"""The shortcut answers as the framework does."""
+"""The fast path answers as the framework does."""
 
 import asyncio
 from typing import Any
@@ -55,11 +55,11 @@ def answers(settings: Settings) -> dict[str, tuple[Any, ...]]:
     return asyncio.run(asked())
 
 
-def test_the_shortcut_answers_and_counts_as_the_framework(
+def test_the_fast_path_answers_and_counts_as_the_framework(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = answers(settings)
-    monkeypatch.setattr("service.server.app.Shortcut", Passage)
+    monkeypatch.setattr("service.server.app.FastPath", Passage)
     whole = answers(settings)
     assert short == whole
     assert [short[name][0] for name in REQUESTS] == [200, 200, 200, 422, 415, 415, 405, 404]

@@ -1,7 +1,7 @@
 import pytest
 
 from service.contract.errors import Overloaded
-from service.server.budget import Budget, Share
+from service.server.body_budget import Budget, Share
 
 
 def fill(share: Share, piece_bytes: int = 1) -> int:

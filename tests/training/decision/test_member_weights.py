@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.kit.fakes import majority
 from training.config.schema import DecisionConfig
 from training.decision.fbeta import chip_scores
-from training.decision.weights import MAX_WEIGHT, tune_weights, weighted_vote
+from training.decision.member_weights import MAX_WEIGHT, tune_weights, weighted_vote
 
 Probs = npt.NDArray[np.float32]
 Truth = npt.NDArray[np.bool_]

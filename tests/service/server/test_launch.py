@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from service.contract.errors import SettingsError
-from service.server.serving import serve
+from service.server.launch import serve
 from service.settings import Settings
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from service.contract import runtime
-from service.contract.runtime import needs_exact, open_session, saturates
+from service.contract import onnx_runtime
+from service.contract.onnx_runtime import needs_exact, open_session, saturates
 from tests.kit.fakes import linear_members
 
 
@@ -30,7 +30,8 @@ def test_sessions_are_quiet_and_their_idle_threads_do_not_spin(monkeypatch: pyte
 
 
 def test_exact_kernels_add_the_two_weights_right_on_every_processor() -> None:
-    found = open_session(runtime._TWO_WEIGHTS, exact=True).run(None, {"a": np.full((1, 2), 255, np.uint8)})
+    session = open_session(onnx_runtime._TWO_WEIGHTS, exact=True)
+    found = session.run(None, {"a": np.full((1, 2), 255, np.uint8)})
     assert found[0].item() == 2 * 255 * 127
 
 
@@ -39,7 +40,7 @@ def test_only_unbounded_integers_on_a_processor_that_saturates_need_exact_kernel
 ) -> None:
     assert needs_exact(False, "int8") == saturates()
     for answer in (True, False):
-        monkeypatch.setattr(runtime, "saturates", lambda answer=answer: answer)
+        monkeypatch.setattr(onnx_runtime, "saturates", lambda answer=answer: answer)
         assert needs_exact(False, "int8") == answer
         assert not needs_exact(True, "int8")
         assert not needs_exact(False, "float32")
