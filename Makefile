@@ -12,6 +12,9 @@ RECIPE = uc-merced
 VERSION = 2.2.0
 DATA = ../shared/data/ucmerced
 WEIGHTS = ../shared/weights
+# By file, since a file's tests share what is slow to make.
+PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+TESTS =
 # Half an hour altogether, the peers included; each skips what the machine lacks. The others take longer,
 # need a GPU or a training run, or redraw a figure of the docs; each says what it takes and needs.
 BENCH = serving.limit serving.overhead serving.kernels serving.early_exit serving.page quality.planet_stretch
@@ -36,11 +39,11 @@ serve: $(SERVING) ## serve the default bundle (HOST= PORT=); needs no PyTorch
 install: $(DEVELOPING) ## make the virtual environment for training and development
 
 test: $(DEVELOPING) ## run every test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(PARALLEL)
 
-test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed
+test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed (TESTS=)
 	@$(SERVICE_VENV)/bin/python -c 'import importlib.util as u, sys; sys.exit("torch is installed here" if u.find_spec("torch") else 0)'
-	$(SERVICE_VENV)/bin/python -m pytest --ignore=tests/training --ignore=tests/browser
+	$(SERVICE_VENV)/bin/python -m pytest $(PARALLEL) --ignore=tests/training --ignore=tests/browser $(TESTS)
 
 lint: $(DEVELOPING) ## check style, format, types and import contracts
 	$(VENV)/bin/ruff check

@@ -159,22 +159,22 @@ def test_what_is_no_probability_becomes_an_error_and_never_a_label_set(
     sound = np.full((2, len(LABELS)), 0.25, np.float32)
     strange = [sound - 0.5, sound + 1, sound * np.nan, sound + np.inf, sound[:1], np.tile(sound, (2, 1))]
     for probs_BL in [*strange, sound[:, :2]]:
-        monkeypatch.setattr(CpuRunner, "run", lambda *_, probs_BL=probs_BL: probs_BL)
+        monkeypatch.setattr(CpuBatch, "run", lambda *_, probs_BL=probs_BL: probs_BL)
         with pytest.raises(ServiceError, match=r"answered .* where \(2, 4\) probabilities are due"):
             ensemble.vote(chips_BHWC)
         maps = np.zeros((*probs_BL.shape, 1, 1), np.float32)
-        monkeypatch.setattr(CpuRunner, "explain", lambda *_, probs_BL=probs_BL, maps=maps: (probs_BL, maps))
+        monkeypatch.setattr(CpuBatch, "explain", lambda *_, probs_BL=probs_BL, maps=maps: (probs_BL, maps))
         with pytest.raises(ServiceError, match="probabilities are due"):
             ensemble.vote(chips_BHWC, explain=True)
     for maps in (np.full((2, 4, 1, 1), np.nan), np.zeros((2, 3, 1, 1))):
-        monkeypatch.setattr(CpuRunner, "explain", lambda *_, maps=maps: (sound, maps))
+        monkeypatch.setattr(CpuBatch, "explain", lambda *_, maps=maps: (sound, maps))
         with pytest.raises(ServiceError, match="evidence that is none"):
             ensemble.vote(chips_BHWC, explain=True)
 
 
 def test_rounding_beyond_0_and_1_is_no_error(colours: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     probs_BL = np.array([[-1e-7, 1 + 1e-7, 0, 1]], np.float32)
-    monkeypatch.setattr(CpuRunner, "run", lambda *_: probs_BL)
+    monkeypatch.setattr(CpuBatch, "run", lambda *_: probs_BL)
     assert Ensemble(colours, "cpu").vote(colours.golden.chips_GHWC[:1])[0].votes == [0, 3, 0, 3]
 
 

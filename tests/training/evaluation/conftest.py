@@ -1,14 +1,17 @@
 """Fixtures of the evaluation: a bundle for striped chips that no network was trained for."""
 
+import numpy as np
 import pytest
 
 from service.contract.bundle import Bundle
 from tests.kit import stripes
-from tests.kit.fakes import Linear, linear_members, make_bundle
+from tests.kit.fakes import Linear, make_bundle
 from training.data.dataset import Dataset, open_dataset
 from training.run.folder import Run
 
-COLUMNS = [2, 3, 1, 0]  # of the linear members' labels, in the stripes' order: blue, dark, green, red
+# Mean red, green and blue → blue: more than its share; dark: little of all; green; red.
+WEIGHTS_CL = np.array([[-1, -1, -1, 2], [-1, -1, 2, -1], [2, -1, -1, -1]], np.float32) / 32
+BIAS_L = np.array([-0.5, 7, -0.5, -0.5], np.float32)
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +24,7 @@ def bundle(evaluated: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Three linear members that say which colour a striped chip has most of, in two precisions."""
     return make_bundle(
         tmp_path_factory.mktemp("bundles") / "stripes",
-        members=[Linear(m.weights_CL[:, COLUMNS], m.bias_L[COLUMNS]) for m in linear_members()],
+        members=[Linear(WEIGHTS_CL * scale, BIAS_L * scale) for scale in (0.8, 1.0, 1.2)],
         precisions=("float32", "int8"),
         labels=stripes.LABELS,
         dataset_sha256=open_dataset(evaluated).digest,

@@ -99,7 +99,7 @@ def test_a_disk_that_is_too_small_is_refused(
     with pytest.raises(ValueError, match=r"needs 0.00 GB of disk, .* make room"):
         check_disk(prepared, estimates)
     with pytest.raises(ValueError, match="make room"):
-        fit(prepared)
+        announce(prepared, dataset)
     assert not (prepared.folder / "features").exists()
 
 

@@ -159,11 +159,6 @@ def test_other_colour_spaces_are_refused() -> None:
         decode_chip(tiff(np.zeros((64, 64, 4), np.uint8), photometric="separated"), SPEC)
 
 
-def test_bands_that_no_decoder_makes_are_refused() -> None:
-    with pytest.raises(ValueError, match="no band nir; this version decodes blue"):
-        decode_chip(GOOD["RGB PNG"], InputSpec(bands=("nir",), height=8, width=8))
-
-
 @pytest.mark.parametrize("name", GOOD)
 def test_broken_bytes_raise_nothing_but_chip_errors(name: str) -> None:
     generator = random.Random(name)
