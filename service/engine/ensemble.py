@@ -1,4 +1,4 @@
-"""The members of a bundle, loaded: chips (B,H,W,C) → probabilities (M,B,L) → votes.
+"""The members of a bundle, loaded: chips (B,H,W,C) → probabilities (M,B,L) → verdicts.
 
 Knows no HTTP, no queue and no image formats; one thread at
 a time uses it.
