@@ -12,6 +12,12 @@ RECIPE = uc-merced
 VERSION = 2.2.0
 DATA = ../shared/data/ucmerced
 WEIGHTS = ../shared/weights
+# By file, since a file's tests share what is slow to make.
+PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+TESTS =
+# Half an hour altogether, the peers included; each skips what the machine lacks. The others take longer,
+# need a GPU or a training run, or redraw a figure of the docs; each says what it takes and needs.
+BENCH = serving.limit serving.overhead serving.kernels serving.early_exit serving.page quality.planet_stretch
 
 # What a virtual environment holds when its stamp is newer than the lock files.
 SERVING = $(VENV)/.serving
@@ -22,7 +28,7 @@ GENERATING = $(GENERATOR_VENV)/.generating
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image clean distclean
+.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image wheels clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +39,11 @@ serve: $(SERVING) ## serve the default bundle (HOST= PORT=); needs no PyTorch
 install: $(DEVELOPING) ## make the virtual environment for training and development
 
 test: $(DEVELOPING) ## run every test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(PARALLEL)
 
-test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed
+test-service: $(SERVICE_ONLY) ## run the service's tests where PyTorch is not installed (TESTS=)
 	@$(SERVICE_VENV)/bin/python -c 'import importlib.util as u, sys; sys.exit("torch is installed here" if u.find_spec("torch") else 0)'
-	$(SERVICE_VENV)/bin/python -m pytest --ignore=tests/training --ignore=tests/browser
+	$(SERVICE_VENV)/bin/python -m pytest $(PARALLEL) --ignore=tests/training --ignore=tests/browser $(TESTS)
 
 lint: $(DEVELOPING) ## check style, format, types and import contracts
 	$(VENV)/bin/ruff check
@@ -53,9 +59,8 @@ train-default: $(DEVELOPING) ## train the default bundle and put it in place (DA
 	$(VENV)/bin/chipvote-train run --recipe $(RECIPE) --data $(DATA) --weights $(WEIGHTS) --out runs/$(RECIPE) --version $(VERSION)
 	$(VENV)/bin/chipvote-train install runs/$(RECIPE) models/$(RECIPE)
 
-bench: $(DEVELOPING) ## print the table of every benchmark
-	@set -e; for script in benchmarks/[!_]*.py; do name=$$(basename $$script .py); \
-		echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
+bench: $(DEVELOPING) ## print the benchmarks' tables, in half an hour; others by name: BENCH=serving.soak
+	@set -e; for name in $(BENCH); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
 
 peers: $(COMPARING) ## make the virtual environment of the servers that benchmarks compare with
 
@@ -77,8 +82,13 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh
 
+wheels: $(SERVING) ## build the wheels of the server (with the default bundle) and of the client into dist/
+	rm -rf build service/client/build
+	$(VENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./service/client
+	rm -rf build service/client/build
+
 clean: ## remove caches and the service's test environment
-	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	rm -rf $(SERVICE_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist service/client/build service/client/*.egg-info
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments too; runs/ and models/ stay

@@ -27,7 +27,7 @@ CARS = ((112, -5, RED), (206, 5, WHITE))
 
 
 def fractal_noise(rng: np.random.Generator, coarsest_px: int, finest_px: int = 1) -> Field:
-    """Return amounts in 0..1: noise of halving grain, each grain half as strong as the one before."""
+    """Return amounts in 0..1: noise of halving grain, each half as strong as the one before."""
     total = np.zeros((SIZE_PX, SIZE_PX))
     grain_px, weight = coarsest_px, 1.0
     while grain_px >= finest_px:
@@ -86,7 +86,7 @@ def road(
     rise: float = 0.32,
     cars: Sequence[Car] = CARS,
 ) -> Field:
-    """Add an asphalt road with a broken centre line and cars; it enters on the left at `entry_px`."""
+    """Add an asphalt road, entering left at `entry_px`, with a broken centre line and cars."""
     line = [(float(x), entry_px - rise * x + 6 * np.sin(x / 60)) for x in range(-10, 270)]
     asphalt = between((118, 116, 114), (152, 150, 146), fractal_noise(rng, 32))
     picture = over(picture, asphalt, shape(line, 23))

@@ -2,29 +2,29 @@
 
 Reads options, calls the modules below, prints. A `StartupError` or a `ChipvoteError` becomes one
 line on stderr and exit status 1.
+
+A command imports what it needs when it runs: whoever asks for help, or lets a service elsewhere
+label, waits neither for the server nor for ONNX Runtime.
 """
+
+from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from service import answers, offline, server
-from service.app import load_bundle
-from service.client import ChipvoteError, Client
-from service.ensemble import Ensemble
-from service.errors import StartupError
-from service.files import SUFFIXES, find_images, printable
-from service.ladder import gpu_of, open_ensemble
-from service.progress import watch
-from service.schemas import Answer, Failure, LabelCard, Labels, Prediction
-from service.settings import read_settings
+from service.contract.errors import StartupError
+from service.contract.version import __version__
+
+if TYPE_CHECKING:
+    from service.client.schemas import Answer, Failure, LabelCard, Labels, Prediction
 
 app = typer.Typer(
     help="Label satellite chips with a voting ensemble.\n\nEvery setting is also an environment variable "
@@ -34,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+DEFAULT_BUNDLE = "the one that comes with Chipvote"
 BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", "-b", help="Bundle folder", show_default="models/uc-merced")
+    Path | None, typer.Option("--bundle", "-b", help="Bundle folder", show_default=DEFAULT_BUNDLE)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTTP service answers")]
 
@@ -44,9 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 could not (or some file could not), 2 wrong usage."""
     try:
         app(arguments, prog_name="chipvote")
-    except (StartupError, ChipvoteError) as error:
+    except StartupError as error:
         print(f"chipvote: {error}", file=sys.stderr)
     sys.exit(1)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"chipvote {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command()
@@ -67,10 +84,13 @@ def serve(
     ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
+    from service.server import launch
+    from service.settings import read_settings
+
     settings = read_settings(
         bundle=bundle, host=host, port=port, device=device, precision=precision, early_exit=early_exit
     )
-    server.serve(settings)
+    launch.serve(settings)
 
 
 @app.command()
@@ -95,6 +115,8 @@ def predict(
     ] = None,
 ) -> None:
     """Label files, here or by a service; exits with 1 if any file cannot be used."""
+    from service.client.files import SUFFIXES, find_images
+
     if url and (bundle or all_members):
         raise typer.BadParameter("the service has its own bundle and settings", param_hint="--url")
     images = find_images(files)
@@ -110,26 +132,43 @@ def predict(
 
 
 def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool) -> Answer:
+    from service import offline
+    from service.answers import predictions
+    from service.client.progress import watch
+    from service.contract.bundle import load
+    from service.engine.fallback import open_ensemble
+    from service.settings import read_settings
+
     settings = read_settings(bundle=bundle)
-    loaded = load_bundle(settings.bundle)
+    loaded = load(settings.bundle)
     early_exit = not all_members and loaded.early_voter is not None
     ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
     results = watch(offline.predict_files(ensemble, loaded, images, settings), len(images))
-    return Answer(model=answers.model(loaded), predictions=list(results))
+    return {"model": predictions.model(loaded), "predictions": list(results)}
 
 
 def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> Answer:
+    from service.client import ChipvoteError, Client
+
     try:
         service = Client(url, key)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--url") from error
-    return Answer(model=service.labels()["model"], predictions=list(service.predict(images)))
+    try:
+        return {"model": service.labels()["model"], "predictions": list(service.predict(images))}
+    except ChipvoteError as error:
+        print(f"chipvote: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 @app.command()
 def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
     """Show a bundle's labels, in order, with thresholds and measured F2."""
-    answer = answers.labels(load_bundle(read_settings(bundle=bundle).bundle))
+    from service.answers import predictions
+    from service.contract.bundle import load
+    from service.settings import read_settings
+
+    answer = predictions.labels(load(read_settings(bundle=bundle).bundle))
     if as_json:
         _print_json(answer)
     else:
@@ -137,10 +176,17 @@ def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None:
+def check(
+    bundle: Annotated[Path | None, typer.Argument(help="Bundle folder", show_default=DEFAULT_BUNDLE)] = None,
+) -> None:
     """Verify every file of a bundle, then reproduce its golden answers at each precision."""
+    from service.contract.bundle import load
+    from service.engine.ensemble import Ensemble
+    from service.engine.fallback import gpu_of
+    from service.settings import read_settings
+
     settings = read_settings(bundle=bundle)
-    loaded = load_bundle(bundle)
+    loaded = load(settings.bundle)
     manifest = loaded.manifest
     print(f"{manifest.name} {manifest.version}: every file is as sealed")
     precisions = manifest.precisions if settings.precision == "auto" else {settings.precision}
@@ -151,6 +197,8 @@ def check(bundle: Annotated[Path, typer.Argument(help="Bundle folder")]) -> None
 
 
 def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
+    from service.client.files import printable
+
     # The end of a path is what tells one file from another.
     table = Table(Column("file", overflow="fold"), "labels (mean probability)")
     for result in results:

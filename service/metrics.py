@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.errors import ChipError
+from service.contract.errors import ChipError
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -86,7 +86,7 @@ class Metrics:
             ["label"],
             registry=self.registry,
         )
-        self.places = Gauge(
+        self.slots = Gauge(
             "chipvote_queue_places", "Most chips accepted and not yet answered.", registry=self.registry
         )
         self.taken = Gauge(

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from service import answers
-from service.bundle import Bundle, InputSpec, Pixel
-from service.chips import decode_chip
-from service.ensemble import Ensemble
-from service.errors import NoChip, ServiceError
-from service.files import unreadable
-from service.schemas import Failure, Prediction
+from service.answers import predictions
+from service.client.files import unreadable
+from service.client.schemas import Failure, Prediction
+from service.contract.bundle import Bundle
+from service.contract.chips.decode import decode_chip
+from service.contract.errors import NoChip, ServiceError
+from service.contract.manifest import InputSpec, Pixel
+from service.engine.decoding import threads_for
+from service.engine.ensemble import Ensemble
 from service.settings import Settings
 
 
@@ -28,7 +30,7 @@ def predict_files(
 ) -> Iterator[Prediction | Failure]:
     """Answer every file in order; one that cannot be used gives a `Failure` in its place."""
     decode = partial(_decode, spec=bundle.manifest.input)
-    with ThreadPoolExecutor(settings.decode_threads) as decoders:
+    with ThreadPoolExecutor(threads_for(settings.decode_threads)) as decoders:
         for first in range(0, len(files), settings.max_batch):
             part = files[first : first + settings.max_batch]
             decoded = list(decoders.map(decode, part))
@@ -36,9 +38,9 @@ def predict_files(
             votes = iter(ensemble.vote(np.stack(chips)) if chips else ())
             for file, chip in zip(part, decoded, strict=True):
                 if isinstance(chip, ServiceError):
-                    yield answers.failure(str(file), chip)
+                    yield predictions.failure(str(file), chip)
                 else:
-                    yield answers.prediction(str(file), next(votes), bundle)
+                    yield predictions.prediction(str(file), next(votes), bundle)
 
 
 def _decode(file: Path, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:

@@ -5,16 +5,33 @@ services in one process may differ. Knows names, ranges and defaults, and nothin
 what they are used for.
 """
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import SettingsError
-from service.processors import processors
+from service.contract.errors import SettingsError
 
 PREFIX = "CHIPVOTE_"
+_BUNDLE = Path("models/uc-merced")
+
+
+def default_bundle() -> Path:
+    """Return the folder of the bundle that comes with Chipvote, wherever the command runs.
+
+    It lies beside `service/` in a checkout and in the image; a wheel brings it as its data.
+    """
+    beside = Path(__file__).resolve().parents[1] / _BUNDLE
+    if beside.is_dir():
+        return beside
+    try:
+        installed = metadata.files("chipvote") or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    folders = (Path(str(file.locate())).resolve().parent for file in installed if file.name == "bundle.json")
+    return next((folder for folder in folders if folder.match(str(_BUNDLE))), beside)
 
 
 class Settings(BaseSettings):
@@ -22,7 +39,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    bundle: Path = Field(Path("models/uc-merced"), description="folder of the bundle to serve")
+    bundle: Path = Field(
+        default_factory=default_bundle,
+        description="folder of the bundle to serve; by default the one that comes with Chipvote",
+    )
     host: str = Field(
         "127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for every interface"
     )
@@ -52,10 +72,7 @@ class Settings(BaseSettings):
         256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"
     )
     decode_threads: int = Field(
-        default_factory=lambda: min(8, processors()),
-        ge=1,
-        le=256,
-        description="threads that decode images, 1 to 256",
+        0, ge=0, le=256, description="threads that decode images, to 256; 0 for one per processor, at most 8"
     )
     max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
     max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")
@@ -72,7 +89,7 @@ class Settings(BaseSettings):
     @field_validator("max_inflight_bytes")
     @classmethod
     def _let_any_body_in(cls, most_bytes: int, info: ValidationInfo) -> int:
-        # A body may hold as much as it leaves free: a larger one would be told to come again for ever.
+        # A body may hold as much as it leaves free: a larger one would be put off for ever.
         body_bytes = info.data.get("max_body_bytes", 0)
         if most_bytes < 2 * body_bytes:
             raise ValueError(f"less than twice {PREFIX}MAX_BODY_BYTES={body_bytes}")

@@ -8,11 +8,11 @@ import httpx2
 import hypothesis
 import pytest
 
-from service.bundle import Bundle
-from service.processors import processor_kind, processors
+from service.contract.bundle import Bundle
+from service.contract.processors import processor_kind, processors
 from service.settings import Settings
-from tests.fakes import make_bundle
-from tests.serving import DEFAULT_BUNDLE, serving
+from tests.kit.fakes import make_bundle
+from tests.kit.serving import DEFAULT_BUNDLE, serving
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -54,6 +54,6 @@ def client(settings: Settings) -> Iterator[httpx2.Client]:
 
 @pytest.fixture(scope="session")
 def default_client() -> Iterator[httpx2.Client]:
-    """A client of one real server with the default bundle, for tests that want real maps and labels."""
+    """A client of a real server with the default bundle, for tests on real maps and labels."""
     with serving(Settings(bundle=DEFAULT_BUNDLE, device="cpu")) as connected:
         yield connected

@@ -9,12 +9,33 @@ import typer
 from rich.logging import RichHandler
 from rich.text import Text
 
-from service.bundle import load
-from service.errors import BundleError
-from training.progress import console
-from training.recipes import RECIPES, find_recipe
-from training.variants import VARIANTS
-from training.workspace import Run, Source
+from service.contract.bundle import load
+from service.contract.errors import BundleError
+from service.contract.processors import processors
+from training.config.recipes import find_recipe
+from training.options import (
+    Audit,
+    Chips,
+    Compared,
+    Data,
+    Exclude,
+    FinishedBundle,
+    Folder,
+    GraphPrecision,
+    Name,
+    Out,
+    Recipe,
+    ShowVersion,
+    SkipBad,
+    Tags,
+    Tif,
+    Variants,
+    Version,
+    Weights,
+    Workers,
+)
+from training.run.folder import Run, Source
+from training.run.progress import console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,43 +44,10 @@ app = typer.Typer(
     help="Train an ensemble on labelled chips, tune its thresholds, and export it for the service.",
 )
 
-Folder = Annotated[Path, typer.Argument(help="The run's folder, made by `run` or `prepare`.")]
-Name = Annotated[str | None, typer.Option(help="Name of the bundle; the recipe's name by default.")]
-Version = Annotated[str, typer.Option(help="Version of the bundle.")]
-Recipe = Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}, or your own as file.py:function.")]
-Variants = Annotated[
-    list[str] | None,
-    typer.Option("--with", help=f"A change to the recipe; repeat for several: {', '.join(VARIANTS)}."),
-]
-Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
-Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
-Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
-Chips = Annotated[Path | None, typer.Option(help="The chips' folder, if it has an unusual name.")]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
-]
-SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
-Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (image_name,reason).")]
-Tif = Annotated[
-    Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
-]
-Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
 
-Compared = Annotated[
-    str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")
-]
-FinishedBundle = Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")]
-GraphPrecision = Annotated[str | None, typer.Option(help="int8, float16 or float32.")]
-Workers = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ray[://HOST:PORT]",
-        help="Fit members in parallel on a Ray cluster, one GPU each if there are any. The run's folder, the "
-        "chips and the weights must be on a file system that all its machines share, at the same paths. "
-        "By default, one after another here.",
-    ),
-]
+@app.callback()
+def before(version: ShowVersion = False) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command()
@@ -79,8 +67,8 @@ def run(
     version: Version = "1.0.0",
     workers: Workers = None,
 ) -> None:
-    """Do all stages, leaving out what is done: prepare, fit, predict, tune, evaluate, report, export."""
-    from training import preflight
+    """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
+    from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
     prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
@@ -107,7 +95,8 @@ def prepare(
     audit: Audit = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
-    from training import dataset, preflight
+    from training.data import dataset
+    from training.fit import preflight
 
     source = Source(
         data=data.resolve(),
@@ -129,22 +118,24 @@ def prepare(
 @app.command()
 def fit(folder: Folder, workers: Workers = None) -> None:
     """Stage 1: train every member on every fold."""
-    if workers is None:
-        from training import fit as stage
+    from training.data.dataset import open_dataset
+    from training.fit.estimate import announce
+    from training.fit.fit import fit as fit_here
+    from training.fit.workers import fit_on
 
-        with Run.open(folder).alone() as opened:
-            stage.fit(opened)
-    else:
-        from training.workers import fit_on
-
-        with Run.open(folder).alone() as opened:
+    with Run.open(folder).alone() as opened:
+        # This machine's speed says nothing of the workers'.
+        announce(opened, open_dataset(opened), measured=workers is None)
+        if workers is None:
+            fit_here(opened)
+        else:
             fit_on(opened, workers)
 
 
 @app.command()
 def predict(folder: Folder) -> None:
     """Stage 2: out-of-fold probabilities."""
-    from training import predict as stage
+    from training.fit import predict as stage
 
     with Run.open(folder).alone() as opened:
         stage.predict(opened)
@@ -153,7 +144,7 @@ def predict(folder: Folder) -> None:
 @app.command()
 def tune(folder: Folder) -> None:
     """Stage 3: thresholds and quorum."""
-    from training import tune as stage
+    from training.decision import tune as stage
 
     with Run.open(folder).alone() as opened:
         stage.tune(opened)
@@ -162,7 +153,7 @@ def tune(folder: Folder) -> None:
 @app.command()
 def evaluate(folder: Folder) -> None:
     """Stage 4: scores, cross-fitted and in-sample."""
-    from training import evaluate as stage
+    from training.evaluation import evaluate as stage
 
     with Run.open(folder).alone() as opened:
         stage.evaluate(opened)
@@ -171,7 +162,7 @@ def evaluate(folder: Folder) -> None:
 @app.command()
 def report(folder: Folder) -> None:
     """Write scores with intervals, figures and example chips as one page, `report.html`."""
-    from training import report as page
+    from training.report import report as page
 
     with Run.open(folder).alone() as opened:
         page.report(opened)
@@ -180,8 +171,8 @@ def report(folder: Folder) -> None:
 @app.command()
 def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
-    from training import export as stage
-    from training import preflight
+    from training.export import export as stage
+    from training.fit import preflight
 
     with Run.open(folder).alone() as opened:
         name = name or opened.config.recipe
@@ -200,8 +191,8 @@ def score(
     precision: GraphPrecision = None,
 ) -> None:
     """Score a finished bundle on labelled chips, and write the label sets it gives them."""
-    from training import score as stage
-    from training.answering import choose_precision
+    from training.evaluation import score as stage
+    from training.evaluation.inference import choose_precision
 
     opened = load(bundle)
     source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad)
@@ -218,9 +209,9 @@ def submission(
     skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
     precision: GraphPrecision = None,
 ) -> None:
-    """Label chips without labels (a plain vote stops early), and write or check the file for Kaggle."""
-    from training import submission as stage
-    from training.answering import choose_precision
+    """Label unlabelled chips (a plain vote stops early), and write or check the file for Kaggle."""
+    from training.evaluation import submission as stage
+    from training.evaluation.inference import choose_precision
 
     opened, folders = load(bundle), chips or []
     if check:
@@ -240,7 +231,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Where recipes are trained, each in its folder.")] = Path("runs"),
 ) -> None:
     """Print how much better SECOND is than FIRST: paired difference in F2 with its interval."""
-    from training import compare as stage
+    from training.evaluation import compare as stage
 
     stage.compare(*(_predicted(name, data, weights, out) for name in (first, second)))
 
@@ -264,7 +255,7 @@ def install(
     folder: Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
 ) -> None:
     """Verify a run's bundle and put it in place of the one at TARGET."""
-    from training import export as stage
+    from training.export import export as stage
 
     stage.install(Run.open(folder).need("bundle", "export"), target)
 
@@ -275,18 +266,18 @@ def audit_pairs(
     jpg: Annotated[Path, typer.Option(help="Folder of JPEG chips with the same names.")],
     out: Annotated[Path, typer.Option(help="Folder for audit.csv, exclude.csv and contact_sheet.png.")],
 ) -> None:
-    """Tell which TIFFs show the ground of the JPEG of their name, and which are shifted or other."""
-    from training import audit as stage
+    """Tell which TIFFs show their JPEG's ground, and which are shifted or show other ground."""
+    from training.data import audit as stage
 
     stage.audit(tif, jpg, out)
 
 
 def main() -> None:
     """Run the command line; an expected failure is one line and exit code 1."""
-    # Read when PyTorch is first imported. Its own choice counts physical cores, of which a cloud
-    # machine with two processors has one.
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(processors))
+    # Read when PyTorch is first imported, which it then is by all of this process and its children.
+    # Its own choice counts physical cores, of which a cloud machine with two processors has one,
+    # and no quotas.
+    os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
     logging.basicConfig(
         format="%(message)s",
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],

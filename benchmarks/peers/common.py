@@ -30,11 +30,11 @@ import numpy.typing as npt
 from PIL import Image
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from service import bundle
-from service.bands import RGB
-from service.bundle import InputSpec, Precision
-from service.chips import decode_chip
-from service.runtime import needs_exact, open_session
+from service.contract import bundle
+from service.contract.chips.bands import RGB
+from service.contract.chips.decode import decode_chip
+from service.contract.manifest import InputSpec, Precision
+from service.contract.onnx_runtime import needs_exact, open_session
 
 HOST = "127.0.0.1"
 

@@ -5,8 +5,8 @@ import os
 import tempfile
 import time
 
-# Serve's own switch for throughput, read at its import. It would also open a port of every replica on
-# all interfaces, which is left off.
+# Serve's own switch for throughput, read at its import. It would also open a port of every replica
+# on all interfaces, which is left off.
 os.environ |= {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
 
 import ray

@@ -18,7 +18,7 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer what Triton's batcher put together."""
-        # DLPack, not `as_numpy`: with NumPy 2 the backend's own arrays come out with strides of zero.
+        # DLPack, not `as_numpy`: with NumPy 2 the backend's own arrays have strides of zero.
         bodies = [np.from_dlpack(pb_utils.get_input_tensor_by_name(request, "chip")) for request in requests]
         answers = self.model.answers([decode(body.tobytes()) for body in bodies])
         return [pb_utils.InferenceResponse([_tensor(to_json(answer))]) for answer in answers]

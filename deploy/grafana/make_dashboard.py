@@ -2,8 +2,8 @@
 
     python deploy/grafana/make_dashboard.py > deploy/grafana/dashboards/chipvote.json
 
-Grafana reads the file and nobody edits it; tests/test_dashboard.py holds that it is what this prints.
-Panels fill their row from left to right, as wide as they say, of 24.
+Grafana reads the file and nobody edits it; tests/system/test_dashboard.py holds that it is what
+this prints. Panels fill their row from left to right, as wide as they say, of 24.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Queries, kinds of panels and their places, for `make_dashboard`; knows Grafana and no metric of ours."""
+"""Queries, panels and their places, for `make_dashboard`; knows Grafana and no metric of ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ def percentiles(histogram: str, *matchers: str) -> dict[str, str]:
 
 
 def share_up_to(histogram: str, limit: int) -> str:
-    """Return the share of what a histogram saw that was no more than a limit, one of its buckets'."""
+    """Return the share of a histogram's values up to a limit, which must be one of its buckets'."""
     within = rate(f"{histogram}_bucket", f'le="{limit}.0"')
     return f"{within} / {rate(f'{histogram}_count')}"
 
@@ -42,7 +42,10 @@ def share_up_to(histogram: str, limit: int) -> str:
 def panel(
     kind: str, title: str, description: str, queries: Mapping[str, str], unit: str, width: int, height: int
 ) -> Panel:
-    """Return a panel of any kind; queries by the names of their lines, with {{label}} for a label's value."""
+    """Return a panel of any kind.
+
+    Queries have the names of their lines as keys; {{label}} in a name stands for a label's value.
+    """
     targets = [
         {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": expr, "legendFormat": legend}
         for index, (legend, expr) in enumerate(queries.items())

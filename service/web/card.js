@@ -3,13 +3,14 @@
 import { h, plural, spoken } from "./dom.js";
 
 const WEAKEST = 4;
+// These and the vote among RULES are the sentences of docs/glossary.md.
 const FITTING = {
-  "cross-fitted": "Cross-fitted: no network and no threshold saw the chips it is scored on here.",
-  "held-out": "Measured on chips that were held out from training and tuning.",
-  "in-sample": "Measured on the very chips that tuned the rule: other chips will score lower.",
+  "cross-fitted": "Cross-fitted: no network and no threshold saw the chip that is scored.",
+  "held-out": "Held-out: measured on chips that were kept away from both training and tuning.",
+  "in-sample": "In-sample: measured on the very chips that the rule was tuned on, so other chips will score lower.",
 };
 const RULES = {
-  vote: "Each member compares its probability of a label with its own threshold; a label is set when enough members vote for it.",
+  vote: "A label is set when the members that reach their own thresholds together weigh at least the label's quorum. Training sets the quorum to more than half of all members' weight.",
   blend: "A label is set by a weighted sum of all members' probabilities of all labels.",
   "expected-f": "Probabilities are calibrated, and the label set of highest expected F2 is taken.",
 };

@@ -1,4 +1,4 @@
-// Draws where a label's evidence lies, in the colours of the service's own pictures (service/overlay.py).
+// Draws where a label's evidence lies, in the colours of the service's own pictures (service/answers/overlay.py).
 
 const COLOURS = [[110, 30, 200], [240, 50, 110], [255, 225, 80]]; // at 0, half and full
 const STRENGTH = 0.78; // how much of the chip full evidence hides

@@ -1,4 +1,4 @@
-"""A real Chromium before a real service; every test ends with a clean console and no outside request."""
+"""A real Chromium before a real service; tests end with a clean console and no outside request."""
 
 import io
 import re
@@ -39,7 +39,7 @@ def four_bands(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-# Until the last test of this package, and no longer: Playwright's event loop would be in the way of others'.
+# Until this package's last test, no longer: Playwright's event loop would be in the way of others.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
@@ -52,7 +52,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[..., Page]]:
-    """Open the page, as `show(color_scheme="dark", …)`; afterwards, look at what it did behind the screen.
+    """Open the page, as `show(color_scheme="dark", …)`; afterwards, check its console and requests.
 
     The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
     """

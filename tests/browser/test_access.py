@@ -1,4 +1,4 @@
-"""The page without a mouse, without sight of colours, without a wide screen, and without a network."""
+"""The page without a mouse, without sight of colours, without a wide screen, without a network."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import drop, finished, upload
 from tests.browser.test_chips import JPEG, SAMPLE
-from tests.fakes import GREEN, RED, encoded, picture
+from tests.kit.fakes import GREEN, RED, encoded, picture
 
 CHIPS = [
     JPEG,
@@ -62,7 +62,7 @@ def test_everything_can_be_done_with_the_keyboard(show: Callable[..., Page]) -> 
                 return
         raise AssertionError(f"{selector} cannot be reached")
 
-    # Listening from the start: the browser is told to hand choosers over only some time after it is asked.
+    # Listening from the start: the browser hands choosers over only some time after it is asked.
     page.on("filechooser", lambda chooser: chooser.set_files(CHIPS))
     tab_to("#files")
     page.keyboard.press("Enter")
@@ -147,7 +147,7 @@ def test_light_and_dark_are_chosen_and_kept(show: Callable[..., Page]) -> None:
 
 
 def test_the_page_needs_no_other_network(show: Callable[..., Page]) -> None:
-    """Whatever is not the service is refused, and it works all the same; `show` looks for complaints."""
+    """All but the service is refused, and the page still works; `show` looks for complaints."""
     page = show(tolerate="inline event handler")
     page.context.route(
         lambda url: "127.0.0.1" not in url and not url.startswith("blob:"), lambda route: route.abort()

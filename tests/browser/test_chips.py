@@ -11,8 +11,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import drop, finished, four_bands, upload
-from tests.fakes import GREEN, RED, encoded, picture
-from tests.serving import SAMPLE_CHIP
+from tests.kit.fakes import GREEN, RED, encoded, picture
+from tests.kit.serving import SAMPLE_CHIP
 
 SAMPLE = SAMPLE_CHIP.read_bytes()
 JPEG = upload("sample-chip.jpg", SAMPLE, "image/jpeg")

@@ -12,12 +12,12 @@ import httpx2
 import numpy as np
 from playwright.sync_api import Download, Page, expect
 
-from service.overlay import overlay
+from service.answers.overlay import overlay
 from tests.browser.conftest import drop, finished, upload
 from tests.browser.test_chips import JPEG, SAMPLE, pixels_of, tags
-from tests.fakes import GREEN, RED, encoded, picture
-from tests.service.test_footprint import geotiff
-from training.labels import read_tags
+from tests.kit.fakes import GREEN, RED, encoded, picture
+from tests.service.answers.test_footprint import geotiff
+from training.data.labels import read_tags
 
 PLAIN = upload("plain, red.png", encoded(picture(RED), "PNG"), "image/png")
 

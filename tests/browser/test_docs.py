@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.nginx import needs_nginx, nginx
+from tests.kit.nginx import needs_nginx, nginx
 
 
 @pytest.fixture(params=["root", pytest.param("below", marks=needs_nginx)])

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.rules import Blend, ExpectedF, Rule
+from service.contract.rules import Blend, ExpectedF, Rule
 from service.settings import Settings
 from tests.browser.conftest import drop, finished, upload
-from tests.fakes import LABELS, MAJORITY, MEMBERS, RED, encoded, make_bundle, picture
-from tests.serving import serving
+from tests.kit.fakes import LABELS, MAJORITY, MEMBERS, RED, encoded, make_bundle, picture
+from tests.kit.serving import serving
 
 IDENTITY = tuple(tuple(float(row == column) / MEMBERS for column in range(4)) for row in range(4))
 BLEND = Blend(

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from playwright.sync_api import FilePayload, Page, Route, expect
 
-from service.exchange import BUSY
+from service.client.transport import BUSY
 from tests.browser.conftest import drop, finished, four_bands, upload
 from tests.browser.test_chips import JPEG, SAMPLE
-from tests.fakes import RED, encoded, picture
+from tests.kit.fakes import RED, encoded, picture
 
 NOT_READY = '{"type":"about:blank","title":"Not ready","status":503,"detail":"it is starting"}'
 

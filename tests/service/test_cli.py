@@ -1,16 +1,20 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from service import cli, progress
-from service.bundle import Bundle
-from service.rules import Cooccurrence
-from tests.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
+from service import cli
+from service.client import progress
+from service.contract.bundle import Bundle
+from service.contract.rules import Cooccurrence
+from service.contract.version import __version__
+from tests.kit.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +190,13 @@ def test_check_tests_every_precision(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "float32 on cpu" in output and "int8 on cpu" in output
 
 
+def test_check_without_a_folder_takes_the_default_bundle(
+    colours: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chipvote("check") == 0
+    assert f"{colours.manifest.name} {colours.manifest.version}: every file" in capsys.readouterr().out
+
+
 def test_check_refuses_a_bundle_that_answers_otherwise(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,3 +237,21 @@ def test_help_explains_every_command(command: str, capsys: pytest.CaptureFixture
     assert command in capsys.readouterr().out
     assert chipvote(command, "--help") == 0
     assert "Usage: chipvote" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert chipvote("--version") == 0
+    assert capsys.readouterr().out == f"chipvote {__version__}\n"
+
+
+def test_only_what_a_command_needs_is_imported(client: httpx2.Client, chips: Path) -> None:
+    script = (
+        "import sys; from service import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "finally: print(*{'numpy', 'onnxruntime', 'fastapi'} & set(sys.modules), file=sys.stderr)"
+    )
+    for arguments in (["--help"], ["predict", "--url", str(client.base_url), str(chips)]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stderr.strip() == ""

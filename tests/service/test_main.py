@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.bundle import Bundle
-from tests.fakes import RED, encoded, picture
+from service.contract.bundle import Bundle
+from tests.kit.fakes import RED, encoded, picture
 
 ROOT = Path(__file__).parents[2]
 RED_PNG = encoded(picture(RED), "PNG")

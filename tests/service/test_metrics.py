@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import cuda
-from service.errors import ChipError
+from service.contract.errors import ChipError
+from service.contract.rules import Blend, Rule
+from service.engine import cuda
 from service.metrics import Metrics
-from service.rules import Blend, Rule
 from service.settings import Settings
-from tests.fakes import (
+from tests.kit.fakes import (
     GREEN,
     LABELS,
     MAJORITY,
@@ -26,14 +26,14 @@ from tests.fakes import (
     make_bundle,
     picture,
 )
-from tests.service.test_cuda import cudart_of
-from tests.serving import serving
+from tests.kit.serving import serving
+from tests.service.engine.test_cuda import cudart_of
 
 RED_PNG, GREEN_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN))
 
 
 def split_members() -> list[Linear]:
-    """Three members: all find red reddish; two of them, and one of them, find something else on green."""
+    """Three members: all find red reddish; on green, two find a label, one of them another too."""
     bias_ML = np.array([[-9, 9, 9, -9], [-9, 9, -9, -9], [-9, -9, -9, -9]], np.float32)
     weights_CL = np.zeros((3, len(LABELS)), np.float32)
     weights_CL[0] = np.array([1, -1, -1, 0]) / 8
@@ -58,9 +58,9 @@ def samples(client: httpx2.Client) -> dict[str, float]:
     }
 
 
-def send(client: httpx2.Client, *files: bytes, closely: bool = False) -> None:
+def send(client: httpx2.Client, *files: bytes, explain: bool = False) -> None:
     chips = [("chip", ("a.png", file)) for file in files]
-    assert client.post("/predict", files=chips, params={"members": closely}).status_code == 200
+    assert client.post("/predict", files=chips, params={"members": explain}).status_code == 200
 
 
 def test_two_services_in_one_process_do_not_share_counts() -> None:
@@ -115,7 +115,7 @@ def test_a_chip_that_stopped_early_has_no_margin(tmp_path: Path) -> None:
         found = samples(client)
         assert found["chipvote_chip_members_sum"] < MEMBERS
         assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 0
-        send(client, RED_PNG, closely=True)
+        send(client, RED_PNG, explain=True)
         found = samples(client)
         assert found["chipvote_vote_margin_count"] == found["chipvote_contested_labels_count"] == 1
 
@@ -137,7 +137,7 @@ def test_a_rule_that_is_no_vote_has_no_margin(tmp_path: Path) -> None:
 def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble = FakeEnsemble(len(LABELS))
     ensemble.device = "cuda"
-    monkeypatch.setattr("service.app.open_ensemble", lambda *_: ensemble)
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
     name = "chipvote_device_memory_bytes"
     with serving(settings) as client:
         for free_bytes in (70, 30):

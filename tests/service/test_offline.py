@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import Bundle
-from service.ensemble import Ensemble
-from service.files import find_images
+from service.client.files import find_images
+from service.contract.bundle import Bundle
+from service.engine.ensemble import Ensemble
 from service.offline import predict_files
 from service.settings import Settings
-from tests.fakes import BLUE, GREEN, RED, picture
+from tests.kit.fakes import BLUE, GREEN, RED, picture
 
 
 @pytest.fixture

@@ -2,16 +2,22 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SettingsError
+from service.contract.errors import SettingsError
 from service.settings import Settings, read_settings
+from tests.kit.serving import DEFAULT_BUNDLE
 
 
 def test_defaults() -> None:
     settings = read_settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
-    assert settings.bundle == Path("models/uc-merced")
+    assert settings.bundle == DEFAULT_BUNDLE
     assert settings.max_body_bytes == 160 * 1024 * 1024
     assert settings.max_chips == 1024
+
+
+def test_the_default_bundle_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (read_settings().bundle / "bundle.json").is_file()
 
 
 def test_no_tensorrt_without_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:

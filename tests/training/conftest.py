@@ -1,46 +1,65 @@
-"""Fixtures of the training half: the tiny run in its states, trained once for all tests."""
+"""Fixtures of the training half, each made once for all tests.
+
+What needs PyTorch imports it when it is asked for: the rooms without networks are tested without.
+"""
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from service.bundle import Bundle, InputSpec
-from tests.training import tiny
-from training.dataset import Dataset, open_dataset, prepare
-from training.model import ExportNet
-from training.workspace import Run, Source
+from service.contract.bundle import Bundle
+from service.contract.manifest import InputSpec
+from tests.kit import stripes
+from training.data.dataset import Dataset, open_dataset, prepare
+from training.run.folder import Run, Source
+
+if TYPE_CHECKING:
+    from training.network.model import ExportNet
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A scored run without a network: read it, or take a `stripes.copy_of` it."""
+    return stripes.evaluated(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
 def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Where the tiny data set and its weights lie."""
-    return tiny.source(tmp_path_factory.getbasetemp())
+    """Where the striped chips and two tiny networks' weights lie."""
+    from tests.kit import networks
+
+    return networks.source(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
 def prepared(tiny_source: Source, tmp_path: Path) -> Run:
     """A fresh run with its chips decoded, to be changed at will."""
-    run = Run.start(tmp_path / "prepared", tiny.CONFIG, tiny_source)
+    run = Run.start(tmp_path / "prepared", stripes.CONFIG, tiny_source)
     prepare(run)
     return run
 
 
 @pytest.fixture(scope="session")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The shared run up to its scores: read it, or take a `tiny.copy_of` it."""
-    return tiny.evaluated(tmp_path_factory.getbasetemp())
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The shared run of two networks up to its scores: read it, or take a `stripes.copy_of` it."""
+    from tests.kit import networks
+
+    return networks.trained(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
-def tiny_dataset(evaluated: Run) -> Dataset:
-    return open_dataset(evaluated)
+def tiny_dataset(trained: Run) -> Dataset:
+    return open_dataset(trained)
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Bundle]:
     """The shared run with its bundle: read only."""
-    return tiny.exported(tmp_path_factory.getbasetemp())
+    from tests.kit import networks
+
+    return networks.exported(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +75,9 @@ def quick_export(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[s
     """
     asked: list[str] = []
 
-    def copied(net: ExportNet, spec: InputSpec, path: Path) -> None:
+    def copied(net: "ExportNet", spec: InputSpec, path: Path) -> None:
         asked.append(net.net.name)
         shutil.copyfile(tiny_bundle.folder / f"{net.net.name}.float32.onnx", path)
 
-    monkeypatch.setattr("training.graphs.write_float32", copied)
+    monkeypatch.setattr("training.export.graphs.write_float32", copied)
     return asked

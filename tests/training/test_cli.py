@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle import load
-from service.ensemble import Ensemble
-from tests.fakes import BLUE, RED, make_bundle, picture
-from tests.training import tiny
+from service.contract.bundle import load
+from service.contract.version import __version__
+from service.engine.ensemble import Ensemble
+from tests.kit import stripes
+from tests.kit.fakes import BLUE, RED, make_bundle, picture
 from training import cli
-from training.dataset import open_dataset
-from training.recipes import RECIPES
-from training.workspace import Run, Source
+from training.config.recipes import RECIPES
+from training.data.dataset import open_dataset
+from training.run.folder import Run, Source
 
 Console = Callable[..., tuple[int, str]]
 
@@ -23,7 +24,7 @@ Console = Callable[..., tuple[int, str]]
 def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
     """Run the console script in this process; return its exit code and what it printed."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the script sets it where it is not set
-    recipe = replace(tiny.ONE_FROZEN, fold_members="separate")
+    recipe = replace(stripes.ONE_FROZEN, fold_members="separate")
     monkeypatch.setitem(RECIPES, "tiny", lambda: recipe)
 
     def run(*arguments: object) -> tuple[int, str]:
@@ -58,7 +59,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
     assert [member.name for member in bundle.manifest.members] == ["test_resnet-fold0", "test_resnet-fold1"]
     assert bundle.manifest.decision.label_quorum(0) == 2
     for member in bundle.manifest.members:  # each checked on the chips it has not seen
-        assert member.graphs["float32"].check.chips == tiny.CHIPS // 2
+        assert member.graphs["float32"].check.chips == stripes.CHIPS // 2
     Ensemble(bundle, device="cpu").self_test()
 
     before = {file: file.stat().st_mtime_ns for file in out.rglob("fits/*/*")}
@@ -76,7 +77,7 @@ def test_one_command_leads_from_chips_to_an_installed_bundle(
 
     code, _ = console("score", target, "--data", tiny_source.data, "--out", tmp_path / "labels.csv")
     assert code == 0
-    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + tiny.CHIPS
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 1 + stripes.CHIPS
     code, text = console("score", target, "--data", tiny_source.data, "--precision", "int8")
     assert code == 1
     assert "has float32, not int8" in text
@@ -175,6 +176,25 @@ def test_an_expected_failure_is_one_line(tmp_path: Path, arguments: list[str], m
     assert message in done.stderr
 
 
+def test_pytorch_has_as_many_threads_as_a_quota_pays_for(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted before PyTorch is imported, which reads the variable then; one that is set stays."""
+    monkeypatch.setattr(cli, "processors", lambda: 7)
+    assert console("--help")[0] == 0
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    monkeypatch.setattr(cli, "processors", lambda: 1)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert console("--help")[0] == 0
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.get_num_threads())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+
+
 def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     console: Console, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +204,7 @@ def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     tif, jpg = planet / "tif", planet / "jpg"
     assert console("audit", "--tif", tif, "--jpg", jpg, "--out", audited)[0] == 0
     names = sorted(path.stem for path in tif.iterdir())
-    tiny.write_tags(
+    stripes.write_tags(
         tmp_path / "tags.csv", {name: ["clear", "primary"][: 1 + len(name) % 2] for name in names}
     )
     run = ("prepare", "--recipe", "tiny", "--data", planet, "--tags", tmp_path / "tags.csv", "--chips", jpg)
@@ -200,3 +220,7 @@ def test_audit_feeds_exclude_and_the_choice_of_tiffs(
     assert set(excluded.names) == set(names) - shifted
     changed_N = (plain.chips_NHWC != mixed.chips_NHWC).any(axis=(1, 2, 3))
     assert {name for name, changed in zip(mixed.names, changed_N, strict=True) if not changed} == shifted
+
+
+def test_version(console: Console) -> None:
+    assert console("--version") == (0, f"chipvote-train {__version__}\n")

@@ -1,0 +1,187 @@
+"""Damages small files of every codec, decodes them as the service does, counts what became of it.
+
+Takes every codec that the service accepts and prints one table. An exception other than the
+service's own ends the script with an error that names the file's seed.
+
+    python -m benchmarks.serving.fuzz [--files N] [--seed N] [--only CODEC]
+"""
+
+import gc
+import io
+import random
+import time
+import zlib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import tifffile
+import typer
+from PIL import Image
+
+from service.contract.chips.bands import RGB
+from service.contract.chips.decode import decode_chip
+from service.contract.chips.readers import READERS
+from service.contract.errors import ServiceError
+from service.contract.manifest import InputSpec
+
+SIDE_PX = 48
+SPEC = InputSpec(bands=RGB, height=SIDE_PX, width=SIDE_PX)
+
+
+def photo() -> Image.Image:
+    """A small picture with something to compress everywhere."""
+    noise_HWC = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    return Image.fromarray(noise_HWC).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
+
+
+def pillows(kind: str, image: Image.Image, **options: Any) -> bytes:  # noqa: ANN401
+    """The picture as Pillow writes it."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def tiff(compression: str | int | None, **options: Any) -> bytes:  # noqa: ANN401
+    """The picture as a TIFF."""
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.asarray(photo()), photometric="rgb", compression=compression, **options)
+    return stream.getvalue()
+
+
+def tiffs(compression: str | None) -> list[bytes]:
+    """One compression: strips and tiles, both byte orders, with predictor and without, BigTIFF."""
+    predicted: dict[str, Any] = {"predictor": True} if compression not in (None, "packbits") else {}
+    return [
+        tiff(compression),
+        tiff(compression, rowsperstrip=7, byteorder=">", **predicted),
+        tiff(compression, tile=(16, 32), **predicted),
+        tiff(compression, bigtiff=True, planarconfig="contig"),
+        tiff(compression, bigtiff=True, byteorder=">", tile=(32, 16)),
+    ]
+
+
+def old_deflate() -> list[bytes]:
+    """Deflate by its first number, which nothing writes any more."""
+    number, old = np.uint16(8), np.uint16(32946)
+    files = []
+    for order, data in (("<", tiff("zlib", byteorder="<")), (">", tiff("zlib", byteorder=">"))):
+        entry = np.array([259, 3], f"{order}u2").tobytes() + np.array([1], f"{order}u4").tobytes()
+        written, wanted = (entry + np.array([code], f"{order}u2").tobytes() for code in (number, old))
+        files.append(data.replace(written, wanted))
+    return files
+
+
+CODECS: dict[str, Callable[[], list[bytes]]] = {
+    "JPEG": lambda: [
+        pillows("JPEG", photo()),
+        pillows("JPEG", photo(), subsampling=0, restart_marker_blocks=3),
+    ],
+    "JPEG progressive": lambda: [pillows("JPEG", photo(), progressive=True)],
+    "JPEG of 4 components": lambda: [
+        pillows("JPEG", photo().convert("CMYK")),
+        pillows("JPEG", photo().convert("CMYK"), progressive=True),
+    ],
+    "PNG": lambda: [
+        pillows("PNG", photo()),
+        pillows("PNG", photo().convert("P")),
+        pillows("PNG", photo().convert("RGBA"), icc_profile=bytes(300)),
+    ],
+    "TIFF": lambda: tiffs(None),
+    "TIFF LZW": lambda: tiffs("lzw"),
+    "TIFF deflate": lambda: tiffs("deflate"),
+    "TIFF old deflate": old_deflate,
+    "TIFF PackBits": lambda: tiffs("packbits"),
+    "TIFF LZMA": lambda: tiffs("lzma"),
+    "TIFF ZSTD": lambda: tiffs("zstd"),
+}
+
+
+def damaged(data: bytes, generator: random.Random) -> bytes:
+    """Change some bytes of a file, remove or insert some, or end it early."""
+    changed = bytearray(data)
+    for _ in range(generator.choice((1, 1, 2, 4, 16))):
+        at = generator.randrange(4, max(5, len(changed)))
+        match generator.randrange(8):
+            case 0:
+                del changed[at : at + generator.randrange(1, 40)]
+            case 1:
+                changed[at:at] = generator.randbytes(generator.randrange(1, 20))
+            case 2:
+                changed[at : at + 4] = generator.choice((b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff"))
+            case 3:
+                start = generator.randrange(4, max(5, len(changed)))
+                changed[at:at] = changed[start : start + generator.randrange(1, 60)]
+            case _:
+                changed[at : at + 1] = bytes([generator.randrange(256)])
+    if generator.random() < 0.05:
+        del changed[generator.randrange(4, max(5, len(changed))) :]
+    return bytes(changed)
+
+
+def with_checksums(data: bytes) -> bytes:
+    """Make a damaged PNG's checksums right, so that the damage comes through to the decoder."""
+    mended, at = bytearray(data), 8
+    while at + 12 <= len(mended):
+        end = at + 8 + int.from_bytes(mended[at : at + 4])
+        if end + 4 > len(mended):
+            break
+        mended[end : end + 4] = zlib.crc32(mended[at + 4 : end]).to_bytes(4)
+        at = end + 4
+    return bytes(mended)
+
+
+def resident_mb() -> float:
+    """This process's memory."""
+    gc.collect()
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def fuzz(name: str, files: int, seed: int) -> str:
+    """Decode so many damaged files of a codec; return a row of the table."""
+    whole = CODECS[name]()
+    for data in whole:
+        decode_chip(data, SPEC)
+    accepted, slowest_s, before_mb, ends = 0, 0.0, 0.0, READERS.lost
+    for index in range(files):
+        if index == min(1000, files // 2):
+            before_mb = resident_mb()
+        generator = random.Random(f"{seed} {name} {index}")
+        data = damaged(generator.choice(whole), generator)
+        if name == "PNG" and generator.random() < 0.9:
+            data = with_checksums(data)
+        began_s = time.perf_counter()
+        try:
+            decode_chip(data, SPEC)
+            accepted += 1
+        except ServiceError as error:
+            if error.status >= 500:
+                raise
+        except BaseException:
+            print(f"{name}: file {index} of seed {seed}")
+            raise
+        slowest_s = max(slowest_s, time.perf_counter() - began_s)
+    return (
+        f"{name:22}{files:9,}{accepted:10,}{files - accepted:10,}{READERS.lost - ends:9}"
+        f"{slowest_s * 1000:12.0f}{before_mb:12.1f}{resident_mb():10.1f}"
+    )
+
+
+def main(
+    files: Annotated[int, typer.Option(help="damaged files of each codec")] = 10_000,
+    seed: Annotated[int, typer.Option(help="another one damages otherwise")] = 0,
+    only: Annotated[str, typer.Option(help="codecs whose name contains this")] = "",
+) -> None:
+    """Damage files of every codec and print what the decoder made of them."""
+    print(
+        f"{'codec':22}{'files':>9}{'accepted':>10}{'refused':>10}{'readers':>9}{'slowest':>12}{'memory':>12}{'':>10}"
+    )
+    print(f"{'':22}{'':29}{'ended':>9}{'ms':>12}{'before MB':>12}{'after MB':>10}")
+    for name in CODECS:
+        if only in name:
+            print(fuzz(name, files, seed), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""What training choices gain and what training costs; imports `harness.data` and `training`."""

@@ -1,0 +1,214 @@
+"""The Python client: any number of files in, their label sets out, in order.
+
+    from chipvote import Client  # or service.client, where the server is installed
+
+    chipvote = Client("http://127.0.0.1:8000")
+    for result in chipvote.predict(Path("chips").iterdir()):
+        said = result["labels"] if "labels" in result else result["error"]["detail"]
+        print(result["filename"], said)
+
+Sends several chips per request and several requests at a time, waits for a busy service, and has no
+more files in memory than are being sent. Needs httpx2, and rich for the progress bar; nothing of
+the server. The answers' shapes are the service's own (`schemas.py`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import anyio
+import httpx2
+from anyio.from_thread import start_blocking_portal
+
+from .files import unreadable
+from .progress import watch
+from .schemas import Failure, Labels, Prediction, Problem
+from .transport import Exchange, problem
+
+Result = Prediction | Failure
+
+REQUEST_BYTES = 32 << 20  # a fifth of what the service takes by default
+CHIP_STATUSES = (400, 413, 415, 422)  # of a request whose only chip cannot be used
+TOO_MUCH = (400, 413)  # of a request with more chips, or bytes, than the service takes
+
+
+class _File(NamedTuple):
+    path: Path
+    data: bytes
+
+
+class Client:
+    """A service at one address. Threads may share it."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout_s: float = 120,
+        chips_per_request: int = 16,
+        connections: int = 4,
+        patience_s: float = 300,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            url: where the service answers, as `http://127.0.0.1:8000`; also below a path.
+            key: sent as a bearer token, for a proxy that asks for one; the service does not.
+            timeout_s: seconds without a byte after which a request counts as failed.
+            chips_per_request: at most.
+            connections: requests at the same time.
+            patience_s: seconds that a request is sent again while the service is busy or has gone.
+
+        Raises:
+            ValueError: the address is none, the key cannot be one, or a number is below 1.
+        """
+        if chips_per_request < 1 or connections < 1:
+            raise ValueError("chips_per_request and connections must be 1 or more")
+        self._chips_per_request, self._connections = chips_per_request, connections
+        self._exchange = Exchange(
+            url, key, timeout_s=timeout_s, connections=connections, patience_s=patience_s
+        )
+
+    def labels(self) -> Labels:
+        """Return the labels, in order, with how each is decided.
+
+        Raises:
+            ChipvoteError: the service cannot be used.
+        """
+        return cast(Labels, self._exchange.get("labels"))
+
+    def model(self) -> Mapping[str, Any]:
+        """Return the model card.
+
+        Raises:
+            ChipvoteError: the service cannot be used.
+        """
+        return cast(Mapping[str, Any], self._exchange.get("model"))
+
+    def predict(
+        self,
+        paths: Iterable[Path | str],
+        *,
+        members: bool = False,
+        evidence: bool = False,
+        footprint: bool = False,
+        progress: bool = True,
+    ) -> Iterator[Result]:
+        """Label files: one result per path, in their order, as they come.
+
+        A file that cannot be used gives a `Failure` in its place and costs the others nothing.
+        Leaving the iteration early cancels what is under way.
+
+        Args:
+            paths: JPEG, PNG or TIFF files; read only when their turn comes.
+            members: also every member's own probabilities.
+            evidence: also where each predicted label's evidence lies.
+            footprint: also where a GeoTIFF lies.
+            progress: show a bar on a terminal's stderr, if it takes more than a moment.
+
+        Raises:
+            ChipvoteError: the service cannot be used, or stayed busy for longer than the patience.
+        """
+        if isinstance(paths, str | Path):
+            raise TypeError("paths is one path; give a list of them")
+        total = len(paths) if isinstance(paths, Sized) else None
+        wanted = {"members": members, "evidence": evidence, "footprint": footprint}
+        results = self._predict(paths, {name: "true" for name, on in wanted.items() if on})
+        return watch(results, total) if progress else results
+
+    def _predict(self, paths: Iterable[Path | str], query: Mapping[str, str]) -> Iterator[Result]:
+        waiting: deque[Future[list[Result]]] = deque()
+        turns = asyncio.Semaphore(self._connections)
+        # The event loop has a thread of its own: so it works in a notebook, which has one already,
+        # and while the caller looks at results.
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(self._exchange.open()) as http,
+        ):
+            try:
+                for part in self._parts(paths):
+                    waiting.append(portal.start_task_soon(self._label, http, turns, part, query))
+                    if len(waiting) > 2 * self._connections:
+                        yield from waiting.popleft().result()
+                while waiting:
+                    yield from waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _parts(self, paths: Iterable[Path | str]) -> Iterator[list[Path]]:
+        """Put paths together that fit one request."""
+        part: list[Path] = []
+        size = 0
+        for path in map(Path, paths):
+            more = _size(path)
+            if part and size + more > REQUEST_BYTES:
+                yield part
+                part, size = [], 0
+            part.append(path)
+            size += more
+            if len(part) == self._chips_per_request:  # now, and not when the next path comes
+                yield part
+                part, size = [], 0
+        if part:
+            yield part
+
+    async def _label(
+        self,
+        http: httpx2.AsyncClient,
+        turns: asyncio.Semaphore,
+        paths: Sequence[Path],
+        query: Mapping[str, str],
+    ) -> list[Result]:
+        async with turns:
+            read = [await anyio.to_thread.run_sync(_read, path) for path in paths]
+            answered = iter(await self._send(http, [file for file in read if isinstance(file, _File)], query))
+        return [next(answered) if isinstance(file, _File) else file for file in read]
+
+    async def _send(
+        self, http: httpx2.AsyncClient, files: Sequence[_File], query: Mapping[str, str]
+    ) -> list[Result]:
+        """Send some chips in one request, or in more if the service does not take that much."""
+        if not files:
+            return []
+        # The name is none of the service's business, and may hold what no form can spell.
+        form = [("chip", ("chip", file.data)) for file in files]
+        response = await self._exchange.post(http, "predict", query, form)
+        if response.status_code == 200:
+            answer = self._exchange.json(response)
+            try:
+                results: list[Result] = answer["predictions"]
+                for file, result in zip(files, results, strict=True):
+                    result["filename"] = str(file.path)
+            except (KeyError, TypeError, ValueError):
+                what = f"this is no answer for {len(files)} chips"
+                raise self._exchange.strange(response, what) from None
+            return results
+        if len(files) > 1 and response.status_code in TOO_MUCH:
+            half = len(files) // 2
+            return [
+                *await self._send(http, files[:half], query),
+                *await self._send(http, files[half:], query),
+            ]
+        if len(files) == 1 and response.status_code in CHIP_STATUSES:
+            return [Failure(filename=str(files[0].path), error=problem(response))]
+        raise self._exchange.unusable(response)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0  # reading it will say what is wrong
+
+
+def _read(path: Path) -> _File | Failure:
+    try:
+        return _File(path, path.read_bytes())
+    except (OSError, ValueError) as error:
+        no_chip = Problem(type="about:blank", title="No chip", status=400, detail=unreadable(error))
+        return Failure(filename=str(path), error=no_chip)

@@ -1,0 +1,122 @@
+"""The shapes of what the service says, for the server that builds it and the client that reads it.
+
+Typed dictionaries: they document the API, and cost nothing to build or to serialise for
+a thousand chips. The console's JSON output has the same shapes. Imports nothing of the
+server, so that a client needs none of it.
+"""
+
+import sys
+from typing import Any, Literal, NotRequired, final
+
+if sys.version_info >= (3, 12):
+    from typing import TypedDict
+else:
+    from typing_extensions import TypedDict  # typing's own cannot be a pydantic schema before
+
+
+class Problem(TypedDict):
+    """An error as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Geometry(TypedDict):
+    """A GeoJSON geometry in degrees of longitude and latitude.
+
+    Across the antimeridian it is two polygons.
+    """
+
+    type: Literal["Polygon", "MultiPolygon"]
+    coordinates: list[Any]
+
+
+class Model(TypedDict):
+    """Which bundle answered."""
+
+    name: str
+    version: str
+
+
+class Score(TypedDict):
+    """What the ensemble thinks of one label.
+
+    `probability` is the weighted mean of the members that ran in a vote, the clipped score of a
+    blend, the calibrated probability with expected F. `votes` is the weight of the members in
+    favour among those that ran, to be compared with the label's quorum; 0 where the rule is no
+    vote.
+
+    Only if asked for: `members` holds each member's own probability, in the manifest's order;
+    `evidence`, of a predicted label, the class activation map of the members that voted for it:
+    rows from the top, in logits.
+    """
+
+    label: str
+    probability: float
+    votes: int
+    predicted: bool
+    members: NotRequired[list[float]]
+    evidence: NotRequired[list[list[float]]]
+
+
+@final  # so that a type checker can tell a Prediction from a Failure by its keys
+class Prediction(TypedDict):
+    """One chip's label set, every label's score in the bundle's order, and how many members ran.
+
+    With early exit, `members` is how many it took until none could change the label set.
+    `footprint`, if asked for, is where a GeoTIFF lies on the ground; None for other files.
+    """
+
+    filename: str | None
+    labels: list[str]
+    scores: list[Score]
+    members: int
+    footprint: NotRequired[Geometry | None]
+
+
+@final
+class Failure(TypedDict):
+    """One chip that could not be used, beside others that could."""
+
+    filename: str | None
+    error: Problem
+
+
+class Answer(TypedDict):
+    """The answer to any prediction, in the order of the files."""
+
+    model: Model
+    predictions: list[Prediction | Failure]
+
+
+class LabelCard(TypedDict):
+    """One label: prevalence in the training chips, how it is decided, measured quality.
+
+    A vote has a threshold and a weight per member (weight 0: no say) and a quorum; a blend one
+    threshold, on its score; expected F, which compares whole label sets, weights for the mean
+    alone.
+    """
+
+    name: str
+    group: str
+    prevalence: float
+    thresholds: list[float]
+    weights: list[int]
+    quorum: int | None
+    f2: float | None
+
+
+class Labels(TypedDict):
+    """Every label, in the bundle's order."""
+
+    model: Model
+    rule: Literal["vote", "blend", "expected-f"]
+    labels: list[LabelCard]
+
+
+class Health(TypedDict):
+    """Which health check passed."""
+
+    status: Literal["live", "ready"]

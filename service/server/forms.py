@@ -1,0 +1,194 @@
+"""A `multipart/form-data` body, piece by piece → its chips, each in memory once.
+
+python-multipart finds the parts; here is which of them are chips, what they are called and how many
+there may be. Text and files in other fields are counted and dropped. Knows nothing of requests.
+"""
+
+import codecs
+import io
+from email.message import Message
+from typing import NamedTuple
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from service.client.files import printable
+from service.contract.errors import MalformedForm, NoChip
+
+FIELD = "chip"
+MAX_TEXTS = 1000
+MAX_TEXT_BYTES = 1 << 20
+
+
+class _Chip(NamedTuple):
+    name: str | None
+    data: io.BytesIO
+
+
+class Form:
+    """One form. Close it, and what it holds is free, whoever still knows it."""
+
+    def __init__(self, content_type: str, max_chips: int) -> None:
+        """Prepare for a body with this header.
+
+        Raises:
+            MalformedForm: the header names no boundary, or one that cannot be.
+        """
+        self._max_chips = max_chips
+        self._chips: list[_Chip] = []
+        self._files = self._texts = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._key = self._value = b""
+        self._into: io.BytesIO | None = None  # a chip's bytes go there
+        self._text_bytes = 0  # of the part that is being read, if it is a text
+        self._is_text = self._closed = False
+        _, parameters = parse_options_header(content_type)
+        self._charset = _charset(parameters.get(b"charset", b"utf-8"))
+        if b"boundary" not in parameters:
+            raise self._malformed("its content type names no boundary")
+        try:
+            self._parser = MultipartParser(
+                parameters[b"boundary"],
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._on_key,
+                    "on_header_value": self._on_value,
+                    "on_header_end": self._on_header,
+                    "on_headers_finished": self._start,
+                    "on_part_data": self._keep,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise self._malformed(str(error)) from error
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next piece of the body.
+
+        Raises:
+            MalformedForm: this is no form, or one with too much in it.
+            NoChip: a chip came as a text.
+        """
+        try:
+            self._parser.write(chunk)
+        except (FormParserError, UnicodeError) as error:
+            raise self._malformed(str(error)) from error
+
+    def chips(self) -> list[tuple[str | None, bytes]]:
+        """Return name and bytes of every chip, once all of the body has come.
+
+        Raises:
+            MalformedForm: the form has no end.
+            NoChip: it has no chip.
+        """
+        if not self._closed:  # the parser alone would drop a last, cut file
+            raise self._malformed("it ends before its closing boundary")
+        if not self._chips:
+            raise NoChip(f"the form has no file in its field `{FIELD}`; send each chip as one such file")
+        return [(chip.name, chip.data.getvalue()) for chip in self._chips]
+
+    def __enter__(self) -> "Form":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for chip in self._chips:
+            chip.data.close()
+
+    def _begin(self) -> None:
+        self._headers = {}
+
+    def _on_key(self, data: bytes, start: int, end: int) -> None:
+        self._key += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        self._headers[self._key.lower()] = self._value
+        self._key = self._value = b""
+
+    def _start(self) -> None:
+        """Decide what a part is, by its headers."""
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, parameters = parse_options_header(disposition)
+        if b"name" not in parameters:
+            raise self._malformed("a part's Content-Disposition has no name")
+        is_chip = _decoded(parameters[b"name"], self._charset) == FIELD
+        self._into, self._is_text, self._text_bytes = None, False, 0
+        name: str | None = None
+        if b"filename" in parameters:
+            name = printable(_decoded(parameters[b"filename"], self._charset))
+        elif is_chip and _looks_like_file(self._headers):
+            name = _extended_name(disposition)
+        elif is_chip:
+            raise NoChip(
+                f"a part `{FIELD}` of the form came as a text, without a `filename`; send each chip as a "
+                f'file: Content-Disposition: form-data; name="{FIELD}"; filename="chip.png"'
+            )
+        else:
+            self._is_text = True
+            self._texts += 1
+            if self._texts > MAX_TEXTS:
+                raise self._malformed(f"it has more than {MAX_TEXTS} fields of text")
+            return
+        self._files += 1
+        if self._files > self._max_chips:
+            raise self._malformed(f"it has more than {self._max_chips} files")
+        if is_chip:
+            self._into = io.BytesIO()
+            self._chips.append(_Chip(name, self._into))
+
+    def _keep(self, data: bytes, start: int, end: int) -> None:
+        if self._into is not None:
+            self._into.write(memoryview(data)[start:end])
+        elif self._is_text:
+            self._text_bytes += end - start
+            if self._text_bytes > MAX_TEXT_BYTES:
+                raise self._malformed(f"a field without a `filename` has more than {MAX_TEXT_BYTES} bytes")
+
+    def _end(self) -> None:
+        self._closed = True
+
+    def _malformed(self, reason: str) -> MalformedForm:
+        return MalformedForm(
+            f"the form cannot be read: {reason}; at most {self._max_chips} files, each in the field `{FIELD}`"
+        )
+
+
+def _charset(name: bytes) -> str:
+    """Return Python's name of the character set that a form chose for its names."""
+    try:
+        return codecs.lookup(name.decode("latin-1")).name
+    except (LookupError, ValueError):
+        return "latin-1"
+
+
+def _decoded(name: bytes, charset: str) -> str:
+    try:
+        return name.decode(charset)
+    except (UnicodeDecodeError, LookupError):
+        return name.decode("latin-1")
+
+
+def _looks_like_file(headers: dict[bytes, bytes]) -> bool:
+    """Tell whether a part without a `filename` is a file all the same.
+
+    Some clients spell a name beyond ASCII as `filename*` alone (RFC 7578 has it only as
+    `filename`), others send bytes without any name and say by their type that they are no text.
+    """
+    kind, _ = parse_options_header(headers.get(b"content-type"))
+    if kind.startswith(b"image/") or kind == b"application/octet-stream":
+        return True
+    return b"filename*" in headers[b"content-disposition"].lower()
+
+
+def _extended_name(disposition: bytes) -> str | None:
+    """Read a `filename*` (RFC 5987, RFC 2231); None if there is none that can be read."""
+    message = Message()
+    message["content-disposition"] = disposition.decode("latin-1")
+    try:
+        name = message.get_filename()
+    except ValueError:  # a character set that is none
+        return None
+    return None if name is None else printable(name)

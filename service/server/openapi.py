@@ -1,0 +1,112 @@
+"""What OpenAPI says beyond the types: bodies and examples, for people and for generated clients.
+
+`tests/system/test_generated_client.py` generates a client. Knows the wire, nothing of how answers
+are made.
+"""
+
+from typing import Any
+
+from service.client.schemas import Answer, Failure, Health, Labels, Model, Prediction
+from service.contract.errors import ServiceError
+from service.server.forms import FIELD
+from service.server.problems import documented
+from service.server.uploads import RAW_TYPES
+
+BINARY = {"type": "string", "format": "binary"}
+_FILES = {"type": "array", "items": BINARY, "minItems": 1, "description": "JPEG, PNG or TIFF files"}
+_FORM = {
+    "multipart/form-data": {
+        "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}},
+    }
+}
+CHIPS: dict[str, Any] = {
+    "required": True,
+    "content": _FORM | {media_type: {"schema": BINARY} for media_type in RAW_TYPES},
+}
+# A raw image will do here too, but openapi-python-client writes broken code for an operation that
+# has several kinds of bodies and no parameters.
+ONE_CHIP: dict[str, Any] = {"required": True, "content": _FORM}
+
+_MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}
+_PREDICTION: Prediction = {
+    "filename": "tile.jpg",
+    "labels": ["trees"],
+    "scores": [
+        {"label": "trees", "probability": 0.91, "votes": 3, "predicted": True},
+        {"label": "water", "probability": 0.04, "votes": 0, "predicted": False},
+    ],
+    "members": 3,
+}
+_FAILURE: Failure = {
+    "filename": "broken.jpg",
+    "error": {
+        "type": "about:blank",
+        "title": "Truncated or corrupt image",
+        "status": 422,
+        "detail": "the image is truncated or corrupt; send the whole file",
+    },
+}
+ANSWER: Answer = {
+    "model": _MODEL,
+    "predictions": [_PREDICTION, _FAILURE],
+}
+LABELS: Labels = {
+    "model": _MODEL,
+    "rule": "vote",
+    "labels": [
+        {
+            "name": "trees",
+            "group": "common",
+            "prevalence": 0.48,
+            "thresholds": [0.211, 0.201, 0.195],
+            "weights": [1, 1, 1],
+            "quorum": 2,
+            "f2": 0.94,
+        }
+    ],
+}
+LIVE: Health = {"status": "live"}
+READY: Health = {"status": "ready"}
+_FILE = {"path": "resnet50.int8.onnx", "sha256": "0" * 64, "size_bytes": 24_300_000}
+_CHECK = {"chips": 512, "max_probability_difference": 0.066, "sample_f2_change": -0.0009}
+_SCORE = {"positives": 807, "precision": 0.823, "recall": 0.974, "f2": 0.94, "average_precision": 0.973}
+MODEL_CARD = {
+    **_MODEL,
+    "device": "cpu",
+    "precision": "int8",
+    "passed_over": [],
+    "description": "Land-use labels for overhead RGB chips of about 0.3 m per pixel.",
+    "input": {"bands": ["red", "green", "blue"], "dtype": "uint8", "height": 256, "width": 256},
+    "labels": [{"name": "trees", "group": "common", "prevalence": 0.48}],
+    "members": [
+        {
+            "name": "resnet50",
+            "architecture": "resnet50",
+            "graphs": {"int8": {"file": _FILE, "check": _CHECK, "bounded": True}},
+        }
+    ],
+    "decision": {"rule": "vote", "thresholds": [[0.25]], "weights": [[1]], "quorum": [1]},
+    "golden": {"path": "golden.npz", "sha256": "0" * 64, "size_bytes": 90_000},
+    "scores": {
+        "fitting": "cross-fitted",
+        "chips": 1680,
+        "sample_f2": 0.948,
+        "macro_f2": 0.963,
+        "mean_average_precision": 0.983,
+        "group_f2": {"common": 0.963},
+        "labels": [{"label": "trees", **_SCORE}],
+    },
+    "provenance": {
+        "dataset": "ucmerced",
+        "dataset_sha256": "0" * 64,
+        "chips": 1680,
+        "recipe": {},
+        "versions": {},
+        "licence": "Apache-2.0",
+    },
+}
+
+
+def example(answer: object, *others: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI responses: what a route answers, and the errors it may answer with instead."""
+    return {200: {"content": {"application/json": {"example": answer}}}, **documented(*others)}

@@ -1,0 +1,52 @@
+"""The page at `/`: plain files, sent as they are, that may talk to this service and nothing else.
+
+And the one at `/docs`, of the framework's making. Their addresses are relative, so that they work
+below any path of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
+"""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+
+DOCS_FILES = "docs-files"  # where the application has Swagger UI
+FOLDER = Path(__file__).parents[1] / "web"
+HEADERS = {
+    # Pictures are the person's own files. No address but ours; no code in the markup runs.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # asked for again each time, and sent again only when it is another
+}
+
+router = APIRouter(include_in_schema=False)
+_files = StaticFiles(directory=FOLDER)
+
+
+@router.get("/")
+async def get_page(request: Request) -> Response:
+    """Show the page."""
+    return await get_file(request, "index.html")
+
+
+@router.get("/docs")
+async def get_docs() -> Response:
+    """Show the interactive documentation."""
+    return get_swagger_ui_html(
+        title="Chipvote - Swagger UI",
+        openapi_url="openapi.json",
+        swagger_js_url=f"{DOCS_FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{DOCS_FILES}/swagger-ui.css",
+        swagger_favicon_url="web/icon.svg",
+    )
+
+
+@router.get("/web/{name}")
+async def get_file(request: Request, name: str) -> Response:
+    """Send one of the page's files."""
+    response = await _files.get_response(name, request.scope)
+    response.headers.update(HEADERS)
+    return response

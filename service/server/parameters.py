@@ -1,0 +1,77 @@
+"""The query string of a prediction → what its answer should tell, and in which form.
+
+Documents the same parameters for OpenAPI. Knows names and values; nothing of how they are met.
+"""
+
+from collections import Counter
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+from starlette.datastructures import QueryParams
+
+from service.contract.errors import InvalidParameter
+
+Format = Literal["json", "png"]
+
+
+class PredictOptions(NamedTuple):
+    """What an answer should tell beyond label sets and scores."""
+
+    members: bool = False
+    evidence: bool = False
+    footprint: bool = False
+    format: Format = "json"
+    label: str | None = None
+
+    @property
+    def explain(self) -> bool:
+        """Whether all members have to run, with their evidence."""
+        return self.members or self.evidence
+
+
+_FLAGS = {
+    "members": "Tell every member's own probability of every label; all members run.",
+    "evidence": "Tell where each predicted label's evidence lies on the chip; all members run.",
+    "footprint": "Tell where the chip lies: a GeoJSON geometry in longitude and latitude; null for what is "
+    "no GeoTIFF with an EPSG code.",
+}
+_FORMAT = "With `evidence=true` and a single chip, `png` answers a picture: the evidence over the chip."
+_LABEL = "Which predicted label's evidence the picture shows; without it, all of them side by side."
+
+DOCUMENTED: list[dict[str, Any]] = [
+    *(
+        {"name": name, "in": "query", "description": text, "schema": {"type": "boolean", "default": False}}
+        for name, text in _FLAGS.items()
+    ),
+    {
+        "name": "format",
+        "in": "query",
+        "description": _FORMAT,
+        "schema": {"type": "string", "enum": list(get_args(Format)), "default": "json"},
+    },
+    {"name": "label", "in": "query", "description": _LABEL, "schema": {"type": "string"}},
+]
+
+
+def predict_options(query: QueryParams) -> PredictOptions:
+    """Read the parameters.
+
+    Raises:
+        InvalidParameter: names the one that is unknown, repeated, or has a wrong value.
+    """
+    for name, count in Counter(name for name, _ in query.multi_items()).items():
+        if name not in PredictOptions._fields or count > 1:
+            raise InvalidParameter(
+                f"{name} is there {count} times; each once: {', '.join(PredictOptions._fields)}"
+            )
+    for name in _FLAGS:
+        if query.get(name, "false") not in ("true", "false"):
+            raise InvalidParameter(f"{name}={query[name]}: it is true or false")
+    if (form := query.get("format", "json")) not in get_args(Format):
+        raise InvalidParameter(f"format={form}: it is {' or '.join(get_args(Format))}")
+    flags = {name: query.get(name) == "true" for name in _FLAGS}
+    read = PredictOptions(**flags, format=cast(Format, form), label=query.get("label"))
+    if read.format == "png" and not read.evidence:
+        raise InvalidParameter("format=png shows evidence; add evidence=true")
+    if read.label is not None and read.format != "png":
+        raise InvalidParameter("label= chooses what format=png shows; add evidence=true&format=png")
+    return read

@@ -1,0 +1,244 @@
+"""The routes. Each reads as its answer is made; the parts do the work.
+
+A chip's way: `uploads` (bytes) → `decoding` (pixels, by `chips`) → `batching` (queue and
+engine) → `answers` (JSON). Knows HTTP and the running service, nothing of
+start-up or of error bodies.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+from pydantic_core import to_json
+
+from service.answers.footprint import footprint
+from service.answers.overlay import overlay, png, sheet
+from service.answers.predictions import ModelCard, answer, failure, labels, model_card, prediction
+from service.client.schemas import Answer, Failure, Health, Labels, Prediction
+from service.contract.chips.decode import picture
+from service.contract.errors import (
+    BodyTooLarge,
+    ChipError,
+    EmptyChip,
+    EncodedBody,
+    InvalidParameter,
+    LostBody,
+    MalformedForm,
+    NoChip,
+    NotAnImage,
+    NotReady,
+    Overloaded,
+    ServiceError,
+    StalledBody,
+    TooManyPixels,
+    UnsupportedBody,
+)
+from service.contract.manifest import InputSpec
+from service.engine.served import Served
+from service.metrics import CONTENT_TYPE, Metrics
+from service.server import parameters
+from service.server.body_budget import Share
+from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
+from service.server.parameters import PredictOptions
+from service.server.problems import documented, explained
+from service.server.state import Running, running
+from service.server.uploads import Upload, read_uploads
+
+router = APIRouter()
+
+
+@router.post(
+    "/predict",
+    operation_id="predict",
+    summary="Label chips",
+    tags=["chips"],
+    response_model=Answer,
+    responses={
+        200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
+        **documented(
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
+        ),
+    },
+    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
+)  # fmt: skip
+async def predict(request: Request) -> Response:
+    """Label one chip or many: files in the form field `chip`, or one raw image as the body.
+
+    Of many files, a bad one is answered in its place by an `error` and the others as usual.
+    A single bad chip is answered by its problem.
+    """
+    service = running(request)
+    service.served.engine.check()  # before the body is read: refusing must be cheap under load
+    # Looking for parameters where there are none would cost more than the rest of this function.
+    options = (
+        parameters.predict_options(request.query_params)
+        if request.scope["query_string"]
+        else PredictOptions()
+    )
+    with Share(service.budget) as share:
+        uploads = await _read(request, service, share, service.settings.max_chips)
+        if options.format == "png":
+            return await _show_evidence(service.served, uploads, options)
+        with service.served.engine.reserve(len(uploads)) as slots:
+            results = await _predict_all(service.served, slots, uploads, options)
+    # Already in shape: the framework's own way would validate every score again.
+    return Response(to_json(answer(service.served.bundle, results)), media_type="application/json")
+
+
+async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
+    return await read_uploads(
+        request, share, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
+    )
+
+
+async def _predict_all(
+    served: Served, slots: asyncio.Semaphore, uploads: Sequence[Upload], options: PredictOptions
+) -> list[Prediction | Failure]:
+    """Answer each of many chips, be it by its problem; a single chip's problem is the request's."""
+    if len(uploads) == 1:
+        return [await _predict_one(served, slots, uploads[0], options)]
+    # Exceptions are collected, so that the slots stay held until the last chip has ended.
+    outcomes = await asyncio.gather(
+        *(_predict_one(served, slots, upload, options) for upload in uploads), return_exceptions=True
+    )
+    results: list[Prediction | Failure] = []
+    for upload, outcome in zip(uploads, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            results.append(failure(upload.filename, explained(outcome)))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            results.append(outcome)
+    return results
+
+
+async def _predict_one(
+    served: Served, slots: asyncio.Semaphore, upload: Upload, options: PredictOptions
+) -> Prediction:
+    async with slots:
+        vote = await served.vote(upload.data, options.explain)
+    answered = prediction(
+        upload.filename, vote, served.bundle, members=options.members, evidence=options.evidence
+    )
+    if options.footprint:
+        answered["footprint"] = await asyncio.to_thread(footprint, upload.data)
+    return answered
+
+
+async def _show_evidence(served: Served, uploads: Sequence[Upload], options: PredictOptions) -> Response:
+    if len(uploads) > 1:
+        raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
+    with served.engine.reserve(1) as slots:
+        answered = await _predict_one(served, slots, uploads[0], options)
+    spec = served.bundle.manifest.input
+    data = await asyncio.to_thread(_evidence_png, uploads[0].data, answered, options.label, spec)
+    return Response(data, media_type="image/png")
+
+
+def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: InputSpec) -> bytes:
+    """Draw one predicted label's evidence, or all of them.
+
+    Raises:
+        InvalidParameter: the label is not among the predicted ones.
+    """
+    grids = {score["label"]: score["evidence"] for score in answered["scores"] if "evidence" in score}
+    chip_HW3 = picture(data, spec)
+    if label is None:
+        return png(sheet(chip_HW3, grids))
+    if label not in grids:
+        raise InvalidParameter(
+            f"label={label}: evidence is there for the predicted labels: {', '.join(grids) or 'none'}"
+        )
+    return png(overlay(chip_HW3, grids[label]))
+
+
+@router.post(
+    "/preview",
+    operation_id="preview",
+    summary="Show a chip",
+    tags=["chips"],
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {"schema": BINARY}}},
+        **documented(
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
+            UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
+        ),
+    },
+    openapi_extra={"requestBody": ONE_CHIP},
+)  # fmt: skip
+async def preview(request: Request) -> Response:
+    """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
+    service = running(request)
+    service.previews.check()  # before the body is read
+    with Share(service.budget) as share:
+        (upload,) = await _read(request, service, share, max_chips=1)
+        return Response(await service.previews.draw(upload.data), media_type="image/png")
+
+
+@router.get(
+    "/labels",
+    operation_id="labels",
+    summary="The labels, in order",
+    tags=["model"],
+    responses=example(LABELS, ServiceError, NotReady),
+)
+async def get_labels(request: Request) -> Labels:
+    """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
+    return labels(running(request).served.bundle)
+
+
+@router.get(
+    "/model",
+    operation_id="model",
+    summary="The model card",
+    tags=["model"],
+    response_model=ModelCard,
+    responses=example(MODEL_CARD, ServiceError, NotReady),
+)
+async def get_model(request: Request) -> dict[str, Any]:
+    """The bundle's manifest, with the device and the precision it runs at."""
+    served = running(request).served
+    return model_card(served.bundle, served.ensemble)
+
+
+@router.get(
+    "/health/live",
+    operation_id="live",
+    summary="Is the process there?",
+    tags=["operation"],
+    responses=example(LIVE),
+)
+async def get_live() -> Health:
+    """Answer as long as the event loop turns."""
+    return Health(status="live")
+
+
+@router.get(
+    "/health/ready",
+    operation_id="ready",
+    summary="Can it predict?",
+    tags=["operation"],
+    responses=example(READY, NotReady),
+)
+async def get_ready(request: Request) -> Health:
+    """Ready once the golden decisions have been reproduced, until shutting down begins."""
+    if not running(request).served.engine.ready:
+        raise NotReady("the service is shutting down")
+    return Health(status="ready")
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    tags=["operation"],
+    response_class=PlainTextResponse,
+)
+async def get_metrics(request: Request) -> Response:
+    """Every counter and histogram, in Prometheus' text format."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE)

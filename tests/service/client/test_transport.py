@@ -1,0 +1,202 @@
+"""What comes back when it is not an answer: against a server that says what a test tells it to."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+from service.client.transport import ChipvoteError, Exchange
+
+BUSY = '{"type":"about:blank","title":"Overloaded","status":503,"detail":"wait"}'
+
+
+class Reply(NamedTuple):
+    status: int
+    body: str = "{}"
+    headers: dict[str, str] = {}  # noqa: RUF012
+
+
+class Said(NamedTuple):
+    url: str
+    heard: list[tuple[float, str | None]]  # when, and the Authorization header
+
+
+@contextmanager
+def saying(*replies: Reply) -> Iterator[Said]:
+    """Serve the replies one by one, the last one for ever."""
+    heard: list[tuple[float, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            reply = replies[min(len(heard), len(replies) - 1)]
+            heard.append((time.monotonic(), self.headers.get("authorization")))
+            self.send_response(reply.status)
+            for name, text in {"Content-Length": str(len(reply.body.encode())), **reply.headers}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(reply.body.encode())
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Said(f"http://127.0.0.1:{server.server_port}", heard)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def exchange(url: str, patience_s: float = 20, key: str | None = None) -> Exchange:
+    return Exchange(url, key, timeout_s=5, connections=2, patience_s=patience_s)
+
+
+def post(to: Exchange) -> httpx2.Response:
+    async def once() -> httpx2.Response:
+        async with to.open() as http:
+            return await to.post(http, "predict", {}, [("chip", ("a.png", b"a"))])
+
+    return asyncio.run(once())
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "at_least_s", "at_most_s"),
+    [
+        ("1", 1.0, 1.7),
+        (None, 0.2, 0.6),
+        ("soon", 0.2, 0.6),
+        ("-5", 0.2, 0.6),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 0.2, 0.6),
+    ],
+)
+def test_a_busy_service_is_asked_again_when_it_says(
+    retry_after: str | None, at_least_s: float, at_most_s: float
+) -> None:
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    with saying(Reply(503, BUSY, headers), Reply(200)) as said:
+        assert post(exchange(said.url)).status_code == 200
+        (first, _), (second, _) = said.heard
+    assert at_least_s <= second - first <= at_most_s
+
+
+def test_a_busy_service_may_name_a_date() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    with saying(Reply(503, BUSY, {"Retry-After": date}), Reply(200)) as said:
+        assert post(exchange(said.url)).status_code == 200
+        (first, _), (second, _) = said.heard
+    assert 0.8 <= second - first <= 3.5
+
+
+def test_patience_ends_with_what_the_service_said() -> None:
+    with saying(Reply(503, BUSY)) as said:
+        began_s = time.monotonic()
+        with pytest.raises(ChipvoteError, match="Overloaded: wait") as raised:
+            post(exchange(said.url, patience_s=1.5))
+        assert time.monotonic() - began_s < 4
+        assert len(said.heard) >= 2
+    assert raised.value.problem and raised.value.problem["status"] == 503
+
+
+def test_an_address_that_never_answered_is_not_waited_for() -> None:
+    with saying(Reply(200)) as said:
+        pass
+    began_s = time.monotonic()
+    with pytest.raises(ChipvoteError, match=r"no answer .*; is the service running there\?"):
+        post(exchange(said.url))
+    assert time.monotonic() - began_s < 4
+
+
+def test_a_service_that_has_gone_may_come_back() -> None:
+    with saying(Reply(200)) as said:
+        known = exchange(said.url, patience_s=1)
+        assert post(known).status_code == 200
+    began_s = time.monotonic()
+    with pytest.raises(ChipvoteError, match="no answer"):
+        post(known)
+    assert 0.2 < time.monotonic() - began_s < 4
+
+
+def test_the_key_is_sent_and_never_told() -> None:
+    with saying(Reply(401, "no")) as said:
+        with pytest.raises(ChipvoteError) as raised:
+            exchange(said.url, key="s3cret").get("labels")
+        assert said.heard[0][1] == "Bearer s3cret"
+    assert "s3cret" not in str(raised.value)
+    assert "401 Unauthorized: something between here and the service answered so" in str(raised.value)
+    assert "give it: Client(url, key=…), --key or CHIPVOTE_KEY" in str(raised.value)
+
+
+def test_a_page_is_no_answer() -> None:
+    with (
+        saying(Reply(200, "<html>", {"Content-Type": "text/html"})) as said,
+        pytest.raises(ChipvoteError, match=r"text/html came where JSON was expected; is .* where Chipvote"),
+    ):
+        exchange(said.url).get("labels")
+
+
+def test_a_redirection_names_the_address_to_give() -> None:
+    with (
+        saying(Reply(301, "", {"Location": "https://elsewhere/labels"})) as said,
+        pytest.raises(ChipvoteError, match="it leads to https://elsewhere/labels"),
+    ):
+        exchange(said.url).get("labels")
+
+
+@pytest.mark.parametrize("status", [429, 502, 504])
+def test_what_proxies_say_while_a_service_restarts_is_waited_for(status: int) -> None:
+    with saying(Reply(status, "<html>"), Reply(200)) as said:
+        assert post(exchange(said.url)).status_code == 200
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+    with saying(Reply(200), Reply(200, "{", {"Content-Length": "9"}), Reply(200)) as said:
+        known = exchange(said.url)
+        post(known)
+        assert post(known).text == "{}"
+
+
+def test_a_service_that_says_nothing_is_told_with_the_setting() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    with silent, pytest.raises(ChipvoteError, match=r"not a byte for 0\.2 s; .* set timeout_s"):
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        Exchange(url, None, timeout_s=0.2, connections=1, patience_s=1).get("labels")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:8000", "ftp://host", "http://", "not an address", "http://host:abc", "http://[::1",
+     "http://host/?a=b", "http://host/#a"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        exchange(url)
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel"])
+def test_what_is_no_key_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(ValueError, match="characters that no header can carry") as raised:
+        exchange("http://127.0.0.1:9", key=key)
+    assert key not in str(raised.value)
+
+
+def test_a_password_in_the_address_is_used_and_not_told() -> None:
+    with saying(Reply(500, "no")) as said:
+        with pytest.raises(ChipvoteError) as raised:
+            exchange(said.url.replace("//", "//user:s3cret@")).get("labels")
+        assert said.heard[0][1] == "Basic dXNlcjpzM2NyZXQ="
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(ValueError, match="not both"):
+        exchange("http://user:s3cret@127.0.0.1:9", key="key")

@@ -1,0 +1,274 @@
+import io
+import itertools
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from service.contract.chips.bands import PLANET_BANDS, RGBN
+from service.contract.chips.decode import decode_chip
+from service.contract.chips.jpeg import MAX_SCANS
+from service.contract.errors import (
+    ChipError,
+    CorruptChip,
+    EmptyChip,
+    NotAnImage,
+    TooManyPixels,
+    WrongBands,
+    WrongSize,
+)
+from service.contract.manifest import Band, InputSpec
+from tests.kit.fakes import RED, SIZE_PX, Array, encoded, picture
+
+SPEC = InputSpec(bands=("red", "green", "blue"), height=SIZE_PX, width=SIZE_PX)
+
+
+def tiff(pixels: Array, **options: Any) -> bytes:  # noqa: ANN401
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, **options)
+    return stream.getvalue()
+
+
+def pixels_of(colour: tuple[int, ...], dtype: type = np.uint8) -> Array:
+    return np.full((SIZE_PX, SIZE_PX, len(colour)), colour, dtype)
+
+
+PLANET = (5000, 4500, 4000, 9000)
+
+GOOD = {
+    "RGB JPEG": encoded(picture(RED), "JPEG"),
+    "CMYK JPEG": encoded(picture(RED).convert("CMYK"), "JPEG"),
+    "RGB PNG": encoded(picture(RED), "PNG"),
+    "RGBA PNG": encoded(picture(RED).convert("RGBA"), "PNG"),
+    "palette PNG": encoded(picture(RED).convert("P"), "PNG"),
+    "uint8 TIFF": tiff(pixels_of(RED), photometric="rgb"),
+    "uint8 TIFF with four bands": tiff(pixels_of((*RED, 99)), photometric="rgb"),
+    "compressed TIFF": tiff(pixels_of(RED), photometric="rgb", compression="zlib"),
+    "big-endian TIFF": tiff(pixels_of(RED), photometric="rgb", byteorder=">"),
+    "BigTIFF": tiff(pixels_of(RED), photometric="rgb", bigtiff=True),
+    "planar TIFF": tiff(np.moveaxis(pixels_of(RED), -1, 0), photometric="rgb", planarconfig="separate"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_format_gives_the_same_picture(name: str) -> None:
+    chip_HWC = decode_chip(GOOD[name], SPEC)
+    assert chip_HWC.shape == (SIZE_PX, SIZE_PX, 3)
+    assert chip_HWC.dtype == np.uint8
+    assert chip_HWC.flags.c_contiguous
+    np.testing.assert_allclose(chip_HWC.mean(axis=(0, 1)), RED, atol=4)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_planet_tiff_is_toned_band_by_band(planar: bool) -> None:
+    pixels = pixels_of(PLANET, np.uint16)
+    if planar:
+        data = tiff(np.moveaxis(pixels, -1, 0), photometric="minisblack", planarconfig="separate")
+    else:
+        data = tiff(pixels, photometric="minisblack", planarconfig="contig")
+    red, green, blue = decode_chip(data, SPEC)[0, 0]
+    # Read off the tone curves: 4000 in red, 4500 in green and 5000 in blue.
+    assert (red, green, blue) == (129, 118, 97)
+
+
+def test_other_sizes_are_resized() -> None:
+    assert decode_chip(encoded(picture(RED, 50), "PNG"), SPEC).shape == (SIZE_PX, SIZE_PX, 3)
+
+
+def test_a_four_component_jpeg_without_a_marker_is_not_inverted() -> None:
+    cmyk = GOOD["CMYK JPEG"]
+    adobe = cmyk.index(b"\xff\xee")
+    length = int.from_bytes(cmyk[adobe + 2 : adobe + 4], "big")
+    bare = cmyk[:adobe] + cmyk[adobe + 2 + length :]
+    with Image.open(io.BytesIO(bare)) as image:
+        assert image.mode == "CMYK"
+        expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(decode_chip(bare, SPEC), expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "says"),
+    [
+        (b"", EmptyChip, "no bytes"),
+        (b"hello", NotAnImage, "68 65 6c 6c"),
+        (encoded(picture(RED), "GIF"), NotAnImage, "accepted are JPEG"),
+        (encoded(picture(RED), "PNG")[:60], CorruptChip, "whole file"),
+        (encoded(picture(RED), "JPEG")[:400], CorruptChip, "whole file"),
+        (b"\xff\xd8\xff" + b"\0" * 50, CorruptChip, "header"),
+        (GOOD["uint8 TIFF"][:200], CorruptChip, "whole file"),
+        (encoded(picture(RED).convert("L"), "PNG"), WrongBands, "mode L"),
+        (tiff(pixels_of(RED, np.uint16), photometric="rgb"), WrongBands, r"3 band\(s\) of uint16"),
+        (
+            tiff(np.zeros((2, 64, 64, 3), np.uint8), photometric="rgb", volumetric=True, tile=(16, 16, 16)),
+            WrongBands,
+            r"2 layer\(s\)",
+        ),
+        (tiff(np.zeros((SIZE_PX, SIZE_PX), np.uint8)), WrongBands, r"1 band\(s\)"),
+        (encoded(picture(RED, 31), "PNG"), WrongSize, "31×31"),
+        (encoded(picture(RED, 4097), "PNG"), TooManyPixels, "4097×4097"),
+        (encoded(Image.new("1", (13000, 13000)), "PNG"), TooManyPixels, "13000×13000"),
+    ],
+)
+def test_a_bad_chip_says_what_is_wrong(data: bytes, error: type[ChipError], says: str) -> None:
+    with pytest.raises(error, match=says) as caught:
+        decode_chip(data, SPEC)
+    assert type(caught.value) is error
+
+
+GREY = np.full((64, 64, 3), 90, np.uint8)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "webp", "png", "jpeg2000"])
+def test_a_picture_inside_a_tiff_is_refused_undecoded(compression: str) -> None:
+    with pytest.raises(NotAnImage, match=r"compressed with .*accepted are none, LZW"):
+        decode_chip(tiff(GREY, photometric="rgb", compression=compression), SPEC)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "packbits", "zstd", "lzma"])
+def test_bounded_compressions_are_accepted(compression: str) -> None:
+    assert (decode_chip(tiff(GREY, photometric="rgb", compression=compression), SPEC) == 90).all()
+
+
+def test_tiny_tiles_are_refused_undecoded() -> None:
+    data = tiff(GREY, photometric="rgb", tile=(16, 16))
+    assert (decode_chip(data, SPEC) == 90).all()
+    width, tiny_width = (struct.pack("<HHII", 322, 4, 1, side_px) for side_px in (16, 1))  # the tag
+    assert width in data
+    tiny = data.replace(width, tiny_width)
+    with pytest.raises(CorruptChip, match="tiles are 1×16 px"):
+        decode_chip(tiny, SPEC)
+
+
+@pytest.mark.parametrize("size_px", [SIZE_PX, 2 * SIZE_PX])
+def test_a_jpeg_of_endless_scans_is_refused_undecoded(size_px: int) -> None:
+    data = encoded(picture(RED, size_px), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    few, many = (data[:-2] + last * count + b"\xff\xd9" for count in (MAX_SCANS // 2, MAX_SCANS))
+    assert (decode_chip(few, SPEC) == decode_chip(data, SPEC)).all()
+    with pytest.raises(CorruptChip, match=f"more than {MAX_SCANS} scans"):
+        decode_chip(many, SPEC)
+
+
+def test_other_colour_spaces_are_refused() -> None:
+    with pytest.raises(WrongBands, match="colours are SEPARATED"):
+        decode_chip(tiff(np.zeros((64, 64, 4), np.uint8), photometric="separated"), SPEC)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_broken_bytes_raise_nothing_but_chip_errors(name: str) -> None:
+    generator = random.Random(name)
+    for _ in range(60):
+        damaged = bytearray(GOOD[name])
+        for _ in range(generator.randint(1, 6)):
+            damaged[generator.randrange(4, len(damaged))] = generator.randrange(256)
+        if generator.random() < 0.3:
+            del damaged[generator.randrange(5, len(damaged)) :]
+        try:
+            chip_HWC = decode_chip(bytes(damaged), SPEC)
+        except ChipError:
+            continue
+        assert chip_HWC.shape == (SIZE_PX, SIZE_PX, 3)
+
+
+def test_real_planet_chips_decode(shared_data: Path) -> None:
+    spec = InputSpec(bands=("red", "green", "blue"), height=256, width=256)
+    files = sorted((shared_data / "planet").rglob("*.jpg")) + sorted((shared_data / "planet").rglob("*.tif"))
+    assert files
+    for file in files:
+        chip_HWC = decode_chip(file.read_bytes(), spec)
+        assert chip_HWC.shape == (256, 256, 3)
+        assert 10 < chip_HWC.mean() < 250
+        assert chip_HWC.std() > 1
+
+
+RAW = tiff(pixels_of(PLANET, np.uint16), photometric="minisblack", planarconfig="contig")
+RAW_SPEC = InputSpec(bands=("near infrared", "red", "blue"), dtype="uint16", height=SIZE_PX, width=SIZE_PX)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        RAW,
+        tiff(pixels_of(PLANET, np.uint16), photometric="minisblack", planarconfig="contig", byteorder=">"),
+        tiff(
+            np.moveaxis(pixels_of(PLANET, np.uint16), -1, 0),
+            photometric="minisblack",
+            planarconfig="separate",
+        ),
+    ],
+)
+@pytest.mark.parametrize("bands", list(itertools.permutations(PLANET_BANDS)))
+def test_raw_values_come_whole_and_in_the_asked_order(data: bytes, bands: tuple[Band, ...]) -> None:
+    chip_HWC = decode_chip(data, RAW_SPEC.model_copy(update={"bands": bands}))
+    assert chip_HWC.dtype == np.dtype("=u2")
+    assert chip_HWC.flags.c_contiguous
+    values = dict(zip(PLANET_BANDS, PLANET, strict=True))
+    np.testing.assert_array_equal(chip_HWC, np.broadcast_to([values[b] for b in bands], chip_HWC.shape))
+
+
+def test_some_of_the_bands_will_do() -> None:
+    assert decode_chip(RAW, RAW_SPEC)[0, 0].tolist() == [9000, 4000, 5000]
+    bgr = SPEC.model_copy(update={"bands": ("blue", "red")})
+    assert decode_chip(GOOD["RGB PNG"], bgr)[0, 0].tolist() == [RED[2], RED[0]]
+    assert decode_chip(RAW, bgr)[0, 0].tolist() == [97, 129]
+
+
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_near_infrared_in_eight_bits(photometric: str) -> None:
+    spec = InputSpec(bands=("near infrared", "green"), height=SIZE_PX, width=SIZE_PX)
+    data = tiff(pixels_of((10, 20, 30, 99)), photometric=photometric, planarconfig="contig")
+    assert (decode_chip(data, spec) == (99, 20)).all()
+    for wrong in (GOOD["RGB JPEG"], GOOD["uint8 TIFF"], RAW):
+        with pytest.raises(WrongBands, match="this bundle needs four-band uint8 TIFF chips"):
+            decode_chip(wrong, spec)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "found"),
+    [
+        (GOOD["RGB JPEG"], WrongBands, "the JPEG holds 8-bit RGB"),
+        (GOOD["RGB PNG"], WrongBands, "the PNG holds 8-bit RGB"),
+        (GOOD["uint8 TIFF with four bands"], WrongBands, r"4 band\(s\) of uint8"),
+        (tiff(pixels_of(RED, np.uint16), photometric="rgb"), WrongBands, r"3 band\(s\) of uint16"),
+        (b"hello", NotAnImage, "no known image"),
+        (b"", EmptyChip, "no bytes"),
+    ],
+)
+def test_what_has_no_raw_values_is_refused(data: bytes, error: type[ChipError], found: str) -> None:
+    with pytest.raises(error, match=rf"{found}.*this bundle needs four-band uint16 TIFF chips \(Planet blue"):
+        decode_chip(data, RAW_SPEC)
+
+
+def bilinear(row: Array, size: int) -> Array:
+    """Enlarge a row by the textbook: linear between pixel centres, level beyond the outermost."""
+    centres = (np.arange(size) + 0.5) * len(row) / size - 0.5
+    return np.interp(centres, np.arange(len(row)), row)
+
+
+@pytest.mark.parametrize(("dtype", "bands"), [("uint16", 4), ("uint8", 4), ("uint8", 2)])
+def test_other_bands_are_resized_without_losing_bits(dtype: str, bands: int) -> None:
+    random_HWC = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (40, 50, 4), dtype, endpoint=True)
+    spec = InputSpec.model_validate(
+        {"bands": PLANET_BANDS[4 - bands :], "dtype": dtype, "height": SIZE_PX, "width": SIZE_PX}
+    )
+    file_bands = PLANET_BANDS if dtype == "uint16" else RGBN
+    chip_HWC = decode_chip(tiff(random_HWC, photometric="minisblack", planarconfig="contig"), spec)
+    assert chip_HWC.dtype == dtype
+    assert chip_HWC.shape == (SIZE_PX, SIZE_PX, bands)
+    expected_HWC = np.apply_along_axis(bilinear, 0, random_HWC.astype(float), SIZE_PX)
+    expected_HWC = np.apply_along_axis(bilinear, 1, expected_HWC, SIZE_PX)
+    expected_HWC = expected_HWC[..., [file_bands.index(band) for band in spec.bands]]
+    assert np.abs(chip_HWC - expected_HWC).max() <= 0.51
+
+
+def test_real_planet_chips_decode_raw(shared_data: Path) -> None:
+    spec = InputSpec(bands=PLANET_BANDS, dtype="uint16", height=256, width=256)
+    files = sorted((shared_data / "planet" / "tif").glob("*.tif"))
+    assert files
+    for file in files:
+        np.testing.assert_array_equal(decode_chip(file.read_bytes(), spec), tifffile.imread(file))

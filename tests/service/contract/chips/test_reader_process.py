@@ -1,0 +1,80 @@
+"""The reader process, spoken to as its parent does; what ends it: test_readers.py."""
+
+import io
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from service.contract.chips.reader_messages import receive_into, receive_line, send
+from service.contract.chips.reader_process import MEMORY_BYTES
+from service.contract.manifest import InputSpec
+
+SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+ROOT = Path(__file__).parents[4]
+
+
+@contextmanager
+def reader(
+    address_space_kib: int | str = "unlimited",
+) -> Iterator[tuple[socket.socket, "subprocess.Popen[bytes]"]]:
+    here, there = socket.socketpair()
+    with here, there:
+        run = f"exec {sys.executable} -m service.contract.chips.reader_process"
+        process = subprocess.Popen(
+            ["sh", "-c", f"ulimit -v {address_space_kib}; {run}"],
+            stdin=there.fileno(),
+            cwd=ROOT,
+        )
+        there.close()
+        assert receive_line(here) == {}  # ready
+        yield here, process
+    assert process.wait(10) == 0  # by itself, once the other end is closed
+
+
+def test_it_answers_one_request_after_the_other_and_ends_with_its_socket() -> None:
+    stream = io.BytesIO()
+    pixels_HWC = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
+    tifffile.imwrite(stream, pixels_HWC, photometric="rgb")
+    good = stream.getvalue()
+    with reader() as (connection, _):
+        for data in (good, good[:100], b"II*\0", good):
+            send(connection, {"spec": SPEC.model_dump(), "bytes": len(data)}, data)
+            line = receive_line(connection)
+            if data is good:
+                assert (line["shape"], line["dtype"], line["bands"]) == (
+                    [50, 60, 3],
+                    "uint8",
+                    list(SPEC.bands),
+                )
+                found_HWC = np.empty((50, 60, 3), np.uint8)
+                receive_into(connection, found_HWC.data.cast("B"))
+                np.testing.assert_array_equal(found_HWC, pixels_HWC)
+            else:
+                assert line["error"] == "CorruptChip"
+                assert "whole file" in line["detail"]
+
+
+def test_it_is_the_first_to_go_when_memory_is_short_and_leaves_no_core() -> None:
+    with reader() as (_, process):
+        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 ", limits)
+        assert re.search(rf"Max address space +{MEMORY_BYTES} ", limits)
+
+
+def test_a_lower_limit_is_the_machines_and_not_the_chips_fault() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((4096, 4096, 3), np.uint8), photometric="rgb", compression="zlib")
+    data = stream.getvalue()
+    with reader(200_000) as (connection, _):
+        for _ in range(2):
+            send(connection, {"spec": SPEC.model_dump(), "bytes": len(data)}, data)
+            line = receive_line(connection)
+            assert line["error"] == "OutOfMemory"

@@ -1,0 +1,131 @@
+"""TIFFs as the reader process reads them; what a chip's bands become: test_chips.py."""
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from service.contract.chips.tiff import read_tiff
+from service.contract.errors import ChipError, CorruptChip, TooManyPixels
+from service.contract.manifest import InputSpec
+from tests.kit.fakes import Array
+
+SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+PIXELS = np.random.default_rng(0).integers(0, 40, (64, 64, 3), np.uint8)
+
+
+def tiff(pixels: Array = PIXELS, **options: Any) -> bytes:  # noqa: ANN401
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, **{"photometric": "rgb", "byteorder": "<"} | options)
+    return stream.getvalue()
+
+
+def with_tag(data: bytes, tag: int, value: int) -> bytes:
+    """The file with another value of a tag that has one."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        found = file.pages.first.tags[tag]
+    kind = "<HHIH" if found.dtype == 3 else "<HHII"
+    entry = struct.pack(kind, tag, found.dtype, 1, value)
+    return data[: found.offset] + entry + data[found.offset + len(entry) :]
+
+
+def overlapping() -> bytes:
+    """A file of 64 strips of 1,000 bytes, each a byte behind the one before."""
+    data = bytearray(tiff(rowsperstrip=1, compression="lzw"))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tags, first = file.pages.first.tags, file.pages.first.dataoffsets[0]
+    for tag, values in ((tags[273], range(first, first + 64)), (tags[279], [1000] * 64)):
+        packed = struct.pack(f"<64{'H' if tag.dtype == 3 else 'I'}", *values)
+        data[tag.valueoffset : tag.valueoffset + len(packed)] = packed
+    return bytes(data)
+
+
+COMPRESSIONS = [None, "lzw", "zlib", "deflate", "packbits", "lzma", "zstd"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 32)}, {"rowsperstrip": 7}, {"byteorder": ">"}])
+@pytest.mark.parametrize("predictor", [False, True])
+def test_every_compression_is_read(compression: str | None, options: dict[str, Any], predictor: bool) -> None:
+    data = tiff(compression=compression, predictor=predictor and compression is not None, **options)
+    pixels_HWC, bands = read_tiff(data, SPEC)
+    assert bands == ("red", "green", "blue")
+    np.testing.assert_array_equal(pixels_HWC, PIXELS)
+
+
+@pytest.mark.parametrize("side_px", [16, 48, 512])
+def test_tiles_may_go_beyond_the_image(side_px: int) -> None:
+    pixels_HWC, _ = read_tiff(tiff(PIXELS[:40, :40].copy(), tile=(side_px, 512)), SPEC)
+    np.testing.assert_array_equal(pixels_HWC, PIXELS[:40, :40])
+
+
+def test_equal_strips_may_be_stored_once() -> None:
+    row = tiff(np.tile(PIXELS[:1], (64, 1, 1)), rowsperstrip=1)
+    with tifffile.TiffFile(io.BytesIO(row)) as file:
+        starts = file.pages.first.tags[273]
+    once = bytearray(row)
+    once[starts.valueoffset : starts.valueoffset + 256] = row[starts.valueoffset :][:4] * 64
+    pixels_HWC, _ = read_tiff(bytes(once), SPEC)
+    np.testing.assert_array_equal(pixels_HWC, np.tile(PIXELS[:1], (64, 1, 1)))
+
+
+LZW = tiff(compression="lzw")
+
+
+def test_a_stream_that_ends_the_decoder_is_refused_before() -> None:
+    with tifffile.TiffFile(io.BytesIO(LZW)) as file:
+        at = file.pages.first.dataoffsets[0]
+    with pytest.raises(CorruptChip, match="LZW data has a code that means nothing yet"):
+        read_tiff(LZW[:at] + bytes.fromhex("80492050") + LZW[at + 4 :], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "says"),
+    [
+        (with_tag(tiff(), 256, 65_500), TooManyPixels, "65500×64"),
+        (with_tag(tiff(rowsperstrip=64), 278, 1), CorruptChip, "lacks some of its 64 strips"),
+        (with_tag(tiff(tile=(64, 64)), 323, 16), CorruptChip, "lacks some of its 4 tiles"),
+        (with_tag(tiff(), 279, 1 << 24), CorruptChip, "far more data than pixels"),
+        (with_tag(tiff(), 279, 70_000), CorruptChip, "cut short: strips lie outside"),
+        (with_tag(tiff(), 273, 1 << 24), CorruptChip, "cut short: strips lie outside"),
+        (overlapping(), CorruptChip, "strips lie over each other"),
+        (tiff(compression="zlib")[:-2], CorruptChip, "outside the file|cut short"),
+    ],
+)
+def test_claims_are_judged_before_anything_is_decoded(data: bytes, error: type[ChipError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        read_tiff(data, SPEC)
+
+
+def test_pixels_are_never_what_memory_held_before() -> None:
+    short = with_tag(tiff(compression="zlib", rowsperstrip=64), 279, 40)
+    with pytest.raises(CorruptChip):
+        read_tiff(short, SPEC)
+
+
+def test_a_bomb_in_a_strip_is_not_unpacked() -> None:
+    import zlib
+
+    with tifffile.TiffFile(io.BytesIO(tiff(compression="zlib"))) as file:
+        tags = file.pages.first.tags
+        places = {code: tags[code].offset for code in (273, 279)}
+    bomb = zlib.compress(bytes(1 << 26), 9)
+    data = (
+        with_tag(with_tag(tiff(compression="zlib"), 273, len(tiff(compression="zlib"))), 279, len(bomb))
+        + bomb
+    )
+    assert places
+    with pytest.raises(ChipError):
+        read_tiff(data, SPEC)
+
+
+def test_short_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise RuntimeError("lzma_stream_decoder returned LZMA_MEM_ERROR")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", fail)
+    with pytest.raises(MemoryError):
+        read_tiff(tiff(), SPEC)

@@ -1,0 +1,99 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service.contract.errors import BundleError, NotAnImage, ServiceError
+from service.engine.served import Served, serving
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.kit.fakes import BLUE, GREEN, LABELS, RED, FakeEnsemble, encoded, picture
+
+RED_PNG, GREEN_PNG, BLUE_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN, BLUE))
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def count(served: Served, name: str, **labels: str) -> float | None:
+    return served.metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_served_bundle_answers_and_counts_its_labels(settings: Settings) -> None:
+    async def scenario() -> None:
+        async with serving(settings, Metrics()) as served:
+            votes = [await served.vote(chip) for chip in (RED_PNG, GREEN_PNG, RED_PNG)]
+            names = [
+                [name for name, set_ in zip(served.bundle.label_names, vote.predicted, strict=True) if set_]
+                for vote in votes
+            ]
+            assert names == [["reddish"], ["greenish"], ["reddish"]]
+            found = [count(served, "chipvote_labels_predicted_total", label=label) for label in LABELS]
+            assert found == [2, 1, 0, 0]  # there from the start
+            assert count(served, "chipvote_chips_total", outcome="answered") == 3
+
+    run(scenario)
+
+
+def test_two_bundles_in_one_process_count_apart(settings: Settings) -> None:
+    async def scenario() -> None:
+        async with serving(settings, Metrics()) as first, serving(settings, Metrics()) as second:
+            assert await first.vote(BLUE_PNG) == await second.vote(BLUE_PNG)
+            await second.vote(BLUE_PNG)
+            counted = [count(one, "chipvote_chips_total", outcome="answered") for one in (first, second)]
+            assert counted == [1, 2]
+
+    run(scenario)
+
+
+def test_what_is_refused_and_what_fails_is_counted_apart(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = FakeEnsemble(len(LABELS))
+    ensemble.fail_next = RuntimeError("the device is gone")
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
+
+    async def scenario() -> None:
+        async with serving(settings, Metrics()) as served:
+            with pytest.raises(NotAnImage):
+                await served.vote(b"text")
+            with pytest.raises(ServiceError):
+                await served.vote(RED_PNG)
+            await served.vote(RED_PNG)
+            outcomes = ("refused", "failed", "answered")
+            counted = [count(served, "chipvote_chips_total", outcome=outcome) for outcome in outcomes]
+            assert counted == [1, 1, 1]
+
+    run(scenario)
+
+
+def test_what_was_asked_before_the_end_is_answered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = FakeEnsemble(len(LABELS))
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
+
+    async def scenario() -> None:
+        ensemble.gate.clear()
+        async with serving(settings, Metrics()) as served:
+            asked = asyncio.create_task(served.vote(RED_PNG))
+            while not ensemble.entered.is_set():
+                await asyncio.sleep(0.005)
+            asyncio.get_running_loop().call_later(0.1, ensemble.gate.set)
+        assert (await asked).probabilities == [RED[0]] * len(LABELS)
+
+    run(scenario)
+
+
+def test_an_altered_bundle_is_not_served(settings: Settings) -> None:
+    async def scenario() -> None:
+        with pytest.raises(BundleError, match="cannot be read"):
+            async with serving(settings.model_copy(update={"bundle": settings.bundle / "none"}), Metrics()):
+                pass
+
+    run(scenario)

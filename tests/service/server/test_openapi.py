@@ -1,0 +1,86 @@
+"""The OpenAPI description is whole, and its examples are what the service could say."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import TypeAdapter
+
+from service.answers.predictions import ModelCard
+from service.client.schemas import Answer, Health, Labels
+from service.server import openapi
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(client: httpx2.Client) -> Json:
+    described: Json = client.get("/openapi.json").json()
+    return described
+
+
+def operations(document: Json) -> Iterator[Json]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def references(part: Any) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_every_operation_says_what_it_is(document: Json) -> None:
+    for operation in operations(document):
+        for key in ("operationId", "summary", "description", "tags"):
+            assert operation[key], operation
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"]
+
+
+def test_every_reference_leads_somewhere(document: Json) -> None:
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    found = set(references(document["paths"])) | set(references(document["components"]))
+    assert "#/components/schemas/Problem" in found
+    assert found <= schemas
+
+
+def test_every_error_is_a_problem_with_an_example(document: Json) -> None:
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status.startswith("2"):
+                continue
+            assert response["description"]
+            content = response["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert content["example"].keys() == {"type", "title", "status", "detail"}
+            assert content["example"]["status"] == int(status)
+
+
+def test_every_json_answer_has_a_schema_and_an_example(document: Json) -> None:
+    for operation in operations(document):
+        content = operation["responses"]["200"]["content"]
+        if "application/json" in content:
+            assert content["application/json"]["schema"]["$ref"]
+            assert content["application/json"]["example"]
+        assert content
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"),
+    [
+        (Answer, openapi.ANSWER),
+        (Labels, openapi.LABELS),
+        (Health, openapi.LIVE),
+        (Health, openapi.READY),
+        (ModelCard, openapi.MODEL_CARD),
+    ],
+)
+def test_an_example_has_the_documented_shape(shape: Any, example: object) -> None:  # noqa: ANN401
+    TypeAdapter(shape).validate_python(example)

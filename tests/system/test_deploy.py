@@ -1,0 +1,153 @@
+"""The files that run the project elsewhere agree with the code; needs no container engine."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+# The peers of the benchmarks and the generator of clients have environments of their own.
+OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator")]
+
+
+def read_yaml(path: str) -> Any:  # noqa: ANN401
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def compose_services() -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = read_yaml("docker-compose.yml")["services"]
+    return services
+
+
+def pinned(lock: Path) -> dict[str, set[str]]:
+    """Return each requirement's versions; one that depends on the Python version has two."""
+    versions: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE):
+        versions.setdefault(name, set()).add(version)
+    return versions
+
+
+@pytest.mark.parametrize("name", compose_services())
+def test_compose_gives_a_service_no_more_than_it_needs(name: str) -> None:
+    service = compose_services()[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service["ports"])
+    assert not re.search(r"(:|:latest)$", service["image"]) and ":" in service["image"]
+
+
+def test_bodies_take_at_most_a_quarter_of_the_memory_that_a_service_gets() -> None:
+    limits = [service["mem_limit"] for name, service in compose_services().items() if "chipvote" in name]
+    assert limits == ["${CHIPVOTE_MEMORY:-4g}"] * 2
+    deployment, _ = yaml.safe_load_all((ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"] == "4Gi"
+    assert Settings().max_inflight_bytes == (4 << 30) // 4
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    mounts = [volume for service in compose_services().values() for volume in service.get("volumes", [])]
+    sources = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_dockerfile_copies_only_what_the_context_holds() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    copied = {source.rstrip("/") for sources in copies for source in sources.split()}
+    in_context = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert copied <= in_context
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_kubernetes_probes_are_routes() -> None:
+    path = ROOT / "deploy/kubernetes/chipvote.yaml"
+    deployment, service = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    pod = deployment["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
+    assert probes == {"/health/live", "/health/ready"}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_lock_has_hashes_and_no_address(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|index-url|find-links|@ file", text)
+    assert pinned(lock)
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text) if entry.strip())
+
+
+@pytest.mark.parametrize("lock", OUR_LOCKS, ids=lambda lock: lock.stem)
+def test_locks_agree_so_that_they_fit_one_environment(lock: Path) -> None:
+    ours, training = pinned(lock), pinned(ROOT / "requirements/training.txt")
+    assert {name: ours[name] for name in ours.keys() & training.keys() if ours[name] != training[name]} == {}
+
+
+def test_the_client_asks_for_no_other_versions_than_the_server() -> None:
+    text = (ROOT / "service/client/pyproject.toml").read_text(encoding="utf-8")
+    wanted = [Requirement(line) for line in tomllib.loads(text)["project"]["dependencies"]]
+    server = floors()
+    shared = [one for one in wanted if not one.marker]
+    assert [one.name for one in shared] == ["httpx2", "anyio", "rich"]
+    assert all(one.specifier == server[one.name].specifier for one in shared)
+
+
+def floors() -> dict[str, Requirement]:
+    """Return what pyproject.toml asks for, by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    return {wanted.name: wanted for wanted in map(Requirement, lines)}
+
+
+@pytest.mark.parametrize(
+    ("name", "unsafe"),
+    [
+        ("lightning", "2.6.3"),  # malware
+        ("onnx", "1.20.1"),  # CVE-2026-27489, CVE-2026-34446, CVE-2026-34447
+        ("pillow", "12.3.0"),  # memory safety
+        ("onnxruntime", "1.31.0"),  # answers were not tested
+    ],
+)
+def test_what_is_not_safe_is_below_the_floor(name: str, unsafe: str) -> None:
+    assert unsafe not in floors()[name].specifier
+
+
+@pytest.mark.parametrize("lock", OUR_LOCKS, ids=lambda lock: lock.stem)
+def test_locks_keep_the_floors(lock: Path) -> None:
+    wanted = floors()
+    below = {
+        (name, version)
+        for name, versions in pinned(lock).items()
+        for version in versions
+        if name in wanted and version not in wanted[name].specifier
+    }
+    assert below == set()
+
+
+@pytest.mark.parametrize("variant", ["cpu", "gpu"])
+def test_service_lock_holds_no_training_framework(variant: str) -> None:
+    names = pinned(ROOT / f"requirements/service-{variant}.txt").keys()
+    assert names.isdisjoint({"torch", "torchvision", "timm", "lightning", "onnx", "scikit-learn"})
+
+
+def test_build_lock_is_for_the_declared_build_system() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"][
+        "requires"
+    ]
+    wanted = (ROOT / "requirements/build.in").read_text(encoding="utf-8").split("#")[0].split()
+    assert wanted == declared

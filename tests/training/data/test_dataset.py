@@ -1,0 +1,144 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.kit import stripes
+from training.data.dataset import SLICE, Dataset, band_statistics, input_spec, open_dataset, prepare
+from training.data.folds import assign_folds
+from training.run.folder import Run, Source
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A fresh run with its chips decoded, to be changed at will."""
+    source = stripes.source(tmp_path_factory.getbasetemp())
+    run = Run.start(tmp_path / "prepared", stripes.CONFIG, source)
+    prepare(run)
+    return run
+
+
+def test_the_spec_is_the_configured_size() -> None:
+    run = Run(folder=Path(), config=replace(stripes.CONFIG, height_px=80), source=Source(data=Path()))
+    spec = input_spec(run)
+    assert (spec.bands, spec.height, spec.width) == (("red", "green", "blue"), 80, stripes.SIZE_PX)
+
+
+def test_what_is_prepared_is_what_lies_on_disk(prepared: Run) -> None:
+    found = open_dataset(prepared)
+    assert len(found) == stripes.CHIPS
+    assert found.title == "colours"
+    assert found.labels == stripes.LABELS
+    assert found.names == [f"chip_{index}" for index in range(stripes.CHIPS)]
+    for index in range(0, stripes.CHIPS, 7):
+        np.testing.assert_array_equal(found.chips_NHWC[index], stripes.draw(stripes.tags_of(index), index))
+        assert [stripes.LABELS[k] for k in np.flatnonzero(found.targets_NL[index])] == stripes.tags_of(index)
+    expected_N = assign_folds(found.targets_NL, stripes.CONFIG.folds, stripes.CONFIG.seed)
+    np.testing.assert_array_equal(found.folds_N, expected_N)
+
+
+def test_preparing_again_decodes_nothing(prepared: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()}
+    assert isinstance(prepare(prepared), Dataset)
+    assert {path: path.stat().st_mtime_ns for path in prepared.folder.iterdir()} == before
+
+
+def test_statistics_are_numpys_over_all_chips(prepared: Run) -> None:
+    found = open_dataset(prepared)
+    pixels_PC = np.array(found.chips_NHWC).reshape(-1, 3).astype(np.float64)
+    for statistic_C, expected_C in ((found.mean_C, pixels_PC.mean(0)), (found.std_C, pixels_PC.std(0))):
+        assert statistic_C.dtype == np.float64
+        np.testing.assert_allclose(statistic_C, expected_C, rtol=1e-9)
+    facts = json.loads((prepared.folder / "dataset.json").read_text())
+    assert facts["statistics"] == {"mean": found.mean_C.tolist(), "std": found.std_C.tolist()}
+
+
+def test_statistics_of_uint16_in_uneven_slices() -> None:
+    random = np.random.default_rng(0)
+    chips_NHWC = random.integers(0, 1 << 16, (2 * SLICE + 5, 7, 9, 4), dtype=np.uint16)
+    chips_NHWC[-5:] //= 50
+    statistics = band_statistics(chips_NHWC)
+    np.testing.assert_allclose(statistics["mean"], chips_NHWC.mean((0, 1, 2)), rtol=1e-9)
+    np.testing.assert_allclose(statistics["std"], chips_NHWC.std((0, 1, 2)), rtol=1e-9)
+
+
+def test_a_run_prepared_without_statistics_gets_them_when_opened(prepared: Run) -> None:
+    path = prepared.folder / "dataset.json"
+    facts = json.loads(path.read_text())
+    stored = facts.pop("statistics")
+    path.write_text(json.dumps(facts))
+    assert open_dataset(prepared).mean_C.tolist() == stored["mean"]
+
+
+def test_an_exclude_list_is_followed_and_must_not_change(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    exclude = tmp_path / "exclude.csv"
+    exclude.write_text("image_name,reason\nchip_4,different ground\n")
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, exclude=exclude))
+    found = prepare(run)
+    assert len(found) == len(found.folds_N) == 11
+    assert "chip_4" not in found.names
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(exclude, (later_s, later_s))
+    with pytest.raises(ValueError, match=r"exclude.csv: changed since this run began"):
+        prepare(run)
+
+
+def test_tags_that_changed_since_are_noticed(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+    prepare(run)
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(data / "labels.csv", (later_s, later_s))
+    with pytest.raises(ValueError, match=r"labels.csv: changed since this run began; use another --out"):
+        prepare(run)
+
+
+def test_missing_weights_are_noticed_before_chips_are_decoded(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 4)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, weights=tmp_path))
+    with pytest.raises(ValueError, match=r"test_resnet.safetensors: not there"):
+        prepare(run)
+    assert not (run.folder / "chips.npy").exists()
+
+
+def test_bad_rows_leave_no_dataset_and_skipping_them_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    only_dark = next(index for index in range(12) if stripes.tags_of(index) == ["dark"])
+    (data / "chips" / f"chip_{only_dark}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    run = Run.start(tmp_path / "strict", stripes.CONFIG, Source(data=data))
+    with pytest.raises(ValueError, match=f"chip_{only_dark}"):
+        prepare(run)
+    with pytest.raises(ValueError, match="run `chipvote-train prepare"):
+        open_dataset(run)
+    found = prepare(Run.start(tmp_path / "skipping", stripes.CONFIG, Source(data=data, skip_bad=True)))
+    assert len(found) == len(found.chips_NHWC) == len(found.targets_NL) == len(found.folds_N) == 11
+    assert (tmp_path / "skipping" / "excluded.csv").exists()
+    for row, name in enumerate(found.names):
+        index = int(name.removeprefix("chip_"))
+        np.testing.assert_array_equal(found.chips_NHWC[row], stripes.draw(stripes.tags_of(index), index))
+        assert [stripes.LABELS[k] for k in np.flatnonzero(found.targets_NL[row])] == stripes.tags_of(index)
+
+
+def test_a_label_whose_only_chip_was_left_out_stays_and_is_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = stripes.write_data(tmp_path / "data", 6)
+    rows = {f"chip_{index}": ["common", "other"][: 1 + index % 2] for index in range(6)}
+    stripes.write_tags(data / "labels.csv", {**rows, "gone": ["unique"]})
+    found = prepare(Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, skip_bad=True)))
+    assert found.labels == ["common", "other", "unique"]
+    assert not found.targets_NL[:, 2].any()
+    assert "no chip has unique" in caplog.text
+
+
+def test_too_few_chips_are_refused(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 4)
+    run = Run.start(tmp_path / "run", replace(stripes.CONFIG, folds=5), Source(data=data))
+    with pytest.raises(ValueError, match="4 chips cannot make 5 folds"):
+        prepare(run)

@@ -1,0 +1,223 @@
+"""A folder of chips and a tags CSV → one file of decoded pixels, with the tags beside it.
+
+Every chip goes through the service's own decoder, once. All bad rows are reported
+together, before anything long starts. Knows no folds and no run.
+
+Shape suffixes: N chips, H height, W width, C bands, L labels.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.chips.bands import RGB
+from service.contract.chips.decode import decode_chip
+from service.contract.errors import ChipError
+from service.contract.manifest import InputSpec, Pixel
+from training.data.labels import Tags, read_tags, table_of
+from training.run.files import allocated_array, atomic_write, write_csv
+from training.run.folder import Source
+from training.run.progress import in_threads
+
+log = logging.getLogger(__name__)
+
+TAGS_FILES = ("labels.csv", "tags.csv", "train_v2.csv", "train_classes.csv")
+CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
+TIF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
+SHOWN_BAD_ROWS = 10
+
+
+@dataclass(frozen=True)
+class LabelledChips:
+    """Rows whose chips could be read."""
+
+    tags: Tags
+    digest: str  # sha256 over names, tags and the chip files' bytes, in order
+    chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
+
+
+def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
+    """Decode everything into `chips.npy` of a folder, listing what was left out in `excluded.csv`.
+
+    Raises:
+        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad
+            rows (unless they are to be skipped).
+    """
+    tags = read_tags(find_tags(source))
+    excluded = find_excluded(source, tags.names)
+    paths, bad = find_chips(source, [name for name in tags.names if name not in excluded])
+    paths = prefer_tif(source, spec, paths)
+    row_of = {name: row for row, name in enumerate(tags.names)}
+    rows = tags.rows()
+    keep: list[int] = []
+    sha256 = hashlib.sha256()
+    path = folder / "chips.npy"
+    with atomic_write(path) as whole:
+        shape = (len(paths), spec.height, spec.width, len(spec.bands))
+        pixels_NHWC = allocated_array(whole, shape, spec.dtype)
+        decoded = decode_files(list(paths.values()), spec, "decode chips")
+        for name, (digest, chip) in zip(paths, decoded, strict=True):
+            if isinstance(chip, str):
+                bad[name] = chip
+                continue
+            pixels_NHWC[len(keep)] = chip
+            keep.append(row_of[name])
+            sha256.update(f"{name}\0{' '.join(rows[row_of[name]])}\0".encode() + digest)
+        pixels_NHWC.flush()
+    _report(source, bad, excluded, folder)
+    kept = Tags([tags.names[row] for row in keep], tags.labels, tags.targets_NL[keep])
+    return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)])
+
+
+def find_tags(source: Source) -> Path:
+    """Return the tags CSV: the given one, a well-known name, or the folder's only CSV."""
+    if source.tags:
+        return source.tags
+    if not source.data.is_dir():
+        raise ValueError(f"{source.data}: no such folder; --data wants a folder of chips with a tags CSV")
+    known = [source.data / name for name in TAGS_FILES if (source.data / name).exists()]
+    found = known or sorted(source.data.glob("*.csv"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "no CSV"
+        raise ValueError(f"{source.data}: found {names}; name the tags file with --tags")
+    return found[0]
+
+
+def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return each name's file, and the reason for each name without one."""
+    folders = [source.chips] if source.chips else [source.data / name for name in CHIP_FOLDERS]
+    for folder in folders:
+        files = {name: file for file in chip_files(folder) for name in (file.name, file.stem)}
+        paths = {name: files[name] for name in names if name in files}
+        if paths:
+            _refuse_shared(folder, paths)
+            return paths, {name: f"no chip in {folder}" for name in names if name not in files}
+    tried = ", ".join(str(folder) for folder in folders)
+    raise ValueError(f"no chip of the tags file is in {tried}; name the chips' folder with --chips")
+
+
+def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
+    """Refuse rows of one chip, and chips of one name: which of them is meant, nobody knows."""
+    rows_of: dict[Path, list[str]] = {}
+    for name, file in paths.items():
+        rows_of.setdefault(file, []).append(name)
+    for file, names in rows_of.items():
+        if len(names) > 1:
+            raise ValueError(f"{' and '.join(names)} are rows of one chip, {file}; keep one row")
+    files_of: dict[str, list[str]] = {}
+    for file in chip_files(folder):
+        files_of.setdefault(file.stem, []).append(file.name)
+    for name in paths:
+        if len(files_of.get(name, ())) > 1:
+            raise ValueError(
+                f"{folder}: {name} may be {' or '.join(files_of[name])}; remove one, or write its extension "
+                "into the tags file"
+            )
+
+
+def chip_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Return the folder's images, sorted; no hidden ones, which macOS writes beside each file."""
+    return [file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in suffixes]
+
+
+def decode_files(
+    files: Sequence[Path], spec: InputSpec, title: str
+) -> Iterator[tuple[bytes, npt.NDArray[Pixel] | str]]:
+    """Yield each file's sha256 and its chip, or the reason why there is none, in order."""
+    return in_threads(partial(_decode, spec=spec), files, title)
+
+
+def find_excluded(source: Source, names: Iterable[str]) -> dict[str, str]:
+    """Return the names that the run's list leaves out, with the reason.
+
+    A listed name that no row has is logged: a list may be of more chips than these, or misspelt.
+
+    Raises:
+        ValueError: the list is no CSV with the column image_name, or leaves no row.
+    """
+    if not source.exclude:
+        return {}
+    listed = {_bare(name): why for name, why in _column(source.exclude, "reason", "listed").items()}
+    bare = {name: _bare(name) for name in names}
+    unknown = sorted(listed.keys() - bare.values())
+    if unknown:
+        shown = ", ".join(unknown[:SHOWN_BAD_ROWS])
+        log.warning("%s: %d names are in no row of the tags file: %s", source.exclude, len(unknown), shown)
+    excluded = {name: f"{source.exclude.name}: {listed[b]}" for name, b in bare.items() if b in listed}
+    if len(excluded) == len(bare):
+        raise ValueError(f"{source.exclude}: lists every row of the tags file; nothing is left to read")
+    log.info("%d rows left out by %s", len(excluded), source.exclude)
+    return excluded
+
+
+def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[str, Path]:
+    """Replace chips by their TIFFs where the audit says that these show the same ground.
+
+    Raises:
+        ValueError: one of folder and audit is not given, a TIFF that was audited is not there,
+            or the run does not take RGB uint8, to which alone both kinds of file can be brought.
+    """
+    if not (source.tif or source.audit):
+        return paths
+    if not (source.tif and source.audit):
+        raise ValueError("--tif and --audit belong together: the TIFFs' folder, and the audit.csv of it")
+    if (spec.bands, spec.dtype) != (RGB, "uint8"):
+        raise ValueError("--tif mixes TIFFs with other chips, which only runs on RGB uint8 can")
+    verdicts = {_bare(name): verdict for name, verdict in _column(source.audit, "verdict").items()}
+    tifs = {file.stem: file for file in chip_files(source.tif, TIF_SUFFIXES)}
+    same = {name for name in paths if verdicts.get(_bare(name)) == "same ground"}
+    lacking = sorted(name for name in same if _bare(name) not in tifs)
+    if lacking:
+        raise ValueError(
+            f"{source.tif}: lacks {len(lacking)} TIFFs that {source.audit} found, the first being "
+            f"{lacking[0]}; give the folder that was audited"
+        )
+    log.info("%d of %d chips are read from their TIFF", len(same), len(paths))
+    return {name: tifs[_bare(name)] if name in same else path for name, path in paths.items()}
+
+
+def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
+    """Return a file's sha256 and its chip, or the reason why there is none."""
+    try:
+        data = path.read_bytes()
+        return hashlib.sha256(data).digest(), decode_chip(data, spec)
+    except (ChipError, OSError) as error:
+        return b"", f"{path}: {error}"
+
+
+def _report(source: Source, bad: dict[str, str], excluded: dict[str, str], folder: Path) -> None:
+    if bad:
+        message = f"{len(bad)} rows have no usable chip, the first being\n{_first(bad)}"
+        if not source.skip_bad:
+            raise ValueError(f"{message}\nrepair them, or leave them out with --skip-bad")
+        log.warning("%s\nleft out", message)
+    left_out = excluded | bad
+    if left_out:
+        write_csv(folder / "excluded.csv", ("image_name", "reason"), left_out.items())
+
+
+def _first(rows: dict[str, str]) -> str:
+    return "\n".join(f"  {name}: {why}" for name, why in list(rows.items())[:SHOWN_BAD_ROWS])
+
+
+def _column(path: Path, column: str, default: str | None = None) -> dict[str, str]:
+    """Read one column of a CSV by image_name.
+
+    Raises:
+        ValueError: a column without default is missing.
+    """
+    with table_of(path, "image_name", *([column] if default is None else [])) as reader:
+        return {row["image_name"]: row.get(column) or default or "" for row in reader}
+
+
+def _bare(name: str) -> str:
+    """Drop the extension that a name may carry."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name

@@ -1,0 +1,59 @@
+"""What the commands of `chipvote-train` take, each option with its help. Knows no stage."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.contract.version import __version__
+from training.config.recipes import RECIPES
+from training.config.variants import VARIANTS
+
+Folder = Annotated[Path, typer.Argument(help="The run's folder, made by `run` or `prepare`.")]
+Name = Annotated[str | None, typer.Option(help="Name of the bundle; the recipe's name by default.")]
+Version = Annotated[str, typer.Option(help="Version of the bundle.")]
+Recipe = Annotated[str, typer.Option(help=f"One of {', '.join(RECIPES)}, or your own as file.py:function.")]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--with", help=f"A change to the recipe; repeat for several: {', '.join(VARIANTS)}."),
+]
+Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
+Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
+Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
+Chips = Annotated[Path | None, typer.Option(help="The chips' folder, if it has an unusual name.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Folder of <architecture>.safetensors ImageNet weights; downloaded by default."),
+]
+SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chip.")]
+Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (image_name,reason).")]
+Tif = Annotated[
+    Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
+]
+Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
+
+Compared = Annotated[
+    str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")
+]
+FinishedBundle = Annotated[Path, typer.Argument(help="A bundle, for example models/uc-merced.")]
+GraphPrecision = Annotated[str | None, typer.Option(help="int8, float16 or float32.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ray[://HOST:PORT]",
+        help="Fit members in parallel on a Ray cluster, one GPU each if there are any. The run's folder, the "
+        "chips and the weights must be on a file system that all its machines share, at the same paths. "
+        "By default, one after another here.",
+    ),
+]
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"chipvote-train {__version__}")
+        raise typer.Exit
+
+
+ShowVersion = Annotated[
+    bool, typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True)
+]

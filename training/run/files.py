@@ -1,0 +1,92 @@
+"""Files that are whole or not there, and say which they are when they cannot be read."""
+
+import csv
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from training.config.schema import faults
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, renamed to `path` when the block ends without error.
+
+    Raises:
+        OSError: the path is a folder, which is said before the work is done.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last because numpy and safetensors look at it.
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[Path]:
+    """Give the path to read from; say which file it is that cannot be read, and the fix.
+
+    Raises:
+        ValueError: the block cannot make sense of the file.
+    """
+    try:
+        yield path
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile, SafetensorError) as error:
+        lines = faults(error) if isinstance(error, ValidationError) else str(error).splitlines()
+        reason = lines[0] if lines else "it is empty"
+        raise ValueError(
+            f"{path}: is damaged ({reason}); remove it and give the run's command again"
+        ) from None
+
+
+def allocated_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.memmap[Any, Any]:
+    """Create a .npy file, map it for writing, and take all its space on the disk now.
+
+    Otherwise a disk that fills up kills the process (SIGBUS) at some later write.
+
+    Raises:
+        OSError: the disk has too little space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OSError(
+            f"{path}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room on the disk"
+        )
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if needed and hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSON can hold
+    """Write JSON so that the file is either whole or not there."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table, row by row as they come, so that the file is either whole or as it was."""
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
