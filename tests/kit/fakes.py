@@ -113,7 +113,7 @@ def linear_members() -> list[Linear]:
     return [Linear(weights_CL * scale, bias_L * scale) for scale in scales]
 
 
-RAW_BANDS: tuple[Band, ...] = ("near infrared", "red", "green", "blue")
+RAW_BANDS: tuple[Band, ...] = ("nir", "red", "green", "blue")
 RAW_SCALE = 256  # raw values are so many times the grey levels
 
 

@@ -29,7 +29,7 @@ from training.network.loss import activation
 from training.network.model import ChipNet, ExportNet
 from training.run.folder import Run, Source
 
-BANDS: tuple[Band, ...] = ("red", "green", "blue", "near infrared")
+BANDS: tuple[Band, ...] = ("red", "green", "blue", "nir")
 BASE = replace(
     stripes.WHOLE,
     architecture="test_resnet",

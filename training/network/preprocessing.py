@@ -15,8 +15,7 @@ from torch import nn
 
 from service.contract.chips.bands import RGB
 
-INFRARED = "near infrared"
-INDICES = {"ndvi": (INFRARED, "red"), "ndwi": ("green", INFRARED)}  # (a - b) / (a + b)
+INDICES = {"ndvi": ("nir", "red"), "ndwi": ("green", "nir")}  # (a - b) / (a + b)
 INDEX_STD = 0.5  # of an index's range of -1..1, about 0
 
 WINDOW_PX = 15  # side of the dark channel's window

@@ -8,13 +8,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from service.contract.chips.bands import PLANET_BANDS, RGB
+from service.contract.chips.bands import RGB
 from service.contract.manifest import InputSpec
+from service.contract.sensors import SENSORS
 from tests.kit import stripes
 from training.data.reading import LabelledChips, find_chips, find_tags, read_chips
 from training.run.folder import Source
 
 SPEC = InputSpec(bands=RGB, height=stripes.SIZE_PX, width=stripes.SIZE_PX)
+
+PLANET_BANDS = SENSORS["planet-contest"].bands
 
 
 def read(data: Path, folder: Path, skip_bad: bool = False) -> LabelledChips:
