@@ -61,7 +61,7 @@ def test_bands_are_named_by_the_file_or_else_by_their_order(
 @pytest.mark.parametrize(
     ("found", "spec", "says"),
     [
-        (samples(4, "uint16", COLOURS, UNASSOCIATED), PICTURE, ""),
+        (samples(4, "uint16", COLOURS, UNASSOCIATED), PICTURE, "opacity: colours of 16 bits"),
         (
             samples(4, "uint16", COLOURS, UNASSOCIATED),
             CONTEST,
