@@ -13,18 +13,21 @@ from service.contract.bundle import load
 from service.contract.errors import BundleError
 from service.contract.processors import processors
 from training.config.recipes import find_recipe
+from training.config.sensor import with_sensor
 from training.options import (
     Audit,
     Chips,
     Compared,
     Data,
     Exclude,
+    FileBands,
     FinishedBundle,
     Folder,
     GraphPrecision,
     Name,
     Out,
     Recipe,
+    SensorName,
     ShowVersion,
     SkipBad,
     Tags,
@@ -63,6 +66,8 @@ def run(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    sensor: SensorName = None,
+    file_bands: FileBands = None,
     name: Name = None,
     version: Version = "1.0.0",
     workers: Workers = None,
@@ -71,7 +76,9 @@ def run(
     from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
-    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
+    prepare(
+        data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit, sensor, file_bands
+    )
     fit(out, workers)
     predict(out)
     tune(out)
@@ -93,6 +100,8 @@ def prepare(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    sensor: SensorName = None,
+    file_bands: FileBands = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -109,6 +118,10 @@ def prepare(
         audit=audit and audit.resolve(),
     )
     config = find_recipe(recipe, variants or ())
+    if sensor:
+        config = with_sensor(config, sensor, file_bands.split(",") if file_bands else ())
+    elif file_bands:
+        raise ValueError("--file-bands goes with --sensor: it says in which order that sensor's bands lie")
     preflight.check_options(config)
     started = Run.start(out, config, source)
     with started.alone():

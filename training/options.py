@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from service.contract.sensors import SENSORS
 from service.contract.version import __version__
 from training.config.recipes import RECIPES
 from training.config.variants import VARIANTS
@@ -29,6 +30,17 @@ SkipBad = Annotated[bool, typer.Option(help="Leave out rows without a usable chi
 Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (image_name,reason).")]
 Tif = Annotated[
     Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
+]
+SensorName = Annotated[
+    str | None,
+    typer.Option("--sensor", help=f"Whose chips, with all their bands: {', '.join(SENSORS)}."),
+]
+FileBands = Annotated[
+    str | None,
+    typer.Option(
+        help="The bands in the order in which the files hold them, with commas between, where files do not "
+        "name theirs and the order is not the sensor's."
+    ),
 ]
 Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
 

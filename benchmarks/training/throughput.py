@@ -59,6 +59,8 @@ def random_dataset(folder: Path) -> Dataset:
         folds_N=np.arange(CHIPS) % 5,
         mean_C=np.full(3, 127.5),
         std_C=np.full(3, 74.0),
+        median_C=np.full(3, 127.5),
+        limits_C2=np.tile([0.0, 255.0], (3, 1)),
         chips_NHWC=np.load(folder / "chips.npy", mmap_mode="r"),
     )
 

@@ -20,8 +20,9 @@ from PIL import Image
 from service.contract import bundle
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision, Voter, strict_majority
-from service.contract.manifest import Band, Manifest, Pixel, Precision
+from service.contract.manifest import Manifest, Pixel, Precision
 from service.contract.rules import Rule, Vote
+from service.contract.sensors import Band
 from service.engine.verdict import Verdict
 from tests.kit.onnx_bytes import FLOAT, UINT8, UINT16, field, node, tensor, value
 

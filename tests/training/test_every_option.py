@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from service.contract.bundle import Bundle
-from service.contract.manifest import Band
+from service.contract.sensors import Band
 from tests.kit import networks, stripes
 from training.config.schema import About, DecisionConfig, MemberConfig, RunConfig
 from training.data.dataset import input_spec, open_dataset, prepare

@@ -7,6 +7,7 @@ import csv
 import json
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from training.run.folder import Run
 log = logging.getLogger(__name__)
 
 SLICE = 32
+SAMPLE = 512  # chips whose values tell the usual ones
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Dataset:
     chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
     mean_C: npt.NDArray[np.float64]  # of each band over all chips, in raw units
     std_C: npt.NDArray[np.float64]
+    median_C: npt.NDArray[np.float64]
+    # Between which all but two in a thousand of the pixels that show something lie.
+    limits_C2: npt.NDArray[np.float64]
 
     @property
     def groups(self) -> list[str]:
@@ -53,7 +58,19 @@ def input_spec(run: Run) -> InputSpec:
         dtype=run.config.dtype,
         height=run.config.height_px,
         width=run.config.width_px,
+        sensor=run.config.sensor,
+        file_bands=run.config.file_bands,
+        resolution_m=run.config.resolution_m,
+        nodata=run.config.nodata,
+        grey=run.config.grey,
     )
+
+
+def known_spec(run: Run, dataset: "Dataset") -> InputSpec:
+    """Return the same with what the training chips tell: their usual values."""
+    if run.config.dtype == "uint8":
+        return input_spec(run)
+    return input_spec(run).model_copy(update={"limits": tuple(map(tuple, dataset.limits_C2.tolist()))})
 
 
 def prepare(run: Run) -> Dataset:
@@ -81,7 +98,9 @@ def open_dataset(run: Run) -> Dataset:
         rows = list(csv.DictReader(stream))
     chips_NHWC = np.load(run.folder / "chips.npy", mmap_mode="r")[: len(rows)]
     # Runs prepared by earlier versions lack the statistics.
-    statistics = facts.get("statistics") or band_statistics(chips_NHWC)
+    statistics = facts.get("statistics") or {}
+    if "limits" not in statistics:
+        statistics |= band_statistics(chips_NHWC, run.config.nodata)
     return Dataset(
         title=facts["title"],
         digest=facts["digest"],
@@ -92,19 +111,42 @@ def open_dataset(run: Run) -> Dataset:
         chips_NHWC=chips_NHWC,
         mean_C=np.array(statistics["mean"]),
         std_C=np.array(statistics["std"]),
+        median_C=np.array(statistics["median"]),
+        limits_C2=np.array(statistics["limits"]),
     )
 
 
-def band_statistics(chips_NHWC: npt.NDArray[Pixel]) -> dict[str, list[float]]:
-    """Return each band's mean and standard deviation, a few chips in memory at a time."""
-    slices = [chips_NHWC[start : start + SLICE] for start in range(0, len(chips_NHWC), SLICE)]
-    sizes = [len(part_NHWC) for part_NHWC in slices]
-    means_SC = np.array([part_NHWC.mean(axis=(0, 1, 2), dtype=np.float64) for part_NHWC in slices])
-    variances_SC = np.array([part_NHWC.var(axis=(0, 1, 2), dtype=np.float64) for part_NHWC in slices])
-    mean_C = np.average(means_SC, axis=0, weights=sizes)
-    # Within the slices, and between them.
-    variance_C = np.average(variances_SC + (means_SC - mean_C) ** 2, axis=0, weights=sizes)
-    return {"mean": mean_C.tolist(), "std": np.sqrt(variance_C).tolist()}
+def band_statistics(chips_NHWC: npt.NDArray[Pixel], nodata: float | None = None) -> dict[str, Any]:
+    """Return each band's mean, deviation, median and limits, some chips in memory at a time.
+
+    Median and limits are those of at most `SAMPLE` chips. Pixels that show nothing count nowhere.
+    """
+    sums_C, squares_C, counts_C = (np.zeros(chips_NHWC.shape[-1]) for _ in range(3))
+    for start in range(0, len(chips_NHWC), SLICE):
+        part_PC = chips_NHWC[start : start + SLICE].reshape(-1, chips_NHWC.shape[-1]).astype(np.float64)
+        shown_PC = np.ones(part_PC.shape, np.bool_) if nodata is None else part_PC != nodata
+        counts_C += shown_PC.sum(axis=0)
+        sums_C += part_PC.sum(axis=0, where=shown_PC)
+        squares_C += np.square(part_PC).sum(axis=0, where=shown_PC)
+    mean_C = sums_C / np.maximum(counts_C, 1)
+    std_C = np.sqrt(np.maximum(squares_C / np.maximum(counts_C, 1) - mean_C**2, 0))
+    step = -(-len(chips_NHWC) // SAMPLE)
+    quantiles_3C = _quantiles(chips_NHWC[::step], nodata)
+    return {
+        "mean": mean_C.tolist(),
+        "std": np.where(std_C > 0, std_C, 1.0).tolist(),
+        "median": quantiles_3C[1].tolist(),
+        "limits": quantiles_3C[[0, 2]].T.tolist(),
+    }
+
+
+def _quantiles(chips_NHWC: npt.NDArray[Pixel], nodata: float | None) -> npt.NDArray[np.float64]:
+    found = []
+    for band in range(chips_NHWC.shape[-1]):
+        values = chips_NHWC[..., band].ravel()
+        shown = values if nodata is None else values[values != nodata]
+        found.append(np.quantile(shown, (0.001, 0.5, 0.999)) if shown.size else np.zeros(3))
+    return np.array(found).T
 
 
 def _write(run: Run, chips: LabelledChips) -> None:
@@ -119,7 +161,7 @@ def _write(run: Run, chips: LabelledChips) -> None:
         "title": run.source.data.resolve().name,
         "digest": chips.digest,
         "labels": tags.labels,
-        "statistics": band_statistics(chips.chips_NHWC),
+        "statistics": band_statistics(chips.chips_NHWC, run.config.nodata),
     }
     write_json(run.folder / "dataset.json", facts)
     log.info("%d chips, %d labels, %d folds", len(tags.names), len(tags.labels), run.config.folds)

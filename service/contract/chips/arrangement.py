@@ -24,7 +24,7 @@ _ASSOCIATED, _OPAQUE = 1, (1, 2)  # of ExtraSamples
 class Samples(NamedTuple):
     """What a TIFF says of the samples of a pixel."""
 
-    count: int
+    bands: int
     dtype: str
     photometric: int
     extra: Sequence[int]  # of those behind the colours
@@ -39,9 +39,9 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
     """
     named = _named(samples, spec)
     # Eight-bit pictures of the ground also come from the contest's raw chips, toned.
-    toned = takes_pictures(spec) and (samples.count, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
+    toned = takes_pictures(spec) and (samples.bands, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
     order = CONTEST.bands if toned else RGB if takes_pictures(spec) else spec.order
-    found = f"the TIFF has {samples.count} band(s) of {samples.dtype}"
+    found = f"the TIFF has {samples.bands} band(s) of {samples.dtype}"
     if samples.dtype != (CONTEST.dtype if toned else spec.dtype):
         raise WrongBands(f"{found}; {accepted(spec)}")
     if toned and OPACITY in named:
@@ -52,9 +52,9 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
     known = [name for name in named if name and name != OPACITY]
     left = [place for place, name in enumerate(named) if not name]
     rest = [name for name in order if name not in known]
-    if not known and OPACITY not in named and samples.count == len(order):
+    if not known and OPACITY not in named and samples.bands == len(order):
         return order
-    if len(left) == len(rest) == 1 and OPACITY not in named and samples.count == len(order):
+    if len(left) == len(rest) == 1 and OPACITY not in named and samples.bands == len(order):
         named[left[0]] = rest[0]
     if lacking := [band for band in spec.bands if named.count(band) != 1]:
         says = f", named {', '.join(name or '?' for name in named)}" if any(named) else ", without names"
@@ -67,11 +67,11 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
 
 def _named(samples: Samples, spec: InputSpec) -> list[str]:
     """Return what the file itself says, "" where it says nothing."""
-    named = [""] * samples.count
+    named = [""] * samples.bands
     if not _is_contest(samples):
         if samples.photometric in _COLOURS:
             named[:3] = RGB
-        first = samples.count - len(samples.extra)
+        first = samples.bands - len(samples.extra)
         for at, kind in enumerate(samples.extra, first):
             if kind in _OPAQUE and at >= 0:
                 named[at] = OPACITY
@@ -79,7 +79,7 @@ def _named(samples: Samples, spec: InputSpec) -> list[str]:
     for wanted in ("COLORINTERP", "DESCRIPTION"):
         for kind, place, text in _ITEM.findall(samples.metadata):
             at, said = int(place), html.unescape(text).strip()
-            if kind != wanted or at >= samples.count:
+            if kind != wanted or at >= samples.bands:
                 continue
             if kind == "COLORINTERP":
                 named[at] = OPACITY if said == "Alpha" else named_in_file(said, None) or ""
@@ -91,7 +91,7 @@ def _named(samples: Samples, spec: InputSpec) -> list[str]:
 def _is_contest(samples: Samples) -> bool:
     """Tell files like the contest's, which call themselves RGB with an opacity and are neither."""
     return (
-        (samples.count, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
+        (samples.bands, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
         and tuple(samples.extra) == (_ASSOCIATED,)
         and not _ITEM.search(samples.metadata)
     )

@@ -10,6 +10,8 @@ dropped: the file's own size and the largest picture bound memory and time. TIFF
 Shape suffixes: H height, W width, C bands.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -85,7 +87,13 @@ def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
     """
     visible = set(RGB) <= set(spec.order)
     if visible and (spec.dtype == "uint8" or spec.sensor in (None, "planet-contest")):
-        changes = {"bands": RGB, "dtype": "uint8", "sensor": None, "file_bands": (), "limits": ()}
+        changes: dict[str, Any] = {
+            "bands": RGB,
+            "dtype": "uint8",
+            "sensor": None,
+            "file_bands": (),
+            "limits": (),
+        }
         if spec.dtype == "uint8":
             changes |= {"sensor": spec.sensor, "file_bands": spec.file_bands}
         return decode_chip(data, spec.model_copy(update=changes)).astype(np.uint8, copy=False)

@@ -33,8 +33,8 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as image:
             check_size(*image.size)
-            if getattr(image, "n_frames", 1) > 1:
-                raise WrongBands(f"the picture moves: it has {image.n_frames} frames; {accepted(spec)}")
+            if (frames := getattr(image, "n_frames", 1)) > 1:
+                raise WrongBands(f"the picture moves: it has {frames} frames; {accepted(spec)}")
             if image.mode in _GREY:
                 check_grey(image.format or "picture", spec)
             elif image.mode not in _COLOURS:

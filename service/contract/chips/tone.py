@@ -36,7 +36,7 @@ _GREY_OF_RAW = {
 }
 
 
-def toned(pixels_HWC: npt.NDArray[np.uint16], bands: Sequence[str]) -> npt.NDArray[np.uint8]:
+def toned(pixels_HWC: npt.NDArray[Any], bands: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Return the visible bands of raw Planet values (H,W,C), `bands` by name, as (H,W,3) RGB."""
     return np.stack([_GREY_OF_RAW[band][pixels_HWC[..., bands.index(band)]] for band in RGB], axis=-1)
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from service.contract.chips.bands import RGB
+from service.contract.chips.tone import stretched
 from service.contract.sensors import SENSORS
-from training.data.pictures import CAPTION_PX, CELL_PX, THUMBNAIL_PX, as_rgb, data_uri, stretched, write_sheet
+from training.data.pictures import CAPTION_PX, CELL_PX, THUMBNAIL_PX, as_rgb, data_uri, write_sheet
 
 PLANET_BANDS = SENSORS["planet-contest"].bands
 

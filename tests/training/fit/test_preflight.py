@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.contract.manifest import Band
+from service.contract.sensors import Band
 from tests.kit import stripes
 from training.config.recipes import RECIPES
 from training.config.schema import DecisionConfig, MemberConfig

@@ -21,8 +21,8 @@ from service.contract.errors import (
     WrongBands,
     WrongSize,
 )
-from service.contract.manifest import Band, InputSpec
-from service.contract.sensors import SENSORS
+from service.contract.manifest import InputSpec
+from service.contract.sensors import SENSORS, Band
 from tests.kit.fakes import RED, SIZE_PX, Array, encoded, picture
 
 PLANET_BANDS = SENSORS["planet-contest"].bands

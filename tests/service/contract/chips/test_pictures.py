@@ -13,7 +13,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "JPEG2000")
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_its_colours(kind: str) -> None:
-    np.testing.assert_allclose(read_picture(encoded(picture(RED), kind), FORMATS, SPEC), picture(RED), atol=6)
+    np.testing.assert_allclose(
+        read_picture(encoded(picture(RED), kind), FORMATS, SPEC).mean((0, 1)), RED, atol=6
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
