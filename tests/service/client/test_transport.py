@@ -105,7 +105,7 @@ def test_patience_ends_with_what_the_service_said() -> None:
         began_s = time.monotonic()
         with pytest.raises(ChipvoteError, match="Overloaded: wait") as raised:
             post(exchange(said.url, patience_s=1.5))
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 4
         assert len(said.heard) >= 2
     assert raised.value.problem and raised.value.problem["status"] == 503
 
@@ -116,7 +116,7 @@ def test_an_address_that_never_answered_is_not_waited_for() -> None:
     began_s = time.monotonic()
     with pytest.raises(ChipvoteError, match=r"no answer .*; is the service running there\?"):
         post(exchange(said.url))
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 4
 
 
 def test_a_service_that_has_gone_may_come_back() -> None:
@@ -126,7 +126,7 @@ def test_a_service_that_has_gone_may_come_back() -> None:
     began_s = time.monotonic()
     with pytest.raises(ChipvoteError, match="no answer"):
         post(known)
-    assert 0.2 < time.monotonic() - began_s < 2
+    assert 0.2 < time.monotonic() - began_s < 4
 
 
 def test_the_key_is_sent_and_never_told() -> None:

@@ -185,10 +185,10 @@ def test_endless_headers_are_left_after_a_thousand_steps(filling: bytes) -> None
     data = encoded(photo(), "JPEG")
     few, many = (data[:2] + filling * count + data[2:] for count in (MAX_SEGMENTS - 50, 1_000_000))
     assert read_header(few)[:3] == (SIZE_PX, SIZE_PX, 3)
-    began_s = time.process_time()
+    began_s = time.thread_time()
     with pytest.raises(CorruptChip, match=f"more than {MAX_SEGMENTS} segments"):
         read_header(many)
-    assert time.process_time() - began_s < 0.1
+    assert time.thread_time() - began_s < 1
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

@@ -106,10 +106,10 @@ def test_the_end_may_be_missing_or_broken(end: bytes) -> None:
     ids=["cut", "headless", "two headers", "cut pixels", "chunks", "pieces", "bomb"],
 )
 def test_a_bad_file_says_what_is_wrong_at_once(data: bytes, says: str) -> None:
-    began_s = time.process_time()
+    began_s = time.thread_time()
     with pytest.raises(CorruptChip, match=says):
         read_picture(data)
-    assert time.process_time() - began_s < 0.5
+    assert time.thread_time() - began_s < 2
 
 
 def test_pixels_in_many_small_pieces_are_accepted() -> None:

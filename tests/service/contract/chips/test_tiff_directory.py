@@ -65,10 +65,10 @@ def file_of(entries: bytes, number: int, at: int = 8) -> bytes:
     ],
 )
 def test_claims_that_the_file_cannot_hold_are_refused_at_once(data: bytes, says: str) -> None:
-    began_s = time.process_time()
+    began_s = time.thread_time()
     with pytest.raises(CorruptChip, match=says):
         with_only(data, OF_PIXELS)
-    assert time.process_time() - began_s < 0.1
+    assert time.thread_time() - began_s < 1
 
 
 def test_other_tags_may_claim_anything() -> None:
