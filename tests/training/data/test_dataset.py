@@ -52,8 +52,20 @@ def test_statistics_are_numpys_over_all_chips(prepared: Run) -> None:
     for statistic_C, expected_C in ((found.mean_C, pixels_PC.mean(0)), (found.std_C, pixels_PC.std(0))):
         assert statistic_C.dtype == np.float64
         np.testing.assert_allclose(statistic_C, expected_C, rtol=1e-9)
-    facts = json.loads((prepared.folder / "dataset.json").read_text())
-    assert facts["statistics"] == {"mean": found.mean_C.tolist(), "std": found.std_C.tolist()}
+    np.testing.assert_array_equal(found.median_C, np.median(pixels_PC, axis=0))
+    np.testing.assert_allclose(found.limits_C2.T, np.quantile(pixels_PC, (0.001, 0.999), axis=0))
+    facts = json.loads((prepared.folder / "dataset.json").read_text())["statistics"]
+    known = (found.mean_C, found.std_C, found.median_C, found.limits_C2)
+    assert list(facts.values()) == [values.tolist() for values in known]
+
+
+def test_pixels_that_show_nothing_count_nowhere() -> None:
+    chips_NHWC = np.random.default_rng(0).integers(1, 900, (SLICE + 3, 8, 8, 2), dtype=np.uint16)
+    half_NHWC = chips_NHWC.copy()
+    half_NHWC[:, 4:] = 0
+    expected, found = band_statistics(chips_NHWC[:, :4]), band_statistics(half_NHWC, nodata=0)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-9)
 
 
 def test_statistics_of_uint16_in_uneven_slices() -> None:

@@ -81,7 +81,7 @@ def test_every_chip_goes_through_the_service_decoder(tmp_path: Path) -> None:
     raw = np.random.default_rng(0).integers(
         3000, 9000, (stripes.SIZE_PX, stripes.SIZE_PX, 4), dtype=np.uint16
     )
-    tifffile.imwrite(data / "planet.tif", raw)
+    tifffile.imwrite(data / "planet.tif", raw, photometric="minisblack", planarconfig="contig")
     picture.crop((0, 0, stripes.SIZE_PX - 3, stripes.SIZE_PX - 1)).save(data / "small.png")
     picture.save(data / "UPPER.JPEG", quality=95)
     chips = read(data, tmp_path)
