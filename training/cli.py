@@ -25,6 +25,7 @@ from training.options import (
     Name,
     Out,
     Recipe,
+    Separator,
     ShowVersion,
     SkipBad,
     Tags,
@@ -63,6 +64,7 @@ def run(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    separator: Separator = None,
     name: Name = None,
     version: Version = "1.0.0",
     workers: Workers = None,
@@ -71,7 +73,7 @@ def run(
     from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
-    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
+    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit, separator)
     fit(out, workers)
     predict(out)
     tune(out)
@@ -93,6 +95,7 @@ def prepare(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    separator: Separator = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -107,6 +110,7 @@ def prepare(
         exclude=exclude and exclude.resolve(),
         tif=tif and tif.resolve(),
         audit=audit and audit.resolve(),
+        separator=separator,
     )
     config = find_recipe(recipe, variants or ())
     preflight.check_options(config)
@@ -187,6 +191,7 @@ def score(
     out: Annotated[Path | None, typer.Option(help="Write the label sets to this CSV.")] = None,
     tags: Tags = None,
     chips: Chips = None,
+    separator: Separator = None,
     skip_bad: SkipBad = False,
     precision: GraphPrecision = None,
 ) -> None:
@@ -195,7 +200,7 @@ def score(
     from training.evaluation.inference import choose_precision
 
     opened = load(bundle)
-    source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad)
+    source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad, separator=separator)
     stage.score(opened, source, choose_precision(opened, precision), out)
 
 

@@ -11,7 +11,7 @@ from service.engine.ensemble import Ensemble
 from tests.kit import stripes
 from tests.kit.fakes import MAJORITY, MEMBERS, RED, Chips, Float, make_bundle, picture
 from training.data.dataset import Dataset
-from training.data.labels import read_tags
+from training.data.tables.forms import read_tags
 from training.evaluation.inference import Predictor, choose_precision, tags_of, write_tags
 
 
