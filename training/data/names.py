@@ -116,12 +116,13 @@ def _matched(folder: Path, files: Sequence[Path], names: Sequence[str]) -> dict[
         taken = set(found.values()) if way.differs else ()
         for file in (file for file in files if file not in taken):
             index[way.key(file.name if way.whole else file.stem)].append(file)
-        new = {name: file for name in left if (file := _file_of(name, folder, index, way))}
+        fits = {name: _file_of(name, folder, index, way) for name in left}
+        new = {name: file for name, file in fits.items() if file}
         if new and way.differs:
-            name, file = next(iter(new.items()))
+            name, path = next(iter(new.items()))
             log.warning(
                 "%d names differ from their files in %s, such as %r for %r: taken as meant",
-                *(len(new), way.differs, name, str(file.relative_to(folder))),
+                *(len(new), way.differs, name, path.relative_to(folder).as_posix()),
             )
         found |= new
     return {name: found[name] for name in names if name in found}

@@ -88,7 +88,7 @@ def test_a_name_and_the_file_most_like_it_stand_side_by_side(tmp_path: Path) -> 
         found(tmp_path, "tile\u200b_7")
     _, bad = find_chips(Source(data=tmp_path), ["other", "tile_7"])
     assert "the table has 'tile_7', the file most like it is 'tile_007.png'" in bad["tile_7"]
-    with pytest.raises(ValueError, match="which hold no images; .* name the chips' folder with --chips"):
+    with pytest.raises(ValueError, match=r"which hold no images; .* name the chips' folder with --chips"):
         found(tmp_path, "tile_7", chips=tmp_path / "empty")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.data.tables.columns import is_tags
 from training.data.tables.table import Row, Table
-from training.run.progress import in_threads
+from training.run.progress import track
 
 OF_ONE_CHIP = re.compile(r"(_labels?|_tags)?(_metadata)?$", re.IGNORECASE)  # BigEarthNet's names
 
@@ -40,14 +40,17 @@ def read_sidecars(root: Path, files: Sequence[Path]) -> Table:
     Raises:
         ValueError: none has labels.
     """
-    contents = in_threads(
-        lambda file: _parsed(file.read_text(encoding="utf-8-sig"), file), files, "read labels"
-    )
+    reading = track(files, "read labels", len(files))
+    contents = (_parsed(file.read_text(encoding="utf-8-sig"), file) for file in reading)
     named = [(file, _tags_of(content)) for file, content in zip(files, contents, strict=True)]
     rows = {file: tags for file, tags in named if tags is not None}
     if not rows:
         raise ValueError(f"{root}: none of its {len(files)} JSON files has a list `labels` or `tags`")
-    names = short_names([file.with_name(_chip_name(file)) for file in rows], root)
+    beside = {
+        folder: {other.stem for other in folder.iterdir() if other.suffix != ".json"}
+        for folder in {file.parent for file in rows}
+    }
+    names = short_names([file.with_name(_chip_name(file, beside[file.parent])) for file in rows], root)
     table = [Row(str(file), [name, rows[file]]) for name, file in zip(names, rows, strict=True)]
     return Table(root, f"{len(rows)} JSON files, one for each chip", ["image_name", "tags"], table)
 
@@ -119,8 +122,8 @@ def _tags_of(content: Any) -> Any:  # noqa: ANN401
     return next((value for key, value in pairs if is_tags(key) and isinstance(value, list | str)), None)
 
 
-def _chip_name(file: Path) -> str:
-    beside = {other.stem for other in file.parent.iterdir() if other.suffix != ".json"}
+def _chip_name(file: Path, beside: set[str]) -> str:
+    """Drop what a sidecar's name has beyond that of the chip among the names beside it."""
     return file.stem if {file.stem, Path(file.stem).stem} & beside else OF_ONE_CHIP.sub("", file.stem)
 
 

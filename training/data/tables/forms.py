@@ -133,7 +133,7 @@ def _read_folder(path: Path) -> Table:
 def _beside_chips(root: Path) -> list[Path]:
     """Return the JSON files below a folder if they lie beside chips; not one of all chips."""
     documents = sidecars(root)
-    beside = [folder for folder in {file.parent for file in documents} if chip_files(folder)]
+    beside = any(chip_files(folder) for folder in {file.parent for file in documents})
     return documents if beside and (len(documents) > 1 or _is_of_one_chip(documents[0])) else []
 
 
