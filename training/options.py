@@ -18,9 +18,22 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--with", help=f"A change to the recipe; repeat for several: {', '.join(VARIANTS)}."),
 ]
-Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
+Data = Annotated[Path, typer.Option(help="Folder with a table of tags and the chips.")]
 Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
-Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
+Tags = Annotated[
+    Path | None,
+    typer.Option(
+        help="The table of tags, if it is not found by itself: CSV, JSON, JSON Lines, Parquet, or the folder "
+        "of JSON files beside chips or of a folder for each class."
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        help="The character between the labels of a cell, such as ';'. With it labels may have several "
+        "words; ' ' also reads labels in double quotes."
+    ),
+]
 Chips = Annotated[Path | None, typer.Option(help="The chips' folder, if it has an unusual name.")]
 Weights = Annotated[
     Path | None,

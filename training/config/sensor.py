@@ -1,6 +1,5 @@
 """A recipe for the chips of a sensor: all its bands, as numbers of its kind."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from service.contract.chips.bands import RGB
@@ -8,7 +7,7 @@ from service.contract.sensors import SENSORS, band_name
 from training.config.schema import RunConfig
 
 
-def with_sensor(config: RunConfig, name: str, file_bands: Sequence[str] = ()) -> RunConfig:
+def with_sensor(config: RunConfig, name: str | None, file_bands: str | None = None) -> RunConfig:
     """Return the recipe for a sensor's chips.
 
     Every member sees the colours first, as networks know them, and then all other bands; where
@@ -16,16 +15,21 @@ def with_sensor(config: RunConfig, name: str, file_bands: Sequence[str] = ()) ->
 
     Args:
         config: any recipe.
-        name: of the sensor.
-        file_bands: the bands in the order in which these files hold them, if that is another.
+        name: of the sensor; None leaves the recipe as it is.
+        file_bands: the bands in the order in which these files hold them, if that is another, with
+            commas between.
 
     Raises:
-        ValueError: there is no such sensor, or a band is none.
+        ValueError: there is no such sensor, a band is none, or bands come without a sensor.
     """
+    if name is None:
+        if file_bands:
+            raise ValueError("--file-bands tells the order of a sensor's bands; name it with --sensor")
+        return config
     sensor = SENSORS.get(name)
     if sensor is None:
         raise ValueError(f"no sensor {name!r}; there are {', '.join(SENSORS)}")
-    order = tuple(map(band_name, file_bands)) or sensor.bands
+    order = tuple(map(band_name, file_bands.split(","))) if file_bands else sensor.bands
     bands = tuple(band for band in sensor.bands if band in order)
     colours = tuple(band for band in RGB if band in bands)
     others = tuple(band for band in bands if band not in RGB)

@@ -25,8 +25,8 @@ from service.contract.chips.tone import stretched
 from service.contract.errors import ChipError, WrongBands
 from service.contract.manifest import InputSpec
 from training.data.alignment import Alignment, Verdict, align
+from training.data.names import chip_files
 from training.data.pictures import write_sheet
-from training.data.reading import chip_files
 from training.run.files import write_csv
 from training.run.progress import in_threads
 

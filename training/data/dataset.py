@@ -15,7 +15,8 @@ import numpy.typing as npt
 from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
 from training.data.labels import group_of_each, multi_hot
-from training.data.reading import LabelledChips, find_tags, read_chips
+from training.data.reading import LabelledChips, read_chips
+from training.data.tables.forms import find_tags, watched
 from training.run.files import write_csv, write_json
 from training.run.folder import Run
 
@@ -85,7 +86,7 @@ def prepare(run: Run) -> Dataset:
             run.weights_path(member.architecture)  # a missing file now, not hours later
         _write(run, read_chips(run.source, input_spec(run), run.folder))
     else:
-        for table in (find_tags(run.source), run.source.exclude, run.source.audit):
+        for table in (*watched(find_tags(run.source)), run.source.exclude, run.source.audit):
             if table and not run.is_fresh(facts, [table]):
                 raise ValueError(f"{table}: changed since this run began; use another --out")
     return open_dataset(run)

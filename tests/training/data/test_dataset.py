@@ -154,3 +154,34 @@ def test_too_few_chips_are_refused(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", replace(stripes.CONFIG, folds=5), Source(data=data))
     with pytest.raises(ValueError, match="4 chips cannot make 5 folds"):
         prepare(run)
+
+
+def test_a_separator_is_a_part_of_the_run_and_labels_become_words(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    rows = (f"chip_{index},bare soil;{'river' if index % 2 else 'salt lake'}" for index in range(12))
+    (data / "labels.csv").write_text("\n".join(["image_name,tags", *rows]))
+    source = Source(data=data, separator=";")
+    run = Run.start(tmp_path / "run", stripes.CONFIG, source)
+    assert (
+        prepare(run).labels
+        == open_dataset(Run.open(run.folder)).labels
+        == ["bare-soil", "river", "salt-lake"]
+    )
+    assert Run.open(run.folder).source == source
+    assert len(prepare(Run.start(run.folder, stripes.CONFIG, source))) == 12
+    with pytest.raises(ValueError, match="holds a run with another separator"):
+        Run.start(run.folder, stripes.CONFIG, Source(data=data))
+
+
+def test_a_json_beside_a_chip_that_changed_since_is_noticed(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    (data / "labels.csv").unlink()
+    for index in range(12):
+        content = json.dumps({"labels": ["soil", "road"][: 1 + index % 2]})
+        (data / "chips" / f"chip_{index}.json").write_text(content)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+    prepare(run)
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(data / "chips" / "chip_3.json", (later_s, later_s))
+    with pytest.raises(ValueError, match=r"chip_3.json: changed since this run began"):
+        prepare(run)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.data.folds import assign_folds
-from training.data.labels import read_tags
+from training.data.tables.forms import read_tags
 
 
 @pytest.mark.parametrize("folds", [2, 5])
