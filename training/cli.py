@@ -15,6 +15,7 @@ from service.contract.processors import processors
 from training.config.recipes import find_recipe
 from training.options import (
     Audit,
+    BlockKm,
     Chips,
     Compared,
     Data,
@@ -22,6 +23,7 @@ from training.options import (
     FinishedBundle,
     Folder,
     GraphPrecision,
+    Group,
     Name,
     Out,
     Recipe,
@@ -63,6 +65,8 @@ def run(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    block_km: BlockKm = None,
+    group: Group = None,
     name: Name = None,
     version: Version = "1.0.0",
     workers: Workers = None,
@@ -71,7 +75,7 @@ def run(
     from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
-    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
+    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit, block_km, group)
     fit(out, workers)
     predict(out)
     tune(out)
@@ -93,6 +97,8 @@ def prepare(
     exclude: Exclude = None,
     tif: Tif = None,
     audit: Audit = None,
+    block_km: BlockKm = None,
+    group: Group = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -107,6 +113,8 @@ def prepare(
         exclude=exclude and exclude.resolve(),
         tif=tif and tif.resolve(),
         audit=audit and audit.resolve(),
+        block_km=block_km,
+        group=group,
     )
     config = find_recipe(recipe, variants or ())
     preflight.check_options(config)
@@ -283,6 +291,7 @@ def main() -> None:
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
     )
     logging.getLogger("training").setLevel(logging.INFO)  # libraries: warnings only
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it misses what a georeference does not need
     try:
         app()
     except (ValueError, OSError, BundleError) as error:

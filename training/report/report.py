@@ -146,6 +146,8 @@ def _context(facts: _Findings) -> dict[str, Any]:
         "digest": dataset.digest,
         "evaluated": f"{evaluated:%Y-%m-%d}",
         "chips": len(dataset),
+        "grouping": dataset.grouping.sentence(dataset.apart),
+        "grouped": bool(dataset.grouping.joined),
         **_scores(facts),
         **_decisions(facts),
         **_pairs(facts),

@@ -45,6 +45,8 @@ class Source:
     exclude: Path | None = None  # a CSV of rows to leave out: image_name and, if known, reason
     tif: Path | None = None  # folder of TIFFs to read instead of the chips,
     audit: Path | None = None  # where this table of `audit` says that they show the same ground
+    block_km: float | None = None  # chips of a block on the ground share a fold; see `data/groups.py`
+    group: str | None = None  # the column of the tags CSV that says instead which chips do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,3 +100,15 @@ def test_pairing_sees_a_difference_that_two_intervals_would_hide() -> None:
     assert paired_difference(b_N, b_N, seed=3) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="one per chip"):
         paired_difference(a_N, b_N[1:], seed=3)
+
+
+def test_copies_drawn_together_do_not_narrow_an_interval() -> None:
+    predicted_NL, probs_NL, targets_NL = noisy(200)
+    twice = [np.concatenate([part, part]) for part in (predicted_NL, probs_NL, targets_NL)]
+    alone, together = (
+        of(predicted_NL, probs_NL, targets_NL),
+        intervals(*twice, ["a", "a", "b"], 1, replicates=400, drawn_with_N=np.tile(np.arange(200), 2)),
+    )
+    assert together.sample_f2 == pytest.approx(alone.sample_f2)
+    assert together.mean_average_precision == pytest.approx(alone.mean_average_precision)
+    assert np.ptp(of(*twice).sample_f2) < 0.9 * np.ptp(alone.sample_f2)
