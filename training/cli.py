@@ -123,6 +123,19 @@ def prepare(
         preflight.check_data(started, dataset.prepare(started))
 
 
+@app.command("look")
+def look_at(
+    data: Annotated[Path, typer.Argument(help="Folder with a tags CSV and the chips.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("look.html"),
+    tags: Tags = None,
+    chips: Chips = None,
+) -> None:
+    """Write a page on the data before any training: labels, sizes, values, copies, odd rows."""
+    from training.report import look as page
+
+    page.look(Source(data=data, tags=tags, chips=chips), out)
+
+
 @app.command()
 def fit(folder: Folder, workers: Workers = None) -> None:
     """Stage 1: train every member on every fold."""
