@@ -21,7 +21,7 @@ def ground(seed: int, size_px: int = 64) -> npt.NDArray[np.uint8]:
     hills_HWC = ndimage.gaussian_filter(random.normal(size=(size_px, size_px, 3)), (size_px / 10,) * 2 + (0,))
     grain_HWC = ndimage.gaussian_filter(random.normal(size=(size_px, size_px, 3)), (1.0, 1.0, 1.0))
     pixels_HWC = 120 + 35 * hills_HWC / hills_HWC.std() + 12 * grain_HWC / grain_HWC.std()
-    return pixels_HWC.clip(0, 255).astype(np.uint8)
+    return np.asarray(pixels_HWC.clip(0, 255), np.uint8)
 
 
 def recompressed(pixels_HWC: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:

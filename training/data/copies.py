@@ -70,7 +70,7 @@ def _print(
     # What rounding leaves of a flat area is no detail.
     has_DD = np.abs(detail_DD) > 1e-5 * np.abs(fine_DD).max(initial=0)
     return (
-        hashlib.blake2b(chip_HWC, digest_size=16).digest(),
+        hashlib.blake2b(chip_HWC.data, digest_size=16).digest(),
         (coarse_D / length if length else coarse_D).astype(np.float32),
         np.packbits(has_DD & (detail_DD > 0)),
         float(has_DD.mean()),
@@ -92,12 +92,12 @@ def _mean_by_place(chip_HWC: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     first = np.uint32 if exact is np.uint64 else exact  # twice as fast
     sums_DX = np.add.reduceat(flat_HX, rows[:-1], axis=0, dtype=first)
     sums_DD = np.add.reduceat(sums_DX, columns[:-1] * bands, axis=1, dtype=exact)
-    return sums_DD / (np.diff(rows)[:, None] * np.diff(columns) * bands)
+    return np.asarray(sums_DD / (np.diff(rows)[:, None] * np.diff(columns) * bands))
 
 
 def _shrunk(values_DD: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
     each = len(values_DD) // side
-    return values_DD.reshape(side, each, side, each).mean(axis=(1, 3))
+    return np.asarray(values_DD.reshape(side, each, side, each).mean(axis=(1, 3)))
 
 
 def _alike(coarse_ND: npt.NDArray[np.float32], details_ND: npt.NDArray[np.uint8]) -> Pairs:

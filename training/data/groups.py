@@ -154,7 +154,7 @@ def _sizes(chips: int, pairs_P2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 def _components(chips: int, pairs_P2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return each chip's group: all that a chain of pairs leads to."""
     graph_NN = coo_array((np.ones(len(pairs_P2), np.bool_), tuple(pairs_P2.T)), shape=(chips, chips))
-    return connected_components(graph_NN, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(graph_NN, directed=False)[1], np.int64)
 
 
 def _fault(found: Grouping, folds: int) -> str | None:
