@@ -12,30 +12,8 @@ from rich.text import Text
 from service.contract.bundle import load
 from service.contract.errors import BundleError
 from service.contract.processors import processors
+from training import options
 from training.config.recipes import find_recipe
-from training.options import (
-    Audit,
-    BlockKm,
-    Chips,
-    Compared,
-    Data,
-    Exclude,
-    FinishedBundle,
-    Folder,
-    GraphPrecision,
-    Group,
-    Name,
-    Out,
-    Recipe,
-    ShowVersion,
-    SkipBad,
-    Tags,
-    Tif,
-    Variants,
-    Version,
-    Weights,
-    Workers,
-)
 from training.run.folder import Run, Source
 from training.run.progress import console
 
@@ -48,28 +26,28 @@ app = typer.Typer(
 
 
 @app.callback()
-def before(version: ShowVersion = False) -> None:
+def before(version: options.ShowVersion = False) -> None:
     """Take the options that stand before a command."""
 
 
 @app.command()
 def run(
-    data: Data,
-    out: Out,
-    recipe: Recipe = "heads",
-    variants: Variants = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    exclude: Exclude = None,
-    tif: Tif = None,
-    audit: Audit = None,
-    block_km: BlockKm = None,
-    group: Group = None,
-    name: Name = None,
-    version: Version = "1.0.0",
-    workers: Workers = None,
+    data: options.Data,
+    out: options.Out,
+    recipe: options.Recipe = "heads",
+    variants: options.Variants = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    weights: options.Weights = None,
+    skip_bad: options.SkipBad = False,
+    exclude: options.Exclude = None,
+    tif: options.Tif = None,
+    audit: options.Audit = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
+    name: options.Name = None,
+    version: options.Version = "1.0.0",
+    workers: options.Workers = None,
 ) -> None:
     """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
     from training.fit import preflight
@@ -86,19 +64,19 @@ def run(
 
 @app.command()
 def prepare(
-    data: Data,
-    out: Out,
-    recipe: Recipe = "heads",
-    variants: Variants = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    exclude: Exclude = None,
-    tif: Tif = None,
-    audit: Audit = None,
-    block_km: BlockKm = None,
-    group: Group = None,
+    data: options.Data,
+    out: options.Out,
+    recipe: options.Recipe = "heads",
+    variants: options.Variants = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    weights: options.Weights = None,
+    skip_bad: options.SkipBad = False,
+    exclude: options.Exclude = None,
+    tif: options.Tif = None,
+    audit: options.Audit = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -127,8 +105,8 @@ def prepare(
 def look_at(
     data: Annotated[Path, typer.Argument(help="Folder with a tags CSV and the chips.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("look.html"),
-    tags: Tags = None,
-    chips: Chips = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
 ) -> None:
     """Write a page on the data before any training: labels, sizes, values, copies, odd rows."""
     from training.report import look as page
@@ -137,7 +115,7 @@ def look_at(
 
 
 @app.command()
-def fit(folder: Folder, workers: Workers = None) -> None:
+def fit(folder: options.Folder, workers: options.Workers = None) -> None:
     """Stage 1: train every member on every fold."""
     from training.data.dataset import open_dataset
     from training.fit.estimate import announce
@@ -154,7 +132,7 @@ def fit(folder: Folder, workers: Workers = None) -> None:
 
 
 @app.command()
-def predict(folder: Folder) -> None:
+def predict(folder: options.Folder) -> None:
     """Stage 2: out-of-fold probabilities."""
     from training.fit import predict as stage
 
@@ -163,7 +141,7 @@ def predict(folder: Folder) -> None:
 
 
 @app.command()
-def tune(folder: Folder) -> None:
+def tune(folder: options.Folder) -> None:
     """Stage 3: thresholds and quorum."""
     from training.decision import tune as stage
 
@@ -172,7 +150,7 @@ def tune(folder: Folder) -> None:
 
 
 @app.command()
-def evaluate(folder: Folder) -> None:
+def evaluate(folder: options.Folder) -> None:
     """Stage 4: scores, cross-fitted and in-sample."""
     from training.evaluation import evaluate as stage
 
@@ -181,7 +159,7 @@ def evaluate(folder: Folder) -> None:
 
 
 @app.command()
-def report(folder: Folder) -> None:
+def report(folder: options.Folder) -> None:
     """Write scores with intervals, figures and example chips as one page, `report.html`."""
     from training.report import report as page
 
@@ -190,7 +168,7 @@ def report(folder: Folder) -> None:
 
 
 @app.command()
-def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
+def export(folder: options.Folder, name: options.Name = None, version: options.Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
     from training.export import export as stage
     from training.fit import preflight
@@ -203,13 +181,13 @@ def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> Non
 
 @app.command()
 def score(
-    bundle: FinishedBundle,
-    data: Data,
+    bundle: options.FinishedBundle,
+    data: options.Data,
     out: Annotated[Path | None, typer.Option(help="Write the label sets to this CSV.")] = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    skip_bad: SkipBad = False,
-    precision: GraphPrecision = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    skip_bad: options.SkipBad = False,
+    precision: options.GraphPrecision = None,
 ) -> None:
     """Score a finished bundle on labelled chips, and write the label sets it gives them."""
     from training.evaluation import score as stage
@@ -222,13 +200,13 @@ def score(
 
 @app.command()
 def submission(
-    bundle: FinishedBundle,
+    bundle: options.FinishedBundle,
     chips: Annotated[list[Path] | None, typer.Option(help="Folder of chips; may be repeated.")] = None,
     sample: Annotated[Path | None, typer.Option(help="CSV whose rows and order to follow.")] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV to write.")] = None,
     check: Annotated[Path | None, typer.Option(help="Only check this CSV; runs nothing.")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
-    precision: GraphPrecision = None,
+    precision: options.GraphPrecision = None,
 ) -> None:
     """Label unlabelled chips (a plain vote stops early), and write or check the file for Kaggle."""
     from training.evaluation import submission as stage
@@ -245,10 +223,10 @@ def submission(
 
 @app.command()
 def compare(
-    first: Compared,
-    second: Compared,
+    first: options.Compared,
+    second: options.Compared,
     data: Annotated[Path | None, typer.Option(help="Chips to train recipes on; not for runs.")] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     out: Annotated[Path, typer.Option(help="Where recipes are trained, each in its folder.")] = Path("runs"),
 ) -> None:
     """Print how much better SECOND is than FIRST: paired difference in F2 with its interval."""
@@ -273,7 +251,7 @@ def _predicted(name: str, data: Path | None, weights: Path | None, out: Path) ->
 
 @app.command()
 def install(
-    folder: Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
+    folder: options.Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
 ) -> None:
     """Verify a run's bundle and put it in place of the one at TARGET."""
     from training.export import export as stage
