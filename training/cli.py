@@ -1,12 +1,10 @@
 """Console script `chipvote-train`: the stages, one by one or all in a row."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.logging import RichHandler
 from rich.text import Text
 
 from service.contract.bundle import load
@@ -16,7 +14,7 @@ from training import options
 from training.config.recipes import find_recipe
 from training.config.sensor import with_sensor
 from training.run.folder import Run, Source
-from training.run.progress import console
+from training.run.progress import console, log_to_console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +45,8 @@ def run(
     separator: options.Separator = None,
     sensor: options.SensorName = None,
     file_bands: options.FileBands = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
     name: options.Name = None,
     version: options.Version = "1.0.0",
     workers: options.Workers = None,
@@ -57,7 +57,7 @@ def run(
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
     prepare(
         *(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit),
-        *(separator, sensor, file_bands),
+        *(separator, sensor, file_bands, block_km, group),
     )
     fit(out, workers)
     predict(out)
@@ -83,6 +83,8 @@ def prepare(
     separator: options.Separator = None,
     sensor: options.SensorName = None,
     file_bands: options.FileBands = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -98,12 +100,27 @@ def prepare(
         tif=tif and tif.resolve(),
         audit=audit and audit.resolve(),
         separator=separator,
+        block_km=block_km,
+        group=group,
     )
     config = with_sensor(find_recipe(recipe, variants or ()), sensor, file_bands)
     preflight.check_options(config)
     started = Run.start(out, config, source)
     with started.alone():
         preflight.check_data(started, dataset.prepare(started))
+
+
+@app.command("look")
+def look_at(
+    data: Annotated[Path, typer.Argument(help="Folder with a tags CSV and the chips.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("look.html"),
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+) -> None:
+    """Write a page on the data before any training: labels, sizes, values, copies, odd rows."""
+    from training.report import look as page
+
+    page.look(Source(data=data, tags=tags, chips=chips), out)
 
 
 @app.command()
@@ -270,11 +287,7 @@ def main() -> None:
     # Its own choice counts physical cores, of which a cloud machine with two processors has one,
     # and no quotas.
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
-    logging.basicConfig(
-        format="%(message)s",
-        handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
-    )
-    logging.getLogger("training").setLevel(logging.INFO)  # libraries: warnings only
+    log_to_console()
     try:
         app()
     except (ValueError, OSError, BundleError) as error:

@@ -56,6 +56,18 @@ FileBands = Annotated[
     ),
 ]
 Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
+BlockKm = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="GeoTIFFs of one block of this many kilometres go into the same fold; 0: only those that "
+        "overlap. 1 by default, where that leaves enough groups.",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Column of the tags CSV instead: chips with the same value go into the same fold."),
+]
 
 Compared = Annotated[
     str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")

@@ -25,6 +25,7 @@ from benchmarks.harness.data import BESIDE
 from training.config.recipes import planet
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, prepare
+from training.data.groups import Grouping
 from training.fit.batches import Batch, BatchStream
 from training.fit.device import best_device
 from training.fit.inputs import ChipInputs
@@ -61,6 +62,8 @@ def random_dataset(folder: Path) -> Dataset:
         std_C=np.full(3, 74.0),
         median_C=np.full(3, 127.5),
         limits_C2=np.tile([0.0, 255.0], (3, 1)),
+        grouping=Grouping(np.arange(CHIPS), None, ""),
+        apart=0,
         chips_NHWC=np.load(folder / "chips.npy", mmap_mode="r"),
     )
 

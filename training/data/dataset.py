@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
+from training.data.groups import Grouping, find_groups, read_column
 from training.data.labels import group_of_each, multi_hot
 from training.data.reading import LabelledChips, read_chips
 from training.data.tables.forms import find_tags, watched
@@ -42,6 +43,8 @@ class Dataset:
     median_C: npt.NDArray[np.float64]
     # Between which all but two in a thousand of the pixels that show something lie.
     limits_C2: npt.NDArray[np.float64]
+    grouping: Grouping  # chips that belong together are in one fold
+    apart: int  # how many of them would have had another of their group in another fold otherwise
 
     @property
     def groups(self) -> list[str]:
@@ -98,7 +101,7 @@ def open_dataset(run: Run) -> Dataset:
     with (run.folder / "chips.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     chips_NHWC = np.load(run.folder / "chips.npy", mmap_mode="r")[: len(rows)]
-    # Runs prepared by earlier versions lack the statistics.
+    # Runs prepared by earlier versions lack the statistics and groups.
     statistics = facts.get("statistics") or {}
     if "limits" not in statistics:
         statistics |= band_statistics(chips_NHWC, run.config.nodata)
@@ -114,6 +117,12 @@ def open_dataset(run: Run) -> Dataset:
         std_C=np.array(statistics["std"]),
         median_C=np.array(statistics["median"]),
         limits_C2=np.array(statistics["limits"]),
+        grouping=Grouping(
+            np.array([int(row.get("group") or index) for index, row in enumerate(rows)]),
+            facts.get("joined"),
+            facts.get("note", ""),
+        ),
+        apart=facts.get("apart", 0),
     )
 
 
@@ -155,14 +164,39 @@ def _write(run: Run, chips: LabelledChips) -> None:
     absent = [tags.labels[column] for column in np.flatnonzero(~tags.targets_NL.any(axis=0))]
     if absent:
         log.warning("no chip has %s: these labels can be neither learned nor scored", ", ".join(absent))
-    folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
-    rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, strict=True)
-    write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold"), rows)
+    grouping = _grouping(run, chips)
+    folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed, grouping.groups_N)
+    alone_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
+    apart = int(_has_another_fold(alone_N, grouping.groups_N).sum())
+    if grouping.joined:
+        log.info("%s", grouping.sentence(apart))
+    rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, grouping.groups_N, strict=True)
+    write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold", "group"), rows)
     facts = {
         "title": run.source.data.resolve().name,
         "digest": chips.digest,
         "labels": tags.labels,
         "statistics": band_statistics(chips.chips_NHWC, run.config.nodata),
+        "joined": grouping.joined,
+        "note": grouping.note,
+        "apart": apart,
     }
     write_json(run.folder / "dataset.json", facts)
     log.info("%d chips, %d labels, %d folds", len(tags.names), len(tags.labels), run.config.folds)
+
+
+def _grouping(run: Run, chips: LabelledChips) -> Grouping:
+    source, column = run.source, None
+    if source.group:
+        column = source.group, read_column(find_tags(source), source.group, chips.tags.names)
+    return find_groups(chips.chips_NHWC, chips.files, run.config.folds, source.block_km, column)
+
+
+def _has_another_fold(
+    folds_N: npt.NDArray[np.int64], groups_N: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Tell of each chip whether another of its group is in another fold."""
+    lowest_G, highest_G = np.full(groups_N.max() + 1, folds_N.max()), np.zeros(groups_N.max() + 1, np.int64)
+    np.minimum.at(lowest_G, groups_N, folds_N)
+    np.maximum.at(highest_G, groups_N, folds_N)
+    return np.asarray((lowest_G < highest_G)[groups_N])

@@ -40,6 +40,7 @@ class LabelledChips:
     tags: Tags
     digest: str  # sha256 over names, tags and the chip files' bytes, in order
     chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
+    files: list[Path]  # that each was read from
 
 
 def read_labels(source: Source) -> Tags:
@@ -83,7 +84,8 @@ def read_chips(source: Source, spec: InputSpec, folder: Path, tags: Tags | None 
         pixels_NHWC.flush()
     _report(source, bad, excluded, folder)
     kept = Tags([tags.names[row] for row in keep], tags.labels, tags.targets_NL[keep])
-    return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)])
+    files = [paths[name] for name in kept.names]
+    return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)], files)
 
 
 def decode_files(

@@ -46,6 +46,8 @@ class Source:
     tif: Path | None = None  # folder of TIFFs to read instead of the chips,
     audit: Path | None = None  # where this table of `audit` says that they show the same ground
     separator: str | None = None  # between the labels of a cell; None: blanks
+    block_km: float | None = None  # chips of a block on the ground share a fold; see `data/groups.py`
+    group: str | None = None  # the column of the tags CSV that says instead which chips do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -185,3 +185,49 @@ def test_a_json_beside_a_chip_that_changed_since_is_noticed(tmp_path: Path) -> N
     os.utime(data / "chips" / "chip_3.json", (later_s, later_s))
     with pytest.raises(ValueError, match=r"chip_3.json: changed since this run began"):
         prepare(run)
+
+
+def test_copies_share_a_fold_and_the_run_keeps_the_groups(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "training")
+    data = stripes.write_data(tmp_path / "data", 12)
+    for index in range(12):
+        stripes.draw(stripes.tags_of(index), index).save(data / "chips" / f"again_{index}.png")
+    rows = {f"{name}_{index}": stripes.tags_of(index) for name in ("chip", "again") for index in range(12)}
+    stripes.write_tags(data / "labels.csv", rows)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+    found = prepare(run)
+    np.testing.assert_array_equal(found.folds_N[:12], found.folds_N[12:])
+    assert found.grouping.joined == {"same pixels": 24}
+    assert "24 of 24 chips belong to 12 groups" in caplog.text
+    again = open_dataset(run)
+    np.testing.assert_array_equal(again.grouping.groups_N, np.tile(np.arange(12), 2))
+    assert (again.apart, again.grouping.joined) == (found.apart, found.grouping.joined)
+
+
+def test_a_column_groups_and_another_one_is_another_run(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 16)
+    lines = (data / "labels.csv").read_text().splitlines()
+    scenes = ["scene", *(f"S{index // 4}" for index in range(16))]
+    (data / "labels.csv").write_text("\n".join(map(",".join, zip(lines, scenes, strict=True))) + "\n")
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, group="scene"))
+    folds_NN = prepare(run).folds_N.reshape(4, 4)
+    assert (folds_NN == folds_NN[:, :1]).all()
+    with pytest.raises(ValueError, match="holds a run with another group; use another --out"):
+        Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+
+
+def test_a_run_prepared_without_groups_opens_and_says_so(prepared: Run) -> None:
+    facts = json.loads((prepared.folder / "dataset.json").read_text())
+    old = {key: value for key, value in facts.items() if key not in ("joined", "apart", "note")}
+    (prepared.folder / "dataset.json").write_text(json.dumps(old))
+    table = (prepared.folder / "chips.csv").read_text().splitlines()
+    (prepared.folder / "chips.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in table))
+    started = json.loads((prepared.folder / "run.json").read_text())
+    for key in ("block_km", "group"):
+        del started["source"][key]
+    (prepared.folder / "run.json").write_text(json.dumps(started))
+    found = prepare(Run.start(prepared.folder, stripes.CONFIG, prepared.source))
+    assert found.grouping.groups_N.tolist() == list(range(stripes.CHIPS))
+    assert "not searched for copies" in found.grouping.sentence(found.apart)
