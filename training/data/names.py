@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
 TIF_SUFFIXES = (".tif", ".tiff")
-SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", *TIF_SUFFIXES)
 COMPARED = 2000  # files among which the nearest name is looked for
 
 

@@ -40,7 +40,7 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
     named = _named(samples, spec)
     # Eight-bit pictures of the ground also come from the contest's raw chips, toned.
     toned = takes_pictures(spec) and (samples.bands, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
-    order = CONTEST.bands if toned else RGB if takes_pictures(spec) else spec.order
+    order = CONTEST.bands if toned else spec.order
     found = f"the TIFF has {samples.bands} band(s) of {samples.dtype}"
     if samples.dtype != (CONTEST.dtype if toned else spec.dtype):
         raise WrongBands(f"{found}; {accepted(spec)}")

@@ -87,15 +87,9 @@ def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
     """
     visible = set(RGB) <= set(spec.order)
     if visible and (spec.dtype == "uint8" or spec.sensor in (None, "planet-contest")):
-        changes: dict[str, Any] = {
-            "bands": RGB,
-            "dtype": "uint8",
-            "sensor": None,
-            "file_bands": (),
-            "limits": (),
-        }
-        if spec.dtype == "uint8":
-            changes |= {"sensor": spec.sensor, "file_bands": spec.file_bands}
+        order = spec.order if spec.dtype == "uint8" else ()
+        changes: dict[str, Any] = {"bands": RGB, "dtype": "uint8", "limits": ()}
+        changes |= {"sensor": None, "file_bands": order}
         return decode_chip(data, spec.model_copy(update=changes)).astype(np.uint8, copy=False)
     bands = RGB if visible else (spec.bands[0],)
     chip_HWC = decode_chip(data, spec.model_copy(update={"bands": bands, "limits": ()}))
