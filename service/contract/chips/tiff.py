@@ -96,6 +96,8 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
 def _painted(page: tifffile.TiffPage, indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return the colours (H,W,3) of a palette's indices."""
     palette = (np.asarray(page.colormap, np.uint16) >> 8).astype(np.uint8)
+    if palette.shape != (3, 256):
+        raise CorruptChip("the TIFF's palette is none; save it anew")
     return np.ascontiguousarray(palette.T[indices.reshape(page.imagelength, page.imagewidth)])
 
 
