@@ -135,7 +135,7 @@ def test_the_service_refuses_a_picture_of_colours(bundle: Bundle, tmp_path: Path
             "/predict", content=(tmp_path / "chip.jpg").read_bytes(), headers={"content-type": "image/jpeg"}
         )
     assert answer.status_code == 422
-    assert "this bundle needs four-band uint16 TIFF chips" in answer.json()["detail"]
+    assert "this bundle needs TIFF chips of 4 bands of uint16" in answer.json()["detail"]
 
 
 def test_chips_whose_labels_are_in_doubt_are_left_out(tmp_path: Path) -> None:

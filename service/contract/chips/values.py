@@ -16,7 +16,7 @@ from service.contract.sensors import SENSORS
 
 FOREIGN_SHARE = 0.9  # of a band's pixels beyond its limits; then the band is none of the kind
 FOREIGN_BANDS = 0.5  # share of the bands
-# The 2017 contest's bundles do not tell theirs: where its tone curves begin.
+# Of the 2017 contest's chips where no training tells them: where the tone curves begin.
 CONTEST_LIMITS = {"blue": (3330.0, 65535.0), "green": (2650.0, 65535.0), "red": (1560.0, 65535.0)}
 
 
@@ -76,4 +76,4 @@ def check_values(
 def _limits(spec: InputSpec) -> dict[str, tuple[float, float]]:
     if spec.limits:
         return dict(zip(spec.bands, spec.limits, strict=True))
-    return CONTEST_LIMITS if spec.dtype == "uint16" and spec.sensor in (None, "planet-contest") else {}
+    return CONTEST_LIMITS if spec.sensor == "planet-contest" else {}
