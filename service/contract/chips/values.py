@@ -36,16 +36,13 @@ def settled(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixe
     return np.where(np.isfinite(pixels_HWC), pixels_HWC, pixels_HWC.dtype.type(spec.nodata))
 
 
-def check_values(
-    pixels_HWC: npt.NDArray[Pixel], bands: tuple[str, ...], spec: InputSpec, kind: str | None = None
-) -> None:
+def check_values(pixels_HWC: npt.NDArray[Pixel], bands: tuple[str, ...], spec: InputSpec) -> None:
     """Refuse pixels that cannot be of the bundle's kind.
 
     Args:
         pixels_HWC: as they are in the file.
         bands: the last axis' names.
         spec: what the bundle knows; without limits nothing is refused.
-        kind: what its values are, for people; the sensor's if left out.
 
     Raises:
         WrongValues: most of most bands lie where hardly any of the training pixels did.
@@ -61,9 +58,7 @@ def check_values(
     share_C = foreign_HWC.sum(axis=(0, 1)) / np.maximum(shown_HWC.sum(axis=(0, 1)), 1)
     if (share_C > FOREIGN_SHARE).mean() < FOREIGN_BANDS:
         return
-    kind = kind or (
-        SENSORS[spec.sensor].values if spec.sensor else "the values that the bundle was trained on"
-    )
+    kind = SENSORS[spec.sensor].values if spec.sensor else "of the kind that the bundle was trained on"
     worst = int(share_C.argmax())
     found = np.median(asked_HWC[..., worst])
     raise WrongValues(
