@@ -37,8 +37,8 @@ _LZW, _JPEG = 5, 7
 _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
 # Picture formats inside a TIFF have sides of their own. A JPEG's are compared; the others (JPEG
 # 2000, LERC, WebP) are left to the limits of the process.
-_INNER_FORMATS = (_JPEG, 33003, 33005, 34712, 34887, 50001)
-_GREY, _PALETTE = 1, 3
+_INNER_FORMATS = (_JPEG, 34712, 34887, 50001)
+_GREY, _PALETTE, _YCBCR = 1, 3, 6
 _OTHER_COLOURS = {0: "grey with white as 0", 4: "a mask", 5: "CMYK (SEPARATED)", 8: "CIELAB"}
 # What pixels are read by: the kind of image, sides, bits, compression, colours, strips, bands,
 # predictor, palette, tiles, number type, depth, tables of JPEG, the sampling of its colours, and
@@ -115,6 +115,8 @@ def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str
         raise WrongBands(f"the TIFF has {count} bands; at most {MAX_BANDS} are read; {accepted(spec)}")
     if colours in _OTHER_COLOURS:
         raise WrongBands(f"the TIFF's colours are {_OTHER_COLOURS[colours]}; {accepted(spec)}")
+    if colours == _YCBCR and page.compression != _JPEG:
+        raise WrongBands(f"the TIFF's colours are YCbCr, which are read from JPEG alone; {accepted(spec)}")
     if page.dtype is None or page.bitspersample != 8 * page.dtype.itemsize:
         raise WrongBands(
             f"the TIFF has {page.bitspersample} bits a sample; 8 or 16 are read: write it anew, scaled to "

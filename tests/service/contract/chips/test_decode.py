@@ -134,9 +134,18 @@ def test_a_png_inside_a_tiff_is_refused_undecoded() -> None:
 @pytest.mark.parametrize(
     "compression", ["lzw", "deflate", "packbits", "zstd", "lzma", "jpeg", "webp", "jpeg2000", "lerc"]
 )
-def test_usual_compressions_are_accepted(compression: str) -> None:
-    chip_HWC = decode_chip(tiff(GREY, photometric="rgb", compression=compression), SPEC)
-    np.testing.assert_allclose(chip_HWC, 90, atol=1)
+@pytest.mark.parametrize("photometric", ["rgb", "ycbcr"])
+def test_usual_compressions_are_accepted(compression: str, photometric: str) -> None:
+    reds_HWC = pixels_of(RED)
+    if photometric == "rgb":
+        found_HWC = decode_chip(tiff(reds_HWC, photometric="rgb", compression=compression), SPEC)
+        np.testing.assert_allclose(found_HWC, reds_HWC, atol=6)
+    elif compression == "jpeg":
+        found_HWC = decode_chip(encoded(picture(RED), "TIFF", compression="jpeg"), SPEC)
+        np.testing.assert_allclose(found_HWC, reds_HWC, atol=6)
+    else:
+        with pytest.raises(WrongBands, match="YCbCr, which are read from JPEG alone"):
+            decode_chip(tiff(reds_HWC, photometric="ycbcr", compression=compression), SPEC)
 
 
 def test_tiny_tiles_are_refused_undecoded() -> None:
