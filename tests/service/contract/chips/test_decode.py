@@ -141,7 +141,9 @@ def test_usual_compressions_are_accepted(compression: str, photometric: str) -> 
         found_HWC = decode_chip(tiff(reds_HWC, photometric="rgb", compression=compression), SPEC)
         np.testing.assert_allclose(found_HWC, reds_HWC, atol=6)
     elif compression == "jpeg":
-        found_HWC = decode_chip(encoded(picture(RED), "TIFF", compression="jpeg"), SPEC)
+        converted = {"colorspace": "rgb", "outcolorspace": "ycbcr"}
+        data = tiff(reds_HWC, photometric="ycbcr", compression="jpeg", compressionargs=converted)
+        found_HWC = decode_chip(data, SPEC)
         np.testing.assert_allclose(found_HWC, reds_HWC, atol=6)
     else:
         with pytest.raises(WrongBands, match="YCbCr, which are read from JPEG alone"):
