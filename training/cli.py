@@ -1,41 +1,20 @@
 """Console script `chipvote-train`: the stages, one by one or all in a row."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.logging import RichHandler
 from rich.text import Text
 
 from service.contract.bundle import load
 from service.contract.errors import BundleError
 from service.contract.processors import processors
+from training import options
 from training.config.recipes import find_recipe
-from training.options import (
-    Audit,
-    Chips,
-    Compared,
-    Data,
-    Exclude,
-    FinishedBundle,
-    Folder,
-    GraphPrecision,
-    Name,
-    Out,
-    Recipe,
-    ShowVersion,
-    SkipBad,
-    Tags,
-    Tif,
-    Variants,
-    Version,
-    Weights,
-    Workers,
-)
+from training.config.sensor import with_sensor
 from training.run.folder import Run, Source
-from training.run.progress import console
+from training.run.progress import console, log_to_console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,32 +25,40 @@ app = typer.Typer(
 
 
 @app.callback()
-def before(version: ShowVersion = False) -> None:
+def before(version: options.ShowVersion = False) -> None:
     """Take the options that stand before a command."""
 
 
 @app.command()
 def run(
-    data: Data,
-    out: Out,
-    recipe: Recipe = "heads",
-    variants: Variants = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    exclude: Exclude = None,
-    tif: Tif = None,
-    audit: Audit = None,
-    name: Name = None,
-    version: Version = "1.0.0",
-    workers: Workers = None,
+    data: options.Data,
+    out: options.Out,
+    recipe: options.Recipe = "heads",
+    variants: options.Variants = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    weights: options.Weights = None,
+    skip_bad: options.SkipBad = False,
+    exclude: options.Exclude = None,
+    tif: options.Tif = None,
+    audit: options.Audit = None,
+    separator: options.Separator = None,
+    sensor: options.SensorName = None,
+    file_bands: options.FileBands = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
+    name: options.Name = None,
+    version: options.Version = "1.0.0",
+    workers: options.Workers = None,
 ) -> None:
     """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
     from training.fit import preflight
 
     preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
-    prepare(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit)
+    prepare(
+        *(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit),
+        *(separator, sensor, file_bands, block_km, group),
+    )
     fit(out, workers)
     predict(out)
     tune(out)
@@ -82,17 +69,22 @@ def run(
 
 @app.command()
 def prepare(
-    data: Data,
-    out: Out,
-    recipe: Recipe = "heads",
-    variants: Variants = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    weights: Weights = None,
-    skip_bad: SkipBad = False,
-    exclude: Exclude = None,
-    tif: Tif = None,
-    audit: Audit = None,
+    data: options.Data,
+    out: options.Out,
+    recipe: options.Recipe = "heads",
+    variants: options.Variants = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    weights: options.Weights = None,
+    skip_bad: options.SkipBad = False,
+    exclude: options.Exclude = None,
+    tif: options.Tif = None,
+    audit: options.Audit = None,
+    separator: options.Separator = None,
+    sensor: options.SensorName = None,
+    file_bands: options.FileBands = None,
+    block_km: options.BlockKm = None,
+    group: options.Group = None,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -107,16 +99,32 @@ def prepare(
         exclude=exclude and exclude.resolve(),
         tif=tif and tif.resolve(),
         audit=audit and audit.resolve(),
+        separator=separator,
+        block_km=block_km,
+        group=group,
     )
-    config = find_recipe(recipe, variants or ())
+    config = with_sensor(find_recipe(recipe, variants or ()), sensor, file_bands)
     preflight.check_options(config)
     started = Run.start(out, config, source)
     with started.alone():
         preflight.check_data(started, dataset.prepare(started))
 
 
+@app.command("look")
+def look_at(
+    data: Annotated[Path, typer.Argument(help="Folder with a tags CSV and the chips.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("look.html"),
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+) -> None:
+    """Write a page on the data before any training: labels, sizes, values, copies, odd rows."""
+    from training.report import look as page
+
+    page.look(Source(data=data, tags=tags, chips=chips), out)
+
+
 @app.command()
-def fit(folder: Folder, workers: Workers = None) -> None:
+def fit(folder: options.Folder, workers: options.Workers = None) -> None:
     """Stage 1: train every member on every fold."""
     from training.data.dataset import open_dataset
     from training.fit.estimate import announce
@@ -133,7 +141,7 @@ def fit(folder: Folder, workers: Workers = None) -> None:
 
 
 @app.command()
-def predict(folder: Folder) -> None:
+def predict(folder: options.Folder) -> None:
     """Stage 2: out-of-fold probabilities."""
     from training.fit import predict as stage
 
@@ -142,7 +150,7 @@ def predict(folder: Folder) -> None:
 
 
 @app.command()
-def tune(folder: Folder) -> None:
+def tune(folder: options.Folder) -> None:
     """Stage 3: thresholds and quorum."""
     from training.decision import tune as stage
 
@@ -151,7 +159,7 @@ def tune(folder: Folder) -> None:
 
 
 @app.command()
-def evaluate(folder: Folder) -> None:
+def evaluate(folder: options.Folder) -> None:
     """Stage 4: scores, cross-fitted and in-sample."""
     from training.evaluation import evaluate as stage
 
@@ -160,7 +168,7 @@ def evaluate(folder: Folder) -> None:
 
 
 @app.command()
-def report(folder: Folder) -> None:
+def report(folder: options.Folder) -> None:
     """Write scores with intervals, figures and example chips as one page, `report.html`."""
     from training.report import report as page
 
@@ -169,7 +177,7 @@ def report(folder: Folder) -> None:
 
 
 @app.command()
-def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> None:
+def export(folder: options.Folder, name: options.Name = None, version: options.Version = "1.0.0") -> None:
     """Stage 5: checked ONNX graphs and the bundle."""
     from training.export import export as stage
     from training.fit import preflight
@@ -182,32 +190,33 @@ def export(folder: Folder, name: Name = None, version: Version = "1.0.0") -> Non
 
 @app.command()
 def score(
-    bundle: FinishedBundle,
-    data: Data,
+    bundle: options.FinishedBundle,
+    data: options.Data,
     out: Annotated[Path | None, typer.Option(help="Write the label sets to this CSV.")] = None,
-    tags: Tags = None,
-    chips: Chips = None,
-    skip_bad: SkipBad = False,
-    precision: GraphPrecision = None,
+    tags: options.Tags = None,
+    chips: options.Chips = None,
+    separator: options.Separator = None,
+    skip_bad: options.SkipBad = False,
+    precision: options.GraphPrecision = None,
 ) -> None:
     """Score a finished bundle on labelled chips, and write the label sets it gives them."""
     from training.evaluation import score as stage
     from training.evaluation.inference import choose_precision
 
     opened = load(bundle)
-    source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad)
+    source = Source(data=data, tags=tags, chips=chips, skip_bad=skip_bad, separator=separator)
     stage.score(opened, source, choose_precision(opened, precision), out)
 
 
 @app.command()
 def submission(
-    bundle: FinishedBundle,
+    bundle: options.FinishedBundle,
     chips: Annotated[list[Path] | None, typer.Option(help="Folder of chips; may be repeated.")] = None,
     sample: Annotated[Path | None, typer.Option(help="CSV whose rows and order to follow.")] = None,
     out: Annotated[Path | None, typer.Option(help="The CSV to write.")] = None,
     check: Annotated[Path | None, typer.Option(help="Only check this CSV; runs nothing.")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Give unreadable chips no tags.")] = False,
-    precision: GraphPrecision = None,
+    precision: options.GraphPrecision = None,
 ) -> None:
     """Label unlabelled chips (a plain vote stops early), and write or check the file for Kaggle."""
     from training.evaluation import submission as stage
@@ -224,10 +233,10 @@ def submission(
 
 @app.command()
 def compare(
-    first: Compared,
-    second: Compared,
+    first: options.Compared,
+    second: options.Compared,
     data: Annotated[Path | None, typer.Option(help="Chips to train recipes on; not for runs.")] = None,
-    weights: Weights = None,
+    weights: options.Weights = None,
     out: Annotated[Path, typer.Option(help="Where recipes are trained, each in its folder.")] = Path("runs"),
 ) -> None:
     """Print how much better SECOND is than FIRST: paired difference in F2 with its interval."""
@@ -252,7 +261,7 @@ def _predicted(name: str, data: Path | None, weights: Path | None, out: Path) ->
 
 @app.command()
 def install(
-    folder: Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
+    folder: options.Folder, target: Annotated[Path, typer.Argument(help="Where the service looks for it.")]
 ) -> None:
     """Verify a run's bundle and put it in place of the one at TARGET."""
     from training.export import export as stage
@@ -278,11 +287,7 @@ def main() -> None:
     # Its own choice counts physical cores, of which a cloud machine with two processors has one,
     # and no quotas.
     os.environ.setdefault("OMP_NUM_THREADS", str(processors()))
-    logging.basicConfig(
-        format="%(message)s",
-        handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
-    )
-    logging.getLogger("training").setLevel(logging.INFO)  # libraries: warnings only
+    log_to_console()
     try:
         app()
     except (ValueError, OSError, BundleError) as error:

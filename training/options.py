@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from service.contract.sensors import SENSORS
 from service.contract.version import __version__
 from training.config.recipes import RECIPES
 from training.config.variants import VARIANTS
@@ -17,9 +18,22 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--with", help=f"A change to the recipe; repeat for several: {', '.join(VARIANTS)}."),
 ]
-Data = Annotated[Path, typer.Option(help="Folder with a tags CSV (image_name,tags) and the chips.")]
+Data = Annotated[Path, typer.Option(help="Folder with a table of tags and the chips.")]
 Out = Annotated[Path, typer.Option(help="The run's folder; a run that is there is resumed.")]
-Tags = Annotated[Path | None, typer.Option(help="The tags CSV, if --data holds several.")]
+Tags = Annotated[
+    Path | None,
+    typer.Option(
+        help="The table of tags, if it is not found by itself: CSV, JSON, JSON Lines, Parquet, or the folder "
+        "of JSON files beside chips or of a folder for each class."
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        help="The character between the labels of a cell, such as ';'. With it labels may have several "
+        "words; ' ' also reads labels in double quotes."
+    ),
+]
 Chips = Annotated[Path | None, typer.Option(help="The chips' folder, if it has an unusual name.")]
 Weights = Annotated[
     Path | None,
@@ -30,7 +44,30 @@ Exclude = Annotated[Path | None, typer.Option(help="A CSV of rows to leave out (
 Tif = Annotated[
     Path | None, typer.Option(help="Folder of TIFFs to read instead where --audit says `same ground`.")
 ]
+SensorName = Annotated[
+    str | None,
+    typer.Option("--sensor", help=f"Whose chips, with all their bands: {', '.join(SENSORS)}."),
+]
+FileBands = Annotated[
+    str | None,
+    typer.Option(
+        help="The bands in the order in which the files hold them, with commas between, where files do not "
+        "name theirs and the order is not the sensor's."
+    ),
+]
 Audit = Annotated[Path | None, typer.Option(help="The audit.csv of --tif.")]
+BlockKm = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="GeoTIFFs of one block of this many kilometres go into the same fold; 0: only those that "
+        "overlap. 1 by default, where that leaves enough groups.",
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Column of the tags CSV instead: chips with the same value go into the same fold."),
+]
 
 Compared = Annotated[
     str, typer.Argument(help="A run's folder, or a recipe with variants: planet-single+lossy+views.")

@@ -21,7 +21,8 @@ from service.contract.bundle import Bundle, load
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Precision
 from service.contract.rules import Vote
-from training.data.labels import multi_hot, read_tags
+from training.data.labels import multi_hot
+from training.data.tables.forms import read_tags
 from training.decision.fbeta import sample_fbeta
 from training.export.parity import graph_answers
 from training.run.progress import track

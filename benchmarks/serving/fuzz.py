@@ -62,6 +62,11 @@ def tiffs(compression: str | None) -> list[bytes]:
     ]
 
 
+def pictured(compression: str) -> list[bytes]:
+    """One picture format inside: strips and tiles."""
+    return [tiff(compression, rowsperstrip=SIDE_PX), tiff(compression, tile=(16, 32))]
+
+
 def old_deflate() -> list[bytes]:
     """Deflate by its first number, which nothing writes any more."""
     number, old = np.uint16(8), np.uint16(32946)
@@ -95,6 +100,16 @@ CODECS: dict[str, Callable[[], list[bytes]]] = {
     "TIFF PackBits": lambda: tiffs("packbits"),
     "TIFF LZMA": lambda: tiffs("lzma"),
     "TIFF ZSTD": lambda: tiffs("zstd"),
+    "TIFF JPEG": lambda: pictured("jpeg"),
+    "TIFF WebP": lambda: pictured("webp"),
+    "TIFF JPEG 2000": lambda: pictured("jpeg2000"),
+    "TIFF LERC": lambda: pictured("lerc"),
+    "TIFF with a palette": lambda: [pillows("TIFF", photo().convert("P"))],
+    "WebP": lambda: [pillows("WEBP", photo()), pillows("WEBP", photo(), lossless=True)],
+    "JPEG 2000": lambda: [
+        pillows("JPEG2000", photo()),
+        pillows("JPEG2000", photo(), no_jp2=True, irreversible=True),
+    ],
 }
 
 

@@ -25,6 +25,7 @@ from benchmarks.harness.data import BESIDE
 from training.config.recipes import planet
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, prepare
+from training.data.groups import Grouping
 from training.fit.batches import Batch, BatchStream
 from training.fit.device import best_device
 from training.fit.inputs import ChipInputs
@@ -59,6 +60,10 @@ def random_dataset(folder: Path) -> Dataset:
         folds_N=np.arange(CHIPS) % 5,
         mean_C=np.full(3, 127.5),
         std_C=np.full(3, 74.0),
+        median_C=np.full(3, 127.5),
+        limits_C2=np.tile([0.0, 255.0], (3, 1)),
+        grouping=Grouping(np.arange(CHIPS), None, ""),
+        apart=0,
         chips_NHWC=np.load(folder / "chips.npy", mmap_mode="r"),
     )
 

@@ -104,7 +104,7 @@ class Client:
         Leaving the iteration early cancels what is under way.
 
         Args:
-            paths: JPEG, PNG or TIFF files; read only when their turn comes.
+            paths: JPEG, PNG, WebP, JPEG 2000 or TIFF files; read only when their turn comes.
             members: also every member's own probabilities.
             evidence: also where each predicted label's evidence lies.
             footprint: also where a GeoTIFF lies.

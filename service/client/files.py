@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", ".tif", ".tiff")
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:

@@ -6,6 +6,7 @@
     │   ├── NotAnImage         415
     │   ├── CorruptChip        422
     │   ├── WrongBands         422
+    │   ├── WrongValues        422
     │   ├── WrongSize          422
     │   └── TooManyPixels      413
     ├── RequestError           the request as a whole cannot be used
@@ -77,6 +78,12 @@ class WrongBands(ChipError):
     """Raised when band count or sample type are not what the bundle can use."""
 
     title = "Wrong bands"
+
+
+class WrongValues(ChipError):
+    """Raised when numbers cannot be of the kind that the bundle knows, or are none."""
+
+    title = "Wrong values"
 
 
 class WrongSize(ChipError):

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from service.contract.rules import CountRow, Part, Rule, Unit
+from service.contract.sensors import SENSORS, Band, Dtype
 
 Precision = Literal["float32", "float16", "int8"]
-Band = Literal["blue", "green", "red", "near infrared"]
 Fitting = Literal["cross-fitted", "in-sample", "held-out"]
 INPUT, PROBABILITIES, EVIDENCE = "chips", "probabilities", "evidence"  # of every graph
-Pixel = np.uint8 | np.uint16  # the number types of `InputSpec.dtype`
+Pixel = np.uint8 | np.uint16 | np.int16 | np.float32  # the number types of `InputSpec.dtype`
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -77,12 +77,45 @@ class Label(Part):
 
 
 class InputSpec(Part):
-    """What a graph's input `chips` takes: (B, height, width, bands)."""
+    """What a graph's input `chips` takes: (B, height, width, bands).
+
+    The last fields tell what else is known of the chips, so that others are not taken for them.
+    """
 
     bands: tuple[Band, ...] = Field(min_length=1)
-    dtype: Literal["uint8", "uint16"] = "uint8"
+    dtype: Dtype = "uint8"
     height: int = Field(gt=0)
     width: int = Field(gt=0)
+    sensor: str | None = None  # a name in `SENSORS`
+    file_bands: tuple[Band, ...] = ()  # of files that do not name theirs, in order; empty: the sensor's
+    resolution_m: float | None = Field(default=None, gt=0)  # of the ground, per pixel
+    nodata: float | None = None  # the value of pixels that show nothing
+    grey: bool = False  # grey pictures are taken too, for red, green and blue alike
+    # Of each band, between which values all but two in a thousand training pixels lie.
+    limits: tuple[tuple[float, float], ...] = ()
+
+    @model_validator(mode="after")
+    def _be_known(self) -> Self:
+        if self.sensor is not None and self.sensor not in SENSORS:
+            raise ValueError(f"there is no sensor {self.sensor!r}; there are {', '.join(SENSORS)}")
+        if missing := sorted(set(self.bands) - set(self.order)):
+            raise ValueError(f"its files hold {', '.join(self.order)}; they lack {', '.join(missing)}")
+        if self.limits and len(self.limits) != len(self.bands):
+            raise ValueError(f"{len(self.bands)} bands need as many limits; there are {len(self.limits)}")
+        return self
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The bands of a file that does not name them, in order."""
+        if self.file_bands:
+            return self.file_bands
+        if self.sensor is not None:
+            return SENSORS[self.sensor].bands
+        # Bundles of earlier versions tell no more than this.
+        if self.dtype == "uint16":
+            return SENSORS["planet-contest"].bands
+        colours = ("red", "green", "blue")
+        return colours if set(self.bands) <= set(colours) else SENSORS["naip"].bands
 
 
 class EarlyExit(Part):

@@ -2,12 +2,12 @@
 
 import { plural } from "./dom.js";
 
-const SUFFIX = /\.(jpe?g|png|tiff?)$/i; // of a folder's images
+const SUFFIX = /\.(jpe?g|png|webp|jp2|tiff?)$/i; // of a folder's images
 const HIDDEN = /^(\..*|__MACOSX)$/; // inside a folder; macOS writes a ._tile.png beside tile.png
 const HEAD_BYTES = 65_536;
 const PNG_WITH_OPACITY = [4, 6]; // colour types; the model sees the colours behind it
 
-const noImage = { title: "No image in there", detail: "JPEG, PNG and TIFF files are taken from folders." };
+const noImage = { title: "No image in there", detail: "JPEG, PNG, WebP, JPEG 2000 and TIFF files are taken from folders." };
 
 /**
  * Call `take` with the files of every drop, paste and choice, as { file, name }; and `complain` with the problem

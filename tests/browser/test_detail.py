@@ -17,7 +17,7 @@ from tests.browser.conftest import drop, finished, upload
 from tests.browser.test_chips import JPEG, SAMPLE, pixels_of, tags
 from tests.kit.fakes import GREEN, RED, encoded, picture
 from tests.service.answers.test_footprint import geotiff
-from training.data.labels import read_tags
+from training.data.tables.forms import read_tags
 
 PLAIN = upload("plain, red.png", encoded(picture(RED), "PNG"), "image/png")
 

@@ -145,7 +145,7 @@ def test_a_corrupt_file_among_many_is_told_in_its_place(show: Callable[..., Page
 def test_a_text_is_refused_with_what_is_accepted(show: Callable[..., Page]) -> None:
     page = show(tolerate="415")
     drop(page, upload("notes.txt", b"hello", "text/plain"))
-    expect(page.locator("#problem")).to_contain_text("accepted are JPEG and PNG")
+    expect(page.locator("#problem")).to_contain_text("accepted are JPEG, PNG")
     expect(page.locator("#picture")).to_be_hidden()
 
 

@@ -20,8 +20,9 @@ from PIL import Image
 from service.contract import bundle
 from service.contract.bundle import Bundle
 from service.contract.decision import Decision, Voter, strict_majority
-from service.contract.manifest import Band, Manifest, Pixel, Precision
+from service.contract.manifest import Manifest, Pixel, Precision
 from service.contract.rules import Rule, Vote
+from service.contract.sensors import Band
 from service.engine.verdict import Verdict
 from tests.kit.onnx_bytes import FLOAT, UINT8, UINT16, field, node, tensor, value
 
@@ -113,7 +114,7 @@ def linear_members() -> list[Linear]:
     return [Linear(weights_CL * scale, bias_L * scale) for scale in scales]
 
 
-RAW_BANDS: tuple[Band, ...] = ("near infrared", "red", "green", "blue")
+RAW_BANDS: tuple[Band, ...] = ("nir", "red", "green", "blue")
 RAW_SCALE = 256  # raw values are so many times the grey levels
 
 

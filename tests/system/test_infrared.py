@@ -17,8 +17,9 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from service.contract.bundle import Bundle
-from service.contract.chips.bands import NEAR_INFRARED, PLANET_BANDS, RGB, RGBN
+from service.contract.chips.bands import RGB
 from service.contract.manifest import Precision
+from service.contract.sensors import SENSORS
 from service.settings import Settings
 from tests.kit import networks, stripes
 from tests.kit.serving import serving
@@ -35,8 +36,11 @@ from training.export import export
 from training.fit import fit, predict
 from training.run.folder import Run, Source
 
+PLANET_BANDS = SENSORS["planet-contest"].bands
+RGBN = SENSORS["naip"].bands
+
 GROWTH = "growth"
-BAND_OF = {"blue": 0, "green": 1, "red": 2, GROWTH: PLANET_BANDS.index(NEAR_INFRARED)}
+BAND_OF = {"blue": 0, "green": 1, "red": 2, GROWTH: PLANET_BANDS.index("nir")}
 LABELS = sorted(BAND_OF)
 EARLY = replace(stripes.WHOLE, name="early", bands=RGBN)
 INDICES = replace(stripes.FROZEN, name="indices", bands=RGBN, indices=("ndvi", "ndwi"))
@@ -131,7 +135,7 @@ def test_the_service_refuses_a_picture_of_colours(bundle: Bundle, tmp_path: Path
             "/predict", content=(tmp_path / "chip.jpg").read_bytes(), headers={"content-type": "image/jpeg"}
         )
     assert answer.status_code == 422
-    assert "this bundle needs four-band uint16 TIFF chips" in answer.json()["detail"]
+    assert "this bundle needs TIFF chips of 4 bands of uint16" in answer.json()["detail"]
 
 
 def test_chips_whose_labels_are_in_doubt_are_left_out(tmp_path: Path) -> None:

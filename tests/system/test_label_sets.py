@@ -21,7 +21,7 @@ from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Precision
 from service.engine.ensemble import Ensemble
 from tests.kit.serving import DEFAULT_BUNDLE
-from training.data.reading import find_tags
+from training.data.tables.forms import find_tags
 from training.evaluation.score import score
 from training.run.folder import Source
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from service.contract.bundle import Bundle
-from service.contract.manifest import Band
+from service.contract.sensors import Band
 from tests.kit import networks, stripes
 from training.config.schema import About, DecisionConfig, MemberConfig, RunConfig
 from training.data.dataset import input_spec, open_dataset, prepare
@@ -29,7 +29,7 @@ from training.network.loss import activation
 from training.network.model import ChipNet, ExportNet
 from training.run.folder import Run, Source
 
-BANDS: tuple[Band, ...] = ("red", "green", "blue", "near infrared")
+BANDS: tuple[Band, ...] = ("red", "green", "blue", "nir")
 BASE = replace(
     stripes.WHOLE,
     architecture="test_resnet",
@@ -247,6 +247,11 @@ RUN_CASES: dict[str, tuple[Any, Callable[[Run], object]]] = {
     "precisions": (("int8",), graphs),
     "bands": (("blue", "green", "red"), weights),
     "dtype": ("uint16", spec),
+    "sensor": ("naip", spec),
+    "file_bands": (("green", "red", "blue"), spec),
+    "resolution_m": (0.3, spec),
+    "nodata": (0.0, spec),
+    "grey": (True, spec),
     "height_px": (80, spec),
     "width_px": (80, spec),
     "seed": (1, weights),

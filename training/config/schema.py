@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from service.contract.manifest import Band, Precision
+from service.contract.manifest import Precision
+from service.contract.sensors import Band, Dtype
 
 FLAT = 0.2  # the customary threshold for F2 and the prior that tuned thresholds shrink toward
 CACHED = ("trunk", "backbone")  # freezings whose frozen part never changes what it says of a view
@@ -145,7 +146,12 @@ class RunConfig:
     fold_members: Literal["separate", "averaged"]  # every fold's network votes, or their weights' mean
     precisions: Precisions
     bands: tuple[Band, ...] = ("red", "green", "blue")  # of the chips, as the graphs take them
-    dtype: Literal["uint8", "uint16"] = "uint8"
+    dtype: Dtype = "uint8"
+    sensor: str | None = None  # whose chips: a name in `service.contract.sensors.SENSORS`
+    file_bands: tuple[Band, ...] = ()  # of files that do not name theirs, in order; empty: the sensor's
+    resolution_m: Annotated[float, Field(gt=0)] | None = None  # of the ground, per pixel
+    nodata: float | None = None  # the value of pixels that show nothing
+    grey: bool = False  # take grey pictures too, for red, green and blue alike
     height_px: Count = 256
     width_px: Count = 256
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2017

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from service.contract.chips.bands import PLANET_BANDS
+from service.contract.sensors import SENSORS
 from training.config.planet import PLANET_GROUPS
 from training.config.schema import DecisionConfig, MemberConfig, RunConfig
 
@@ -80,8 +80,9 @@ def views(config: RunConfig) -> RunConfig:
 
 def infrared(config: RunConfig) -> RunConfig:
     """Train on raw four-band TIFF chips, the infrared as a fourth plane."""
-    config = replace(config, bands=PLANET_BANDS, dtype="uint16")
-    return _members(config, bands=("red", "green", "blue", "near infrared"))
+    contest = SENSORS["planet-contest"]
+    config = replace(config, sensor="planet-contest", bands=contest.bands, dtype=contest.dtype)
+    return _members(config, bands=("red", "green", "blue", "nir"))
 
 
 def indices(config: RunConfig) -> RunConfig:

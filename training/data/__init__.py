@@ -1,4 +1,4 @@
-"""Labels, chips, folds, out-of-fold probabilities: what stages learn from, and the audit of it.
+"""Tables of tags, labels, chips, folds, out-of-fold probabilities, and the audit of chips.
 
 Imports `run` and `config`, and the contract's decoder. No PyTorch.
 """

@@ -21,11 +21,12 @@ from scipy import ndimage
 
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
+from service.contract.chips.tone import stretched
 from service.contract.errors import ChipError, WrongBands
 from service.contract.manifest import InputSpec
 from training.data.alignment import Alignment, Verdict, align
-from training.data.pictures import stretched, write_sheet
-from training.data.reading import chip_files
+from training.data.names import chip_files
+from training.data.pictures import write_sheet
 from training.run.files import write_csv
 from training.run.progress import in_threads
 

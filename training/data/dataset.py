@@ -7,20 +7,24 @@ import csv
 import json
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
+from training.data.groups import Grouping, find_groups, read_column
 from training.data.labels import group_of_each, multi_hot
-from training.data.reading import LabelledChips, find_tags, read_chips
+from training.data.reading import LabelledChips, read_chips
+from training.data.tables.forms import find_tags, watched
 from training.run.files import write_csv, write_json
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
 
 SLICE = 32
+SAMPLE = 512  # chips whose values tell the usual ones
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Dataset:
     chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
     mean_C: npt.NDArray[np.float64]  # of each band over all chips, in raw units
     std_C: npt.NDArray[np.float64]
+    median_C: npt.NDArray[np.float64]
+    # Between which all but two in a thousand of the pixels that show something lie.
+    limits_C2: npt.NDArray[np.float64]
+    grouping: Grouping  # chips that belong together are in one fold
+    apart: int  # how many of them would have had another of their group in another fold otherwise
 
     @property
     def groups(self) -> list[str]:
@@ -53,7 +62,19 @@ def input_spec(run: Run) -> InputSpec:
         dtype=run.config.dtype,
         height=run.config.height_px,
         width=run.config.width_px,
+        sensor=run.config.sensor,
+        file_bands=run.config.file_bands,
+        resolution_m=run.config.resolution_m,
+        nodata=run.config.nodata,
+        grey=run.config.grey,
     )
+
+
+def known_spec(run: Run, dataset: "Dataset") -> InputSpec:
+    """Return the same with what the training chips tell: their usual values."""
+    if run.config.dtype == "uint8":
+        return input_spec(run)
+    return input_spec(run).model_copy(update={"limits": tuple(map(tuple, dataset.limits_C2.tolist()))})
 
 
 def prepare(run: Run) -> Dataset:
@@ -68,7 +89,7 @@ def prepare(run: Run) -> Dataset:
             run.weights_path(member.architecture)  # a missing file now, not hours later
         _write(run, read_chips(run.source, input_spec(run), run.folder))
     else:
-        for table in (find_tags(run.source), run.source.exclude, run.source.audit):
+        for table in (*watched(find_tags(run.source)), run.source.exclude, run.source.audit):
             if table and not run.is_fresh(facts, [table]):
                 raise ValueError(f"{table}: changed since this run began; use another --out")
     return open_dataset(run)
@@ -80,8 +101,10 @@ def open_dataset(run: Run) -> Dataset:
     with (run.folder / "chips.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     chips_NHWC = np.load(run.folder / "chips.npy", mmap_mode="r")[: len(rows)]
-    # Runs prepared by earlier versions lack the statistics.
-    statistics = facts.get("statistics") or band_statistics(chips_NHWC)
+    # Runs prepared by earlier versions lack the statistics and groups.
+    statistics = facts.get("statistics") or {}
+    if "limits" not in statistics:
+        statistics |= band_statistics(chips_NHWC, run.config.nodata)
     return Dataset(
         title=facts["title"],
         digest=facts["digest"],
@@ -92,19 +115,48 @@ def open_dataset(run: Run) -> Dataset:
         chips_NHWC=chips_NHWC,
         mean_C=np.array(statistics["mean"]),
         std_C=np.array(statistics["std"]),
+        median_C=np.array(statistics["median"]),
+        limits_C2=np.array(statistics["limits"]),
+        grouping=Grouping(
+            np.array([int(row.get("group") or index) for index, row in enumerate(rows)]),
+            facts.get("joined"),
+            facts.get("note", ""),
+        ),
+        apart=facts.get("apart", 0),
     )
 
 
-def band_statistics(chips_NHWC: npt.NDArray[Pixel]) -> dict[str, list[float]]:
-    """Return each band's mean and standard deviation, a few chips in memory at a time."""
-    slices = [chips_NHWC[start : start + SLICE] for start in range(0, len(chips_NHWC), SLICE)]
-    sizes = [len(part_NHWC) for part_NHWC in slices]
-    means_SC = np.array([part_NHWC.mean(axis=(0, 1, 2), dtype=np.float64) for part_NHWC in slices])
-    variances_SC = np.array([part_NHWC.var(axis=(0, 1, 2), dtype=np.float64) for part_NHWC in slices])
-    mean_C = np.average(means_SC, axis=0, weights=sizes)
-    # Within the slices, and between them.
-    variance_C = np.average(variances_SC + (means_SC - mean_C) ** 2, axis=0, weights=sizes)
-    return {"mean": mean_C.tolist(), "std": np.sqrt(variance_C).tolist()}
+def band_statistics(chips_NHWC: npt.NDArray[Pixel], nodata: float | None = None) -> dict[str, Any]:
+    """Return each band's mean, deviation, median and limits, some chips in memory at a time.
+
+    Median and limits are those of at most `SAMPLE` chips. Pixels that show nothing count nowhere.
+    """
+    sums_C, squares_C, counts_C = (np.zeros(chips_NHWC.shape[-1]) for _ in range(3))
+    for start in range(0, len(chips_NHWC), SLICE):
+        part_PC = chips_NHWC[start : start + SLICE].reshape(-1, chips_NHWC.shape[-1]).astype(np.float64)
+        shown_PC = np.ones(part_PC.shape, np.bool_) if nodata is None else part_PC != nodata
+        counts_C += shown_PC.sum(axis=0)
+        sums_C += part_PC.sum(axis=0, where=shown_PC)
+        squares_C += np.square(part_PC).sum(axis=0, where=shown_PC)
+    mean_C = sums_C / np.maximum(counts_C, 1)
+    std_C = np.sqrt(np.maximum(squares_C / np.maximum(counts_C, 1) - mean_C**2, 0))
+    step = -(-len(chips_NHWC) // SAMPLE)
+    quantiles_3C = _quantiles(chips_NHWC[::step], nodata)
+    return {
+        "mean": mean_C.tolist(),
+        "std": np.where(std_C > 0, std_C, 1.0).tolist(),
+        "median": quantiles_3C[1].tolist(),
+        "limits": quantiles_3C[[0, 2]].T.tolist(),
+    }
+
+
+def _quantiles(chips_NHWC: npt.NDArray[Pixel], nodata: float | None) -> npt.NDArray[np.float64]:
+    found = []
+    for band in range(chips_NHWC.shape[-1]):
+        values = chips_NHWC[..., band].ravel()
+        shown = values if nodata is None else values[values != nodata]
+        found.append(np.quantile(shown, (0.001, 0.5, 0.999)) if shown.size else np.zeros(3))
+    return np.array(found).T
 
 
 def _write(run: Run, chips: LabelledChips) -> None:
@@ -112,14 +164,39 @@ def _write(run: Run, chips: LabelledChips) -> None:
     absent = [tags.labels[column] for column in np.flatnonzero(~tags.targets_NL.any(axis=0))]
     if absent:
         log.warning("no chip has %s: these labels can be neither learned nor scored", ", ".join(absent))
-    folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
-    rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, strict=True)
-    write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold"), rows)
+    grouping = _grouping(run, chips)
+    folds_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed, grouping.groups_N)
+    alone_N = assign_folds(tags.targets_NL, run.config.folds, run.config.seed)
+    apart = int(_has_another_fold(alone_N, grouping.groups_N).sum())
+    if grouping.joined:
+        log.info("%s", grouping.sentence(apart))
+    rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, grouping.groups_N, strict=True)
+    write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold", "group"), rows)
     facts = {
         "title": run.source.data.resolve().name,
         "digest": chips.digest,
         "labels": tags.labels,
-        "statistics": band_statistics(chips.chips_NHWC),
+        "statistics": band_statistics(chips.chips_NHWC, run.config.nodata),
+        "joined": grouping.joined,
+        "note": grouping.note,
+        "apart": apart,
     }
     write_json(run.folder / "dataset.json", facts)
     log.info("%d chips, %d labels, %d folds", len(tags.names), len(tags.labels), run.config.folds)
+
+
+def _grouping(run: Run, chips: LabelledChips) -> Grouping:
+    source, column = run.source, None
+    if source.group:
+        column = source.group, read_column(find_tags(source), source.group, chips.tags.names)
+    return find_groups(chips.chips_NHWC, chips.files, run.config.folds, source.block_km, column)
+
+
+def _has_another_fold(
+    folds_N: npt.NDArray[np.int64], groups_N: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Tell of each chip whether another of its group is in another fold."""
+    lowest_G, highest_G = np.full(groups_N.max() + 1, folds_N.max()), np.zeros(groups_N.max() + 1, np.int64)
+    np.minimum.at(lowest_G, groups_N, folds_N)
+    np.maximum.at(highest_G, groups_N, folds_N)
+    return np.asarray((lowest_G < highest_G)[groups_N])

@@ -7,24 +7,24 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from service.contract.chips.bands import RGB
+from service.contract.chips.tone import stretched
+from service.contract.manifest import Pixel
 from training.run.files import atomic_write
 
 THUMBNAIL_PX, QUALITY = 144, 82
 CELL_PX, CAPTION_PX = 192, 18  # of a sheet
-STRETCH = (2, 98)  # percentiles of a band that become black and white
-RGB = ("red", "green", "blue")
 
 
-def as_rgb(chip_HWC: npt.NDArray[np.uint8 | np.uint16], bands: Sequence[str]) -> npt.NDArray[np.uint8]:
+def as_rgb(chip_HWC: npt.NDArray[Pixel], bands: Sequence[str]) -> npt.NDArray[np.uint8]:
     """Show a chip as people expect it: uint8 (H,W,3).
 
-    uint8 stays as it is. uint16 is stretched band by band between two percentiles of this chip,
+    uint8 stays as it is. All else is stretched band by band between two percentiles of this chip,
     so two chips' brightness cannot be compared.
 
     Args:
@@ -38,7 +38,7 @@ def as_rgb(chip_HWC: npt.NDArray[np.uint8 | np.uint16], bands: Sequence[str]) ->
     return stretched(shown_HW3)
 
 
-def data_uri(chip_HWC: npt.NDArray[np.uint8 | np.uint16], bands: Sequence[str]) -> str:
+def data_uri(chip_HWC: npt.NDArray[Pixel], bands: Sequence[str]) -> str:
     """Return a small JPEG of the chip as an address that needs no file."""
     image = Image.fromarray(as_rgb(chip_HWC, bands))
     image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
@@ -70,10 +70,3 @@ def write_sheet(
             sheet.paste(cell, (column * CELL_PX, top_px + CAPTION_PX))
     with atomic_write(path) as partial:
         sheet.save(partial)
-
-
-def stretched(pixels_HWC: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Bring each band's usual values to 0..255, so that a dark raw picture can be looked at."""
-    low_C, high_C = np.percentile(pixels_HWC, STRETCH, axis=(0, 1))
-    unit_HWC = (pixels_HWC - low_C) / np.maximum(high_C - low_C, 1)
-    return np.asarray((unit_HWC.clip(0, 1) * 255).round(), np.uint8)

@@ -1,4 +1,4 @@
-"""A folder of chips and a tags CSV → one file of decoded pixels, with the tags beside it.
+"""A folder of chips and a table of tags → one file of decoded pixels, with the tags beside it.
 
 Every chip goes through the service's own decoder, once. All bad rows are reported
 together, before anything long starts. Knows no folds and no run.
@@ -20,17 +20,16 @@ from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import ChipError
 from service.contract.manifest import InputSpec, Pixel
-from training.data.labels import Tags, read_tags, table_of
+from training.data.labels import Tags
+from training.data.names import TIF_SUFFIXES, bare, chip_files, find_chips
+from training.data.tables.delimited import read_delimited
+from training.data.tables.forms import find_tags, read_tags
 from training.run.files import allocated_array, atomic_write, write_csv
 from training.run.folder import Source
 from training.run.progress import in_threads
 
 log = logging.getLogger(__name__)
 
-TAGS_FILES = ("labels.csv", "tags.csv", "train_v2.csv", "train_classes.csv")
-CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
-TIF_SUFFIXES = (".tif", ".tiff")
-SUFFIXES = (".jpg", ".jpeg", ".png", *TIF_SUFFIXES)
 SHOWN_BAD_ROWS = 10
 
 
@@ -41,16 +40,28 @@ class LabelledChips:
     tags: Tags
     digest: str  # sha256 over names, tags and the chip files' bytes, in order
     chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
+    files: list[Path]  # that each was read from
 
 
-def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
+def read_labels(source: Source) -> Tags:
+    """Find and read the table of tags, and say what is in it."""
+    return read_tags(find_tags(source), source.separator)
+
+
+def read_chips(source: Source, spec: InputSpec, folder: Path, tags: Tags | None = None) -> LabelledChips:
     """Decode everything into `chips.npy` of a folder, listing what was left out in `excluded.csv`.
 
+    Args:
+        source: where the chips and their tags lie.
+        spec: what the chips are decoded to.
+        folder: where the files are written.
+        tags: the source's tags, if they have been read.
+
     Raises:
-        ValueError: no tags file, no chip folder, rows and chips that are not one to one, or bad
+        ValueError: no table of tags, no chip folder, rows and chips that are not one to one, or bad
             rows (unless they are to be skipped).
     """
-    tags = read_tags(find_tags(source))
+    tags = tags or read_labels(source)
     excluded = find_excluded(source, tags.names)
     paths, bad = find_chips(source, [name for name in tags.names if name not in excluded])
     paths = prefer_tif(source, spec, paths)
@@ -73,58 +84,8 @@ def read_chips(source: Source, spec: InputSpec, folder: Path) -> LabelledChips:
         pixels_NHWC.flush()
     _report(source, bad, excluded, folder)
     kept = Tags([tags.names[row] for row in keep], tags.labels, tags.targets_NL[keep])
-    return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)])
-
-
-def find_tags(source: Source) -> Path:
-    """Return the tags CSV: the given one, a well-known name, or the folder's only CSV."""
-    if source.tags:
-        return source.tags
-    if not source.data.is_dir():
-        raise ValueError(f"{source.data}: no such folder; --data wants a folder of chips with a tags CSV")
-    known = [source.data / name for name in TAGS_FILES if (source.data / name).exists()]
-    found = known or sorted(source.data.glob("*.csv"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "no CSV"
-        raise ValueError(f"{source.data}: found {names}; name the tags file with --tags")
-    return found[0]
-
-
-def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return each name's file, and the reason for each name without one."""
-    folders = [source.chips] if source.chips else [source.data / name for name in CHIP_FOLDERS]
-    for folder in folders:
-        files = {name: file for file in chip_files(folder) for name in (file.name, file.stem)}
-        paths = {name: files[name] for name in names if name in files}
-        if paths:
-            _refuse_shared(folder, paths)
-            return paths, {name: f"no chip in {folder}" for name in names if name not in files}
-    tried = ", ".join(str(folder) for folder in folders)
-    raise ValueError(f"no chip of the tags file is in {tried}; name the chips' folder with --chips")
-
-
-def _refuse_shared(folder: Path, paths: dict[str, Path]) -> None:
-    """Refuse rows of one chip, and chips of one name: which of them is meant, nobody knows."""
-    rows_of: dict[Path, list[str]] = {}
-    for name, file in paths.items():
-        rows_of.setdefault(file, []).append(name)
-    for file, names in rows_of.items():
-        if len(names) > 1:
-            raise ValueError(f"{' and '.join(names)} are rows of one chip, {file}; keep one row")
-    files_of: dict[str, list[str]] = {}
-    for file in chip_files(folder):
-        files_of.setdefault(file.stem, []).append(file.name)
-    for name in paths:
-        if len(files_of.get(name, ())) > 1:
-            raise ValueError(
-                f"{folder}: {name} may be {' or '.join(files_of[name])}; remove one, or write its extension "
-                "into the tags file"
-            )
-
-
-def chip_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """Return the folder's images, sorted; no hidden ones, which macOS writes beside each file."""
-    return [file for file in sorted(folder.glob("[!.]*")) if file.suffix.lower() in suffixes]
+    files = [paths[name] for name in kept.names]
+    return LabelledChips(kept, sha256.hexdigest(), np.load(path, mmap_mode="r")[: len(keep)], files)
 
 
 def decode_files(
@@ -144,14 +105,14 @@ def find_excluded(source: Source, names: Iterable[str]) -> dict[str, str]:
     """
     if not source.exclude:
         return {}
-    listed = {_bare(name): why for name, why in _column(source.exclude, "reason", "listed").items()}
-    bare = {name: _bare(name) for name in names}
-    unknown = sorted(listed.keys() - bare.values())
+    listed = {bare(name): why for name, why in _column(source.exclude, "reason", "listed").items()}
+    of = {name: bare(name) for name in names}
+    unknown = sorted(listed.keys() - of.values())
     if unknown:
         shown = ", ".join(unknown[:SHOWN_BAD_ROWS])
         log.warning("%s: %d names are in no row of the tags file: %s", source.exclude, len(unknown), shown)
-    excluded = {name: f"{source.exclude.name}: {listed[b]}" for name, b in bare.items() if b in listed}
-    if len(excluded) == len(bare):
+    excluded = {name: f"{source.exclude.name}: {listed[b]}" for name, b in of.items() if b in listed}
+    if len(excluded) == len(of):
         raise ValueError(f"{source.exclude}: lists every row of the tags file; nothing is left to read")
     log.info("%d rows left out by %s", len(excluded), source.exclude)
     return excluded
@@ -170,17 +131,18 @@ def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[
         raise ValueError("--tif and --audit belong together: the TIFFs' folder, and the audit.csv of it")
     if (spec.bands, spec.dtype) != (RGB, "uint8"):
         raise ValueError("--tif mixes TIFFs with other chips, which only runs on RGB uint8 can")
-    verdicts = {_bare(name): verdict for name, verdict in _column(source.audit, "verdict").items()}
+    verdicts = {Path(bare(name)).name: verdict for name, verdict in _column(source.audit, "verdict").items()}
     tifs = {file.stem: file for file in chip_files(source.tif, TIF_SUFFIXES)}
-    same = {name for name in paths if verdicts.get(_bare(name)) == "same ground"}
-    lacking = sorted(name for name in same if _bare(name) not in tifs)
+    of = {name: Path(bare(name)).name for name in paths}
+    same = {name for name in paths if verdicts.get(of[name]) == "same ground"}
+    lacking = sorted(name for name in same if of[name] not in tifs)
     if lacking:
         raise ValueError(
             f"{source.tif}: lacks {len(lacking)} TIFFs that {source.audit} found, the first being "
             f"{lacking[0]}; give the folder that was audited"
         )
     log.info("%d of %d chips are read from their TIFF", len(same), len(paths))
-    return {name: tifs[_bare(name)] if name in same else path for name, path in paths.items()}
+    return {name: tifs[of[name]] if name in same else path for name, path in paths.items()}
 
 
 def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
@@ -213,11 +175,10 @@ def _column(path: Path, column: str, default: str | None = None) -> dict[str, st
     Raises:
         ValueError: a column without default is missing.
     """
-    with table_of(path, "image_name", *([column] if default is None else [])) as reader:
-        return {row["image_name"]: row.get(column) or default or "" for row in reader}
-
-
-def _bare(name: str) -> str:
-    """Drop the extension that a name may carry."""
-    path = Path(name)
-    return path.stem if path.suffix.lower() in SUFFIXES else name
+    table = read_delimited(path)
+    wanted = ["image_name", *([column] if default is None else [])]
+    if not set(wanted) <= set(table.columns):
+        there = ",".join(table.columns) or "nothing"
+        raise ValueError(f"{path}: its first line is {there!r:.80}; it must have {','.join(wanted)}")
+    rows = [dict(zip(table.columns, row.cells, strict=False)) for row in table.rows]
+    return {row["image_name"].strip(): row.get(column) or default or "" for row in rows}

@@ -1,9 +1,10 @@
 """How far a score could have come out elsewhere: bootstrap intervals over chips.
 
 Chips are drawn with replacement, networks and thresholds stay: the interval tells what other
-chips of the same kind would change, not what another training run would.
+chips of the same kind would change, not what another training run would. Chips of one group (see
+`training/data/groups.py`) are drawn together: a copy tells nothing new.
 
-Shape suffixes: R replicates, N chips, L labels.
+Shape suffixes: R replicates, N chips, G groups of chips, L labels.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", percentile interval.
 """
@@ -22,6 +23,7 @@ CONFIDENCE = 0.95
 BLOCK = 50  # replicates at a time: 40,000 chips take 8 MB
 
 Labels = npt.NDArray[np.bool_]
+Groups = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
@@ -47,6 +49,7 @@ def intervals(
     groups: Sequence[str],
     seed: int,
     replicates: int = REPLICATES,
+    drawn_with_N: Groups | None = None,
 ) -> Intervals:
     """Return 95 % intervals of the scores that `metrics.measure` gives.
 
@@ -57,6 +60,7 @@ def intervals(
         groups: the columns' report groups.
         seed: of the draws; the same seed gives the same intervals.
         replicates: how many times the chips are drawn.
+        drawn_with_N: each chip's group, 0..G-1; by default every chip is one.
     """
     per_chip_N = sample_fbeta(predicted_NL, targets_NL)
     counted_N3L = np.stack([predicted_NL & targets_NL, predicted_NL, targets_NL], axis=1).reshape(
@@ -64,8 +68,8 @@ def intervals(
     )
     rankings = [_Ranking(*columns) for columns in zip(probs_NL.T, targets_NL.T, strict=True)]
     sample_R, f2_RL, average_RL = [], [], []
-    for weights_RN in _resamples(len(per_chip_N), seed, replicates):
-        sample_R.append(weights_RN @ per_chip_N / len(per_chip_N))
+    for weights_RN in _resamples(len(per_chip_N), seed, replicates, drawn_with_N):
+        sample_R.append(weights_RN @ per_chip_N / weights_RN.sum(axis=1))
         sums_R3L = (weights_RN @ counted_N3L).reshape(len(weights_RN), 3, -1)
         f2_RL.append(_f2(*np.moveaxis(sums_R3L, 1, 0)))
         average_RL.append(np.stack([ranking.average_precision(weights_RN) for ranking in rankings], axis=1))
@@ -82,7 +86,7 @@ def intervals(
 
 
 def paired_difference(
-    a_N: Floats, b_N: Floats, seed: int, replicates: int = REPLICATES
+    a_N: Floats, b_N: Floats, seed: int, replicates: int = REPLICATES, drawn_with_N: Groups | None = None
 ) -> tuple[float, float, float]:
     """Compare two scores of the same chips: is `a` better than `b` beyond the luck of the chips?
 
@@ -91,6 +95,7 @@ def paired_difference(
         b_N: the other's on the same chips in the same order.
         seed: of the draws.
         replicates: how many times the chips are drawn.
+        drawn_with_N: as for `intervals`.
 
     Returns:
         The mean of a - b and its 95 % interval (low, high).
@@ -101,7 +106,10 @@ def paired_difference(
     if a_N.shape != b_N.shape or a_N.ndim != 1 or not len(a_N):
         raise ValueError(f"scores of shapes {a_N.shape} and {b_N.shape}; give one per chip, same chips")
     difference_N = np.asarray(a_N, np.float64) - b_N
-    means = [weights_RN @ difference_N / len(a_N) for weights_RN in _resamples(len(a_N), seed, replicates)]
+    means = [
+        weights_RN @ difference_N / weights_RN.sum(axis=1)
+        for weights_RN in _resamples(len(a_N), seed, replicates, drawn_with_N)
+    ]
     return float(difference_N.mean()), *_interval(np.concatenate(means))
 
 
@@ -125,8 +133,13 @@ class _Ranking:
             return np.asarray((precision_RK * gained_RK).sum(axis=1) / hits_RK[:, -1])
 
 
-def _resamples(chips: int, seed: int, replicates: int) -> Iterator[Floats]:
+def _resamples(chips: int, seed: int, replicates: int, drawn_with_N: Groups | None) -> Iterator[Floats]:
     """Yield how often each chip is drawn, in blocks (R,N)."""
+    if drawn_with_N is not None:
+        groups = int(drawn_with_N.max()) + 1
+        for weights_RG in _resamples(groups, seed, replicates, None):
+            yield weights_RG.take(drawn_with_N, axis=1)
+        return
     random = np.random.default_rng(seed)
     for start in range(0, replicates, BLOCK):
         rows = min(BLOCK, replicates - start)

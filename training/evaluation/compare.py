@@ -66,7 +66,9 @@ def compare(first: Run, second: Run) -> Difference:
             scores.macro_f2,
             scores.mean_average_precision,
         )
-    difference = Difference(*paired_difference(f2[1], f2[0], seed=first.config.seed))
+    difference = Difference(
+        *paired_difference(f2[1], f2[0], seed=first.config.seed, drawn_with_N=datasets[0].grouping.groups_N)
+    )
     verdict = "decided" if difference.low > 0 or difference.high < 0 else "not decided by these chips"
     changed = int(np.any(decided[0].labels_BL != decided[1].labels_BL, axis=1).sum())
     log.info(

@@ -46,12 +46,18 @@ def evaluate(run: Run) -> Scores:
     }
     unseen = decisions["cross-fitted"]
     bounds = intervals(
-        unseen.labels_BL, unseen.probabilities_BL, found.targets_NL, dataset.groups, run.config.seed
+        unseen.labels_BL,
+        unseen.probabilities_BL,
+        found.targets_NL,
+        dataset.groups,
+        run.config.seed,
+        drawn_with_N=dataset.grouping.groups_N,
     )
     headline = _with(bounds, scores["cross-fitted"])
     write_decisions(run, unseen)
     write_scores(run, {**scores, "cross-fitted": headline})
     log.info("%s", table(headline))
+    log.info("%s", dataset.grouping.sentence(dataset.apart))
     return headline
 
 

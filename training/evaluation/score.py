@@ -14,8 +14,8 @@ import numpy as np
 
 from service.contract.bundle import Bundle
 from service.contract.manifest import Precision, Scores
-from training.data.labels import multi_hot, read_tags
-from training.data.reading import find_tags, read_chips
+from training.data.labels import multi_hot
+from training.data.reading import read_chips, read_labels
 from training.evaluation.inference import Predictor, tags_of, write_tags
 from training.evaluation.metrics import measure, table
 from training.run.folder import Source
@@ -40,11 +40,12 @@ def score(bundle: Bundle, source: Source, precision: Precision, out: Path | None
         ValueError: a chip is missing or unreadable, or a tag is no label of the bundle.
     """
     manifest = bundle.manifest
-    unknown = sorted(set(read_tags(find_tags(source)).labels) - set(bundle.label_names))
+    tags = read_labels(source)
+    unknown = sorted(set(tags.labels) - set(bundle.label_names))
     if unknown:
         raise ValueError(f"the bundle has no label {', '.join(unknown)}; rename or remove these tags")
     with tempfile.TemporaryDirectory() as scratch:
-        chips = read_chips(source, manifest.input, Path(scratch))
+        chips = read_chips(source, manifest.input, Path(scratch), tags)
         starts = range(0, len(chips.chips_NHWC), SLICE)
         predictor = Predictor(bundle, precision)
         parts = [

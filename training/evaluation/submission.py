@@ -18,7 +18,8 @@ import numpy as np
 
 from service.contract.bundle import Bundle
 from service.contract.manifest import Precision
-from training.data.reading import chip_files, decode_files
+from training.data.names import chip_files
+from training.data.reading import decode_files
 from training.evaluation.inference import COLUMNS, Predictor, tags_of, write_tags
 from training.run.files import atomic_write, write_csv
 

@@ -19,7 +19,7 @@ from service.contract.bundle import MANIFEST, Bundle, load, reference, seal
 from service.contract.decision import Voter
 from service.contract.manifest import EarlyExit, Label, Manifest, Member, Provenance
 from service.contract.rules import Rule
-from training.data.dataset import Dataset, input_spec, open_dataset
+from training.data.dataset import Dataset, known_spec, open_dataset
 from training.data.out_of_fold import read_predictions
 from training.decision.rule import read_rule
 from training.evaluation.evaluate import read_scores
@@ -52,14 +52,14 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
     for member in members:
         for graph in member.graphs.values():
             shutil.copyfile(run.folder / "members" / graph.file.path, folder / graph.file.path)
-    _write_golden(run, folder, members, rule)
+    _write_golden(run, dataset, folder, members, rule)
     _write_out_of_fold(run, folder, dataset)
     scores = read_scores(run)
     manifest = Manifest(
         name=name,
         version=version,
         description=run.config.about.description,
-        input=input_spec(run),
+        input=known_spec(run, dataset),
         labels=_labels(dataset),
         members=members,
         decision=rule,
@@ -102,8 +102,8 @@ def install(bundle: Path, target: Path) -> None:
     log.info("%s is in place", target)
 
 
-def _write_golden(run: Run, folder: Path, members: tuple[Member, ...], rule: Rule) -> None:
-    chips_KHWC = candidates(input_spec(run), run.config.seed)
+def _write_golden(run: Run, dataset: Dataset, folder: Path, members: tuple[Member, ...], rule: Rule) -> None:
+    chips_KHWC = candidates(known_spec(run, dataset), run.config.seed)
     decider = rule.decider()
     precisions = run.config.precisions
     jobs = [(precision, member) for precision in precisions for member in members]

@@ -39,9 +39,13 @@ def candidates(spec: InputSpec, seed: int) -> npt.NDArray[Pixel]:
             chip_HWC[start : start + thickness] = random.integers(0, 256, chip_HWC.shape[-1])
     if spec.dtype == "uint8":
         return chips_KHWC
+    if spec.limits:
+        low_C, high_C = np.array(spec.limits).T
+        values_KHWC = low_C + (high_C - low_C) * (chips_KHWC + random.random(chips_KHWC.shape)) / 256
+        return np.asarray(values_KHWC, spec.dtype)
     # Planet's raw values lie within 14 bits; the noise shows whether the low ones arrive.
     noise_KHWC = random.integers(0, 64, chips_KHWC.shape, dtype=np.uint16)
-    return chips_KHWC.astype(np.uint16) * np.uint16(64) + noise_KHWC
+    return np.asarray(chips_KHWC.astype(np.uint16) * np.uint16(64) + noise_KHWC, spec.dtype)
 
 
 def most_decided(probs_PMKL: npt.NDArray[np.float32], decider: Decider) -> npt.NDArray[np.intp]:

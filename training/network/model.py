@@ -23,7 +23,7 @@ from training.network.loss import activation
 from training.network.preprocessing import Preprocessing
 from training.run.folder import Run
 
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0}
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "int16": 32767.0, "float32": 1.0}
 SILENT = -30.0  # logit of a label that a member has no say on
 
 
@@ -81,6 +81,7 @@ class ChipNet(nn.Module):
 def member_net(run: Run, member: MemberConfig, dataset: Dataset, *, pretrained: bool) -> ChipNet:
     """Return a member's network for the run's chips, with ImageNet weights or at random."""
     mean, std = _scaling(run, member, dataset)
+    places = [run.config.bands.index(band) for band in member.bands]
     preprocessing = Preprocessing(
         member.bands,
         run.config.bands,
@@ -90,6 +91,9 @@ def member_net(run: Run, member: MemberConfig, dataset: Dataset, *, pretrained: 
         std=std,
         indices=member.indices,
         dehaze=member.dehaze,
+        limits=None if run.config.dtype == "uint8" else dataset.limits_C2[places].tolist(),
+        nodata=run.config.nodata,
+        fill=dataset.median_C.tolist(),
     )
     weights = run.weights_path(member.architecture) if pretrained else None
     return ChipNet(member, preprocessing, labels=len(dataset.labels), pretrained=pretrained, weights=weights)

@@ -15,8 +15,7 @@ from torch import nn
 
 from service.contract.chips.bands import RGB
 
-INFRARED = "near infrared"
-INDICES = {"ndvi": (INFRARED, "red"), "ndwi": ("green", INFRARED)}  # (a - b) / (a + b)
+INDICES = {"ndvi": ("nir", "red"), "ndwi": ("green", "nir")}  # (a - b) / (a + b)
 INDEX_STD = 0.5  # of an index's range of -1..1, about 0
 
 WINDOW_PX = 15  # side of the dark channel's window
@@ -42,6 +41,9 @@ class Preprocessing(nn.Module):
         std: Sequence[float],
         indices: Sequence[str] = (),
         dehaze: bool = False,
+        limits: Sequence[tuple[float, float]] | None = None,
+        nodata: float | None = None,
+        fill: Sequence[float] = (),
     ) -> None:
         """Build it.
 
@@ -55,6 +57,9 @@ class Preprocessing(nn.Module):
             indices: planes to give after the bands, `ndvi` and `ndwi`; computed from the chips as
                 they are, since clearing haze changes the colours but not the near infrared.
             dehaze: clear red, green and blue of haze, each chip by itself.
+            limits: between which values each plane of `bands` is brought; None leaves them.
+            nodata: the value of pixels that show nothing; None if all show something.
+            fill: what each band of `of` has there instead.
 
         Raises:
             ValueError: the chips lack a band that is needed.
@@ -74,11 +79,25 @@ class Preprocessing(nn.Module):
         std_P = torch.tensor([*std, *(INDEX_STD for _ in indices)])
         self.register_buffer("mean", mean_P[:, None, None], persistent=False)
         self.register_buffer("std", std_P[:, None, None], persistent=False)
+        self._nodata = nodata
+        self.fill: torch.Tensor
+        self.register_buffer("fill", torch.tensor([*fill])[:, None, None], persistent=False)
+        self._limited = limits is not None
+        self.low: torch.Tensor
+        self.high: torch.Tensor
+        free = (float("-inf"), float("inf"))
+        low_P, high_P = torch.tensor([*(limits or ()), *(free for _ in indices)]).reshape(-1, 2).T
+        self.register_buffer("low", low_P[:, None, None], persistent=False)
+        self.register_buffer("high", high_P[:, None, None], persistent=False)
 
     def forward(self, chips_BHWC: torch.Tensor) -> torch.Tensor:
         """Return float32 planes (B,P,size,size) of chips in any real dtype."""
         chips_BCHW = chips_BHWC.permute(0, 3, 1, 2).float()
+        if self._nodata is not None:
+            chips_BCHW = torch.where(chips_BCHW == self._nodata, self.fill, chips_BCHW)
         planes_BPHW = self._planes(chips_BCHW)
+        if self._limited:
+            planes_BPHW = torch.minimum(torch.maximum(planes_BPHW, self.low), self.high)
         height, width = planes_BPHW.shape[-2:]
         if (height, width) != (self._size_px, self._size_px):
             # By factor, not by size: a size would put the batch's shape into the graph, which a

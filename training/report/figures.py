@@ -145,12 +145,26 @@ def training_curves(logs: Mapping[str, Mapping[int, FitLog]], description: str) 
         return _svg(figure, "training", description)
 
 
-def _grid(titles: Sequence[str], axis_names: tuple[str, str]) -> tuple[Figure, list[Axes]]:
-    """Lay out one small panel per title, all with the same axes."""
+def histograms(panels: Mapping[str, Curve], description: str) -> Markup:
+    """Draw how often each value occurs, one panel per band: lower edges of bins, and shares."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _grid(list(panels), ("value", "share of pixels"), alike=False)
+        for ax, (name, (value_K, share_K)) in zip(axes, panels.items(), strict=False):
+            ax.set_title(name)
+            ax.fill_between(value_K, share_K, step="post", color=BLUE, alpha=0.7, linewidth=0)
+            ax.yaxis.set_major_locator(MaxNLocator(3))
+            ax.xaxis.set_major_locator(MaxNLocator(4))
+        return _svg(figure, "histograms", description)
+
+
+def _grid(
+    titles: Sequence[str], axis_names: tuple[str, str], *, alike: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Lay out one small panel per title, all with the same axes unless told otherwise."""
     columns = min(COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(1.9 * columns, 1.75 * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = figure.subplots(rows, columns, sharex=alike, sharey=alike, squeeze=False)
     for ax in axes.flat[len(titles) :]:
         ax.set_visible(False)
     for column in range(columns):  # a column may end above the last row

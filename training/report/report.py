@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jinja2
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from service.contract.manifest import Interval, LabelScore
 from service.contract.rules import Cooccurrence, Vote
@@ -45,6 +46,7 @@ from training.run.history import read_logs
 log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
+STYLE = Path(__file__).with_name("style.css.jinja")
 WORST = 28
 PER_LABEL = 8  # chips of each label on the contact sheet
 
@@ -83,7 +85,7 @@ def report(run: Run) -> Path:
     if not run.is_fresh(evaluation, [run.need(OUT_OF_FOLD, "predict"), run.need(DECISION, "tune")]):
         raise ValueError(f"{evaluation}: older than the thresholds; run `chipvote-train evaluate` again")
     facts = _findings(run)
-    template = _environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = environment().from_string(TEMPLATE.read_text(encoding="utf-8"))
     context = _context(facts)
     for name, pictures in ((SHIPPED_REPORT, False), (REPORT, True)):
         path = run.folder / name
@@ -117,7 +119,8 @@ def _plain_vote(run: Run) -> tuple[npt.NDArray[np.float32] | None, int | None]:
     return np.array(rule.thresholds, np.float32), rule.quorum[0] if plain else None
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return what fills the pages' templates."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -140,12 +143,15 @@ def _context(facts: _Findings) -> dict[str, Any]:
     sheet = sample_of_every_label(targets_NL, PER_LABEL, run.config.seed)
     evaluated = datetime.fromtimestamp((run.folder / EVALUATION).stat().st_mtime, UTC)
     return {
+        "style": Markup(STYLE.read_text(encoding="utf-8")),
         "config": run.config,
         "settings": json.dumps(run.config.to_json(), indent=1, ensure_ascii=False),
         "title": dataset.title,
         "digest": dataset.digest,
         "evaluated": f"{evaluated:%Y-%m-%d}",
         "chips": len(dataset),
+        "grouping": dataset.grouping.sentence(dataset.apart),
+        "grouped": bool(dataset.grouping.joined),
         **_scores(facts),
         **_decisions(facts),
         **_pairs(facts),

@@ -37,14 +37,17 @@ REPORT, SHIPPED_REPORT = "report.html", "report-without-chips.html"
 class Source:
     """Where a run's input lies."""
 
-    data: Path  # folder with the tags CSV and the chips
-    tags: Path | None = None  # the CSV, when it is not to be searched for
+    data: Path  # folder with the table of tags and the chips
+    tags: Path | None = None  # the table, when it is not to be searched for
     chips: Path | None = None  # the chips' folder, when it is not to be searched for
     weights: Path | None = None  # folder of <architecture>.safetensors; None: timm downloads them
     skip_bad: bool = False  # leave out rows whose chip is missing or unreadable
     exclude: Path | None = None  # a CSV of rows to leave out: image_name and, if known, reason
     tif: Path | None = None  # folder of TIFFs to read instead of the chips,
     audit: Path | None = None  # where this table of `audit` says that they show the same ground
+    separator: str | None = None  # between the labels of a cell; None: blanks
+    block_km: float | None = None  # chips of a block on the ground share a fold; see `data/groups.py`
+    group: str | None = None  # the column of the tags CSV that says instead which chips do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

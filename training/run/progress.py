@@ -1,10 +1,12 @@
 """One progress bar for loops that take more than a moment."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +23,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 SLICE = 256
 WAITING = 4  # threads beside those that compute, because some wait for the disk
+
+
+def log_to_console() -> None:
+    """Show what training logs, in full lines; of libraries only warnings."""
+    logging.basicConfig(
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
+    )
+    logging.getLogger("training").setLevel(logging.INFO)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # misses what a georeference does not need
 
 
 def bar() -> Progress:

@@ -1,19 +1,17 @@
-"""Which files a bundle takes: the orders of bands, the sizes, and the words for what is accepted.
+"""Which files a bundle takes: the bands, the sizes, and the words for what is accepted.
 
 Knows no format's bytes and decodes nothing.
 """
 
-from service.contract.errors import TooManyPixels, WrongSize
-from service.contract.manifest import Band, InputSpec
+from service.contract.errors import TooManyPixels, WrongBands, WrongSize
+from service.contract.manifest import InputSpec
+from service.contract.sensors import SENSORS
 
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
 
-RGB: tuple[Band, ...] = ("red", "green", "blue")
-NEAR_INFRARED: Band = "near infrared"
-# In a file's order: of a uint16 TIFF, of a uint8 TIFF.
-PLANET_BANDS: tuple[Band, ...] = ("blue", "green", "red", NEAR_INFRARED)
-RGBN: tuple[Band, ...] = (*RGB, NEAR_INFRARED)
+RGB = ("red", "green", "blue")
+CONTEST = SENSORS["planet-contest"]
 
 
 def check_size(width_px: int, height_px: int) -> None:
@@ -31,24 +29,34 @@ def check_size(width_px: int, height_px: int) -> None:
     raise WrongSize(f"{found}; at least {MIN_SIDE_PX}×{MIN_SIDE_PX} is needed")
 
 
-def tiff_kinds(spec: InputSpec) -> tuple[tuple[int, str], ...]:
-    """Return the TIFFs that hold what the bundle wants, as (bands, number type)."""
-    if spec.dtype == "uint16":
-        return ((4, "uint16"),)
-    if NEAR_INFRARED in spec.bands:
-        return ((4, "uint8"),)
-    return ((3, "uint8"), (4, "uint8"), (4, "uint16"))
+def takes_pictures(spec: InputSpec) -> bool:
+    """Tell whether a bundle wants no more than any colour picture gives."""
+    return spec.dtype == "uint8" and set(spec.bands) <= set(RGB)
+
+
+def check_grey(name: str, spec: InputSpec) -> None:
+    """Refuse a grey picture, unless the bundle takes them.
+
+    Raises:
+        WrongBands: says what it is and what would do.
+    """
+    if not spec.grey:
+        raise WrongBands(
+            f"the {name} is grey, and this bundle was trained on colours: send it in colours; "
+            f"{accepted(spec)}"
+        )
 
 
 def accepted(spec: InputSpec) -> str:
     """Say which files a bundle takes, for an error's end."""
-    match tiff_kinds(spec):
-        case ((4, "uint16"),):
-            return f"this bundle needs four-band uint16 TIFF chips (Planet {', '.join(PLANET_BANDS)})"
-        case ((4, "uint8"),):
-            return f"this bundle needs four-band uint8 TIFF chips ({', '.join(RGBN)})"
-        case _:
-            return (
-                "accepted are JPEG and PNG (RGB) and TIFF (uint8 RGB or uint16 Planet "
-                f"{', '.join(PLANET_BANDS)})"
-            )
+    if takes_pictures(spec):
+        grey = " or grey" if spec.grey else ""
+        return (
+            f"accepted are JPEG, PNG, WebP and JPEG 2000 (RGB{grey}) and TIFF (uint8 RGB{grey} or the "
+            f"uint16 {', '.join(CONTEST.bands)} of the Planet contest)"
+        )
+    sensor = f", {spec.sensor}: {SENSORS[spec.sensor].values}" if spec.sensor else ""
+    return (
+        f"this bundle needs TIFF chips of {len(spec.order)} bands of {spec.dtype} "
+        f"({', '.join(spec.order)}{sensor})"
+    )

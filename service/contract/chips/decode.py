@@ -10,45 +10,50 @@ dropped: the file's own size and the largest picture bound memory and time. TIFF
 Shape suffixes: H height, W width, C bands.
 """
 
-import io
-from typing import NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from service.contract.chips import jpeg, png, tiff_directory
-from service.contract.chips.bands import RGB, accepted, check_size, tiff_kinds
+from service.contract.chips.bands import CONTEST, RGB, accepted, check_size, takes_pictures
+from service.contract.chips.pictures import read_picture
 from service.contract.chips.readers import READERS
-from service.contract.errors import CorruptChip, EmptyChip, NotAnImage, OutOfMemory, WrongBands, is_shortage
+from service.contract.chips.tone import stretched, toned
+from service.contract.chips.values import check_values, settled
+from service.contract.errors import EmptyChip, NotAnImage, OutOfMemory, WrongBands
 from service.contract.manifest import InputSpec, Pixel
 
-# Formats that people send and nobody can decode here, by where their signature stands.
+# Formats that other processes read, and formats that people send and nobody can decode here, by
+# where their signature stands.
+_READ_APART = {
+    "WebP": (8, b"WEBP"),
+    "JPEG 2000": (4, b"jP  "),
+    "JPEG 2000 codestream": (0, b"\xff\x4f\xff\x51"),
+}
 _OTHERS = {
     "GIF": (0, b"GIF8"),
     "BMP": (0, b"BM"),
-    "WebP": (8, b"WEBP"),
     "HEIC or AVIF": (4, b"ftyp"),
-    "JPEG 2000": (4, b"jP  "),
-    "JPEG 2000 codestream": (0, b"\xff\x4f\xff\x51"),
     "JPEG XL": (4, b"JXL "),
     "PDF": (0, b"%PDF"),
     "ZIP": (0, b"PK\3\4"),
 }
-
-# Pillow's own limit warns and then raises far above ours; ours is checked before any decoding.
-Image.MAX_IMAGE_PIXELS = None
+_CONTEST_SPEC = InputSpec(
+    bands=CONTEST.bands, dtype=CONTEST.dtype, height=1, width=1, sensor="planet-contest"
+)
 
 
 def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     """Decode and validate one chip.
 
     Args:
-        data: a whole JPEG, PNG or TIFF file.
+        data: a whole JPEG, PNG, WebP, JPEG 2000 or TIFF file.
         spec: the bundle's bands, number type and nominal size; other sizes are resized to it.
-            Visible bands as uint8 are grey levels, which every format gives; a uint16 TIFF is
-            toned. With uint16 they are Planet's raw values, and with near infrared there is no
-            tone to give it: then only TIFF files that hold just that will do.
+            Visible bands as uint8 are grey levels, which every format gives; a uint16 TIFF of the
+            Planet contest is toned. All else is what TIFFs hold: by the names of their bands or,
+            without any, in the order that the spec tells.
 
     Returns:
         (H,W,C) of the spec's dtype, C-contiguous.
@@ -59,39 +64,67 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     """
     try:
         pixels_HWC, bands = _read(data, spec)
+        if takes_pictures(spec) and pixels_HWC.dtype == np.uint16:
+            check_values(pixels_HWC, bands, _CONTEST_SPEC)
+            pixels_HWC, bands = toned(pixels_HWC, bands), RGB
         if bands != spec.bands:
             pixels_HWC = pixels_HWC[..., [bands.index(band) for band in spec.bands]]
+        pixels_HWC = settled(pixels_HWC, spec)
+        check_values(pixels_HWC, spec.bands, spec)
         return np.ascontiguousarray(_resize(pixels_HWC, spec))
     except MemoryError as error:
         raise OutOfMemory("there is too little memory for this chip; send it again in a moment") from error
 
 
 def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """Decode one chip for people: uint8 RGB (H,W,3) at the spec's size, whatever its bands.
+    """Decode one chip for people to look at: uint8 RGB (H,W,3) at the spec's size.
+
+    What is no 8-bit picture is stretched between two percentiles of this chip, band by band; only
+    the contest's chips have a tone. Without red, green and blue the first band is shown in grey.
 
     Raises:
         ChipError, OutOfMemory: as `decode_chip`.
     """
-    shown = spec.model_copy(update={"bands": RGB, "dtype": "uint8"})
-    return decode_chip(data, shown).astype(np.uint8, copy=False)
+    visible = set(RGB) <= set(spec.order)
+    if visible and (spec.dtype == "uint8" or spec.sensor in (None, "planet-contest")):
+        order = spec.order if spec.dtype == "uint8" else ()
+        changes: dict[str, Any] = {"bands": RGB, "dtype": "uint8", "limits": ()}
+        changes |= {"sensor": None, "file_bands": order}
+        return decode_chip(data, spec.model_copy(update=changes)).astype(np.uint8, copy=False)
+    bands = RGB if visible else (spec.bands[0],)
+    chip_HWC = decode_chip(data, spec.model_copy(update={"bands": bands, "limits": ()}))
+    shown_HWC = stretched(chip_HWC, spec.nodata)
+    return shown_HWC if visible else np.repeat(shown_HWC, 3, axis=2)
 
 
 def _read(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tuple[str, ...]]:
+    """Return the pixels as they are in the file, and the names of their bands."""
     if not data:
         raise EmptyChip(f"the chip has no bytes; {accepted(spec)}")
     if data.startswith(jpeg.SIGNATURE):
         return _read_jpeg(data, spec), RGB
     if data.startswith(png.SIGNATURE):
-        picture = png.read_picture(data)
-        check_size(picture.width, picture.height)
+        found = png.read_picture(data)
+        check_size(found.width, found.height)
         _check_visible("PNG", spec)
-        return _read_by_pillow(picture.data, spec), RGB
+        if found.bits > 8:
+            raise WrongBands(
+                f"the PNG has {found.bits} bits a sample, and how much of them its values use cannot be "
+                f"told; scale it to 8 bits (gdal_translate -ot Byte -scale); {accepted(spec)}"
+            )
+        return read_picture(found.data, ("PNG",), spec), RGB
     if data.startswith(tiff_directory.SIGNATURES):
         return READERS.read(data, spec)
-    for name, (at, signature) in _OTHERS.items():
-        if data.startswith(signature, at):
-            raise NotAnImage(f"the file is a {name}; {accepted(spec)}")
+    if name := _kind(data, _READ_APART):
+        _check_visible(name, spec)
+        return READERS.read(data, spec)
+    if name := _kind(data, _OTHERS):
+        raise NotAnImage(f"the file is a {name}; {accepted(spec)}")
     raise NotAnImage(f"the bytes start with {data[:4].hex(' ')}, no known image; {accepted(spec)}")
+
+
+def _kind(data: bytes, signatures: dict[str, tuple[int, bytes]]) -> str | None:
+    return next((name for name, (at, each) in signatures.items() if data.startswith(each, at)), None)
 
 
 def _read_jpeg(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
@@ -99,42 +132,35 @@ def _read_jpeg(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
     check_size(header.width, header.height)
     _check_visible("JPEG", spec)
     pixels_HWC = jpeg.decode_rgb(data, header)
-    return _read_by_pillow(jpeg.without_metadata(data, header), spec) if pixels_HWC is None else pixels_HWC
+    if pixels_HWC is not None:
+        return pixels_HWC
+    return read_picture(jpeg.without_metadata(data, header), ("JPEG",), spec)
 
 
 def _check_visible(name: str, spec: InputSpec) -> None:
-    if (3, "uint8") not in tiff_kinds(spec):
+    if not takes_pictures(spec):
         raise WrongBands(f"the {name} holds 8-bit RGB; {accepted(spec)}")
-
-
-def _read_by_pillow(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            # Real Planet JPEGs carry four components without a marker: Pillow calls them CMYK
-            # and its conversion gives the right picture; their first three bands are inverted.
-            if image.mode not in ("RGB", "RGBA", "P", "CMYK"):
-                raise WrongBands(f"the image has mode {image.mode}; {accepted(spec)}")
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise CorruptChip("the image's header is broken; send the whole file") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        _corrupt(error)
-
-
-def _corrupt(error: Exception) -> NoReturn:
-    if is_shortage(error):
-        raise MemoryError from error
-    raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
 
 
 def _resize(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixel]:
     size = (spec.width, spec.height)
     if pixels_HWC.shape[:2] == size[::-1]:
         return pixels_HWC
-    if (spec.dtype, len(spec.bands)) == ("uint8", 3):
+    if (spec.dtype, len(spec.bands), spec.nodata) == ("uint8", 3, None):
         return np.asarray(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BILINEAR))
     # Band by band as floats: Pillow has no picture of several uint16 bands, and takes a fourth
     # band of uint8 for an opacity that it weights the others with.
-    bands = [Image.fromarray(band_HW) for band_HW in np.moveaxis(pixels_HWC, -1, 0).astype(np.float32)]
-    resized = [np.asarray(band.resize(size, Image.Resampling.BILINEAR)) for band in bands]
-    return np.stack(resized, axis=-1).round().astype(spec.dtype)
+    resized = [_resized(band_HW, size, spec) for band_HW in np.moveaxis(pixels_HWC, -1, 0)]
+    return np.stack(resized, axis=-1)
+
+
+def _resized(band_HW: npt.NDArray[Pixel], size: tuple[int, int], spec: InputSpec) -> npt.NDArray[Pixel]:
+    """Resize one band. What shows nothing keeps its value, and no neighbour takes part of it."""
+    blank_HW = band_HW == spec.nodata if spec.nodata is not None else np.zeros(band_HW.shape, np.bool_)
+    floats_HW = band_HW.astype(np.float32)
+    if blank_HW.any() and not blank_HW.all():
+        floats_HW[blank_HW] = np.median(floats_HW[~blank_HW])
+    found_HW = np.asarray(Image.fromarray(floats_HW).resize(size, Image.Resampling.BILINEAR))
+    found_HW = found_HW.astype(spec.dtype) if spec.dtype == "float32" else found_HW.round().astype(spec.dtype)
+    blank = Image.fromarray(blank_HW).resize(size, Image.Resampling.NEAREST)
+    return np.where(np.asarray(blank), np.asarray(spec.nodata or 0, spec.dtype), found_HW)

@@ -28,6 +28,7 @@ class Picture(NamedTuple):
 
     width: int
     height: int
+    bits: int  # of a sample
     data: bytes
 
 
@@ -40,10 +41,10 @@ def read_picture(data: bytes) -> Picture:
     kept = _chunks(memoryview(data))
     if not kept or bytes(kept[0][:8]) != b"\0\0\0\x0d" + _HEADER:
         raise CorruptChip("the PNG's header is broken; send the whole file")
-    width, height = struct.unpack_from(">II", kept[0], 8)
+    width, height, bits = struct.unpack_from(">IIB", kept[0], 8)
     if sum(map(len, kept)) > _MOST_PER_PIXEL * width * height + _SLACK:
         raise CorruptChip("the PNG holds far more data than pixels; save it anew")
-    return Picture(width, height, b"".join([SIGNATURE, *kept, _AN_END]))
+    return Picture(width, height, bits, b"".join([SIGNATURE, *kept, _AN_END]))
 
 
 def _chunks(data: memoryview) -> list[memoryview]:

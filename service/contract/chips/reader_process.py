@@ -1,4 +1,4 @@
-"""The process that `readers` starts: reads one TIFF after the other, and may die of it.
+"""The process that `readers` starts: reads one file after the other, and may die of it.
 
 Lives as long as the socket that is its standard input. Its own limits come first: address space, so
 that a claim in a file cannot take the machine's memory, and an alarm that ends what hangs when
@@ -15,8 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from service.contract.chips.bands import RGB
+from service.contract.chips.pictures import read_picture
 from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
 from service.contract.chips.tiff import Pixels, read_tiff
+from service.contract.chips.tiff_directory import SIGNATURES
 from service.contract.errors import CorruptChip, OutOfMemory, ServiceError
 from service.contract.manifest import InputSpec
 from service.contract.memory import give_back_large_buffers
@@ -25,11 +28,18 @@ MEMORY_BYTES = 2 << 30  # of address space; the largest chip takes half
 ALARM_S = 60  # later than its parent would end it
 
 # No chip that is accepted reaches our own limit; a lower one is the machine's.
-_TOO_LARGE = CorruptChip(f"the TIFF takes more than {MEMORY_BYTES >> 20} MiB to read; save it anew")
+_TOO_LARGE = CorruptChip(f"the file takes more than {MEMORY_BYTES >> 20} MiB to read; save it anew")
 _SHORT = OutOfMemory("there is too little memory for this chip; send it again in a moment")
 
 
-def main(read: Callable[[bytes, InputSpec], Pixels] = read_tiff) -> None:
+def read_apart(data: bytes, spec: InputSpec) -> Pixels:
+    """Decode a TIFF, WebP or JPEG 2000 file; see `read_tiff`."""
+    if data.startswith(SIGNATURES):
+        return read_tiff(data, spec)
+    return read_picture(data, ("WEBP", "JPEG2000"), spec), RGB
+
+
+def main(read: Callable[[bytes, InputSpec], Pixels] = read_apart) -> None:
     """Answer requests by what a function reads, until the other end is closed."""
     own_limit = _limit()
     give_back_large_buffers()

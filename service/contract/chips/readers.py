@@ -37,7 +37,8 @@ LIMIT_S = 30  # of one chip; the largest takes a tenth
 START_S = 60
 LIFESPAN = 5000  # chips; what libraries lose meanwhile is given back
 
-_MAX_BANDS = 4
+_MAX_BANDS = 64
+_DTYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "int16", "float32")}
 _AGAIN = "send the chip again in a moment"
 _KINDS: dict[str, type[ServiceError]] = {
     kind.__name__: kind for kind in (*ChipError.__subclasses__(), OutOfMemory)
@@ -184,7 +185,7 @@ class _Reader:
         height, width, bands = map(int, line["shape"])
         if not (0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX and 0 < bands <= _MAX_BANDS):
             raise ValueError(f"pixels of shape {line['shape']}")
-        pixels_HWC = np.empty((height, width, bands), {"uint8": np.uint8, "uint16": np.uint16}[line["dtype"]])
+        pixels_HWC = np.empty((height, width, bands), _DTYPES[line["dtype"]])
         receive_into(self._connection, pixels_HWC.data.cast("B"), deadline)
         return pixels_HWC, tuple(map(str, line["bands"]))
 

@@ -1,4 +1,4 @@
-"""TIFF bytes → pixels, by tifffile and the native decoders that it calls.
+"""TIFF bytes → pixels and the names of their bands, by tifffile and the native decoders it calls.
 
 Meant to run in a process of its own (`readers`): most of those decoders were never proven against
 hostile bytes. All that can be judged beforehand is, so that a file takes memory and time in
@@ -14,31 +14,41 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from service.contract.chips import jpeg
+from service.contract.chips.arrangement import Samples, arranged
 from service.contract.chips.bands import (
     MAX_SIDE_PX,
-    NEAR_INFRARED,
-    PLANET_BANDS,
     RGB,
-    RGBN,
     accepted,
+    check_grey,
     check_size,
-    tiff_kinds,
+    takes_pictures,
 )
 from service.contract.chips.lzw import check_lzw
 from service.contract.chips.tiff_directory import with_only
-from service.contract.chips.tone import toned
 from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBands, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 
+MAX_BANDS = 64
 MIN_TILE_PX = 16  # the TIFF standard's own limit
-_LZW = 5
+_LZW, _JPEG = 5, 7
 # Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two),
-# PackBits, LZMA, ZSTD. A picture format inside a TIFF has its own dimensions, which nothing checks.
+# PackBits, LZMA, ZSTD.
 _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
+# Picture formats inside a TIFF have sides of their own. A JPEG's are compared; the others (JPEG
+# 2000, LERC, WebP) are left to the limits of the process.
+_INNER_FORMATS = (_JPEG, 34712, 34887, 50001)
+_GREY, _PALETTE, _YCBCR = 1, 3, 6
+_OTHER_COLOURS = {0: "grey with white as 0", 4: "a mask", 5: "CMYK (SEPARATED)", 8: "CIELAB"}
 # What pixels are read by: the kind of image, sides, bits, compression, colours, strips, bands,
-# predictor, tiles, number type, depth, and GDAL's value of what is left out.
-_TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, *range(322, 326), 338, 339)
-_GDAL_TAGS = (32997, 32998, 42113)
+# predictor, palette, tiles, number type, depth, tables of JPEG, the sampling of its colours, and
+# GDAL's words for the bands and value of what is left out.
+_TAGS = (
+    *(254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339),
+    *(347, 530, 531, 532),
+)
+_DESCRIBED = 42112
+_GDAL_TAGS = (32997, 32998, _DESCRIBED, 42113, 50674)
 # (H,W,C) and the names of its bands
 Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 _SLACK = 1 << 16  # bytes; what packing may add to tiny pictures
@@ -48,7 +58,8 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
     """Decode a TIFF's first image.
 
     Returns:
-        Pixels (H,W,C) and the names of their bands: what a bundle of this spec needs is among them.
+        Pixels (H,W,C) as they are in the file, and the names of their bands: what a bundle of this
+        spec needs is among them, or can be toned from them.
 
     Raises:
         ChipError: says what is wrong with the bytes and what is accepted.
@@ -58,44 +69,83 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
     try:
         with tifffile.TiffFile(io.BytesIO(with_only(data, (*_TAGS, *_GDAL_TAGS)))) as file:
             page = file.pages.first
-            _check(page, data, spec)
+            names = _checked(page, data, spec)
             pixels = page.asarray(maxworkers=1)
+            if page.photometric == _PALETTE:
+                return _painted(page, pixels), RGB
     except (ChipError, MemoryError):
         raise
     except Exception as error:  # a hostile TIFF makes the parser raise nearly anything
         if is_shortage(error):
             raise MemoryError from error
         raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
-    bands, dtype = page.samplesperpixel, str(page.dtype)
     if page.axes.startswith("S"):
         pixels = np.moveaxis(pixels, 0, -1)
-    if dtype == "uint8":
-        return pixels, RGBN[:bands]
-    if spec.dtype == "uint16":
-        return pixels.astype(np.uint16, copy=False), PLANET_BANDS
-    return toned(pixels), RGB
+    pixels_HWC = pixels.reshape(page.imagelength, page.imagewidth, -1)
+    if pixels_HWC.shape[2] != page.samplesperpixel:
+        raise CorruptChip("the TIFF holds other bands than it says; save it anew")
+    pixels_HWC = pixels_HWC.astype(pixels_HWC.dtype.newbyteorder("="), copy=False)
+    if len(names) > page.samplesperpixel:
+        pixels_HWC = np.repeat(pixels_HWC, len(names), axis=2)  # grey, the same for every colour
+    # No more goes on than the bundle asks for: a file may have dozens of bands.
+    wanted = {*spec.bands, *(RGB if takes_pictures(spec) else ())}
+    kept = [place for place, name in enumerate(names) if name in wanted]
+    return pixels_HWC[..., kept], tuple(names[place] for place in kept)
 
 
-def _check(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> None:
-    """Refuse, before decoding, what is no chip or could unpack to far more than its pixels."""
+def _painted(page: tifffile.TiffPage, indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the colours (H,W,3) of a palette's indices."""
+    palette = (np.asarray(page.colormap, np.uint16) >> 8).astype(np.uint8)
+    if palette.shape != (3, 256):
+        raise CorruptChip("the TIFF's palette is none; save it anew")
+    return np.ascontiguousarray(palette.T[indices.reshape(page.imagelength, page.imagewidth)])
+
+
+def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str, ...]:
+    """Refuse, before decoding, what is no chip or could unpack to far more than its pixels.
+
+    Returns:
+        The bands' names.
+    """
     check_size(page.imagewidth, page.imagelength)
-    bands, dtype, layers = page.samplesperpixel, str(page.dtype), page.imagedepth
-    if layers != 1 or (bands, dtype) not in tiff_kinds(spec):
-        raise WrongBands(f"the TIFF has {layers} layer(s) of {bands} band(s) of {dtype}; {accepted(spec)}")
-    if page.compression not in _BOUNDED_COMPRESSIONS:
+    count, layers, colours = page.samplesperpixel, page.imagedepth, int(page.photometric)
+    if layers != 1:
+        raise WrongBands(f"the TIFF has {layers} layer(s); {accepted(spec)}")
+    if count > MAX_BANDS:
+        raise WrongBands(f"the TIFF has {count} bands; at most {MAX_BANDS} are read; {accepted(spec)}")
+    if colours in _OTHER_COLOURS:
+        raise WrongBands(f"the TIFF's colours are {_OTHER_COLOURS[colours]}; {accepted(spec)}")
+    if colours == _YCBCR and page.compression != _JPEG:
+        raise WrongBands(f"the TIFF's colours are YCbCr, which are read from JPEG alone; {accepted(spec)}")
+    if page.dtype is None or page.bitspersample != 8 * page.dtype.itemsize:
+        raise WrongBands(
+            f"the TIFF has {page.bitspersample} bits a sample; 8 or 16 are read: write it anew, scaled to "
+            f"0…255 (gdal_translate -ot Byte -scale); {accepted(spec)}"
+        )
+    if page.compression not in _BOUNDED_COMPRESSIONS + _INNER_FORMATS:
         raise NotAnImage(
             f"the TIFF is compressed with {tifffile.COMPRESSION(page.compression).name}; accepted are none, "
-            "LZW, deflate, PackBits, LZMA and ZSTD, or JPEG and PNG as files of their own"
-        )
-    # Bands beyond the visible ones are no colours, and are marked as grey by some writers.
-    visible = page.dtype == "uint8" and NEAR_INFRARED not in spec.bands
-    if page.photometric not in ((2,) if visible else (1, 2)):
-        raise WrongBands(
-            f"the TIFF's colours are {tifffile.PHOTOMETRIC(page.photometric).name}; {accepted(spec)}"
+            "LZW, deflate, PackBits, LZMA, ZSTD, JPEG, JPEG 2000, LERC and WebP"
         )
     if page.fillorder != 1:
         raise CorruptChip("the TIFF's bits are in reverse order (FillOrder 2); save it anew")
+    if colours == _PALETTE and not (takes_pictures(spec) and count == 1 and page.dtype == np.uint8):
+        raise WrongBands(f"the TIFF is a picture of {count} band(s) with a palette; {accepted(spec)}")
     _check_segments(page, data)
+    if colours == _PALETTE:
+        return RGB
+    if colours == _GREY and count == 1 and page.dtype == np.uint8 and takes_pictures(spec):
+        check_grey("TIFF", spec)
+        return RGB
+    return arranged(
+        Samples(count, str(page.dtype), colours, [int(kind) for kind in page.extrasamples], _metadata(page)),
+        spec,
+    )
+
+
+def _metadata(page: tifffile.TiffPage) -> str:
+    tag = page.tags.get(_DESCRIBED)
+    return str(tag.value) if tag else ""
 
 
 def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
@@ -119,6 +169,10 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
         raise CorruptChip(f"the TIFF is cut short: {kind} lie outside the file; send the whole file")
     if sum(size for _, size in segments) > len(data):
         raise CorruptChip(f"the TIFF's {kind} lie over each other; save it anew")
-    if page.compression == _LZW:
-        for place, size in segments:
+    for place, size in segments:
+        if page.compression == _LZW:
             check_lzw(data[place : place + size])
+        if page.compression == _JPEG:
+            header = jpeg.read_header(data[place : place + size])
+            if header.height > page.chunks[0] or header.width > page.chunks[1]:
+                raise CorruptChip(f"the TIFF's {kind} hold larger pictures than it says; save it anew")

@@ -18,8 +18,10 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_ENTRIES = 4096  # GeoTIFFs have three dozen
 # Of the longest tags, the places of strips and tiles: four bands of 4,096 rows, each row a strip.
 MAX_VALUES = 16_384
+MAX_TEXT = 1 << 20  # bytes; GDAL's metadata
 
 # Of a value, by the number of its type.
+_TEXT = 2  # by its number too
 _BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
 
 
@@ -71,7 +73,9 @@ def _wanted(data: bytes, layout: _Layout, tags: frozenset[int]) -> dict[int, byt
         if tag not in tags or tag in wanted:
             continue
         bytes_each = _BYTES.get(kind)
-        if bytes_each is None or count > MAX_VALUES:
+        if kind == _TEXT and count > MAX_TEXT:
+            continue
+        if bytes_each is None or (count > MAX_VALUES and kind != _TEXT):
             raise CorruptChip(f"the TIFF's tag {tag} has {count} values of type {kind}; save it anew")
         if count * bytes_each > len(value):
             (start,) = layout.pointer.unpack(value)

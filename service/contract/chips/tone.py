@@ -1,12 +1,15 @@
-"""Raw Planet values → grey levels, band by band.
+"""Raw values → grey levels, band by band.
 
 Shape suffixes: H height, W width, C bands.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.chips.bands import PLANET_BANDS, RGB
+from service.contract.chips.bands import RGB
 
 # Displayed grey level of a raw Planet value, per band: a rising piecewise line fitted by
 # `benchmarks/quality/planet_stretch.py` on the pairs of TIFF and JPEG chips whose pixels correlate
@@ -26,12 +29,26 @@ _STRETCH = {
         (28.7, 49.0, 66.7, 66.7, 106.5, 127.9, 146.6, 226.1),
     ),
 }
+_STRETCHED = (2, 98)  # percentiles that become black and white
 _GREY_OF_RAW = {
     band: np.interp(np.arange(1 << 16), raw, grey).round().astype(np.uint8)
     for band, (raw, grey) in _STRETCH.items()
 }
 
 
-def toned(pixels_HWC: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
-    """Return the visible bands of raw Planet values, (H,W,4) in `PLANET_BANDS`, as (H,W,3) RGB."""
-    return np.stack([_GREY_OF_RAW[band][pixels_HWC[..., PLANET_BANDS.index(band)]] for band in RGB], axis=-1)
+def toned(pixels_HWC: npt.NDArray[Any], bands: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return the visible bands of raw Planet values (H,W,C), `bands` by name, as (H,W,3) RGB."""
+    return np.stack([_GREY_OF_RAW[band][pixels_HWC[..., bands.index(band)]] for band in RGB], axis=-1)
+
+
+def stretched(pixels_HWC: npt.NDArray[Any], nodata: float | None = None) -> npt.NDArray[np.uint8]:
+    """Bring each band's usual values to 0..255, so that a dark raw picture can be looked at.
+
+    What shows nothing, pixels of value `nodata`, is black and counts for no percentile.
+    """
+    floats_HWC = pixels_HWC.astype(np.float64)
+    if nodata is not None:
+        floats_HWC[pixels_HWC == nodata] = np.nan
+    low_C, high_C = (np.nan_to_num(np.nanpercentile(floats_HWC, share, axis=(0, 1))) for share in _STRETCHED)
+    unit_HWC = (floats_HWC - low_C) / np.maximum(high_C - low_C, 1e-9)
+    return np.asarray((np.nan_to_num(unit_HWC).clip(0, 1) * 255).round(), np.uint8)

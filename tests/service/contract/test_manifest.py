@@ -23,8 +23,27 @@ def test_no_path_leaves_the_folder(path: str) -> None:
 
 
 def test_a_band_that_no_file_gives_is_named() -> None:
-    with pytest.raises(ValidationError, match=r"bands\.1\s.*'red' or 'near infrared'.*'ultraviolet'"):
+    with pytest.raises(ValidationError, match="files hold red, green, blue, nir; they lack ultraviolet"):
         InputSpec(bands=("red", "ultraviolet"), height=8, width=8)
+
+
+def test_an_input_of_an_earlier_version_knows_its_files() -> None:
+    contest = InputSpec(bands=("near infrared", "red"), dtype="uint16", height=8, width=8)
+    assert (contest.bands, contest.order) == (("nir", "red"), ("blue", "green", "red", "nir"))
+    assert InputSpec(bands=("red",), height=8, width=8).order == ("red", "green", "blue")
+    assert InputSpec(bands=("nir",), height=8, width=8).order == ("red", "green", "blue", "nir")
+
+
+def test_files_that_name_no_bands_have_the_sensors_order_or_their_own() -> None:
+    facts = {"bands": ("nir08", "swir16"), "dtype": "uint16", "height": 8, "width": 8}
+    sensor = InputSpec.model_validate({**facts, "sensor": "landsat-8-9"})
+    assert sensor.order == ("coastal", "blue", "green", "red", "nir08", "swir16", "swir22")
+    own = InputSpec.model_validate({**facts, "file_bands": ("swir16", "vv", "nir08")})
+    assert own.order == ("swir16", "vv", "nir08")
+    with pytest.raises(ValidationError, match="there is no sensor 'modis'; there are planet-contest"):
+        InputSpec.model_validate({**facts, "sensor": "modis"})
+    with pytest.raises(ValidationError, match="2 bands need as many limits; there are 1"):
+        InputSpec.model_validate({**facts, "sensor": "landsat-8-9", "limits": ((0, 1),)})
 
 
 def test_precisions_are_those_of_every_member(colours: Bundle) -> None:

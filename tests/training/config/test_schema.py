@@ -13,8 +13,8 @@ from training.config.schema import RunConfig, checked
 def test_what_could_only_fail_hours_later_is_refused() -> None:
     with pytest.raises(ValueError, match="members repeat a name: test_byobnet, test_byobnet; give each"):
         replace(stripes.CONFIG, members=(stripes.WHOLE, stripes.WHOLE))
-    with pytest.raises(ValueError, match="test_byobnet: the run's chips have no band near infrared"):
-        replace(stripes.CONFIG, members=(replace(stripes.WHOLE, bands=("red", "near infrared")),))
+    with pytest.raises(ValueError, match="test_byobnet: the run's chips have no band nir"):
+        replace(stripes.CONFIG, members=(replace(stripes.WHOLE, bands=("red", "nir")),))
 
 
 AT_LEAST_1 = "greater than or equal to 1"

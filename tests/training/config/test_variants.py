@@ -2,11 +2,13 @@ from dataclasses import fields, replace
 
 import pytest
 
-from service.contract.chips.bands import PLANET_BANDS
+from service.contract.sensors import SENSORS
 from training.config.planet import PLANET_GROUPS
 from training.config.recipes import planet, planet_single
 from training.config.schema import MemberConfig
 from training.config.variants import VARIANTS
+
+PLANET_BANDS = SENSORS["planet-contest"].bands
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

@@ -52,8 +52,20 @@ def test_statistics_are_numpys_over_all_chips(prepared: Run) -> None:
     for statistic_C, expected_C in ((found.mean_C, pixels_PC.mean(0)), (found.std_C, pixels_PC.std(0))):
         assert statistic_C.dtype == np.float64
         np.testing.assert_allclose(statistic_C, expected_C, rtol=1e-9)
-    facts = json.loads((prepared.folder / "dataset.json").read_text())
-    assert facts["statistics"] == {"mean": found.mean_C.tolist(), "std": found.std_C.tolist()}
+    np.testing.assert_array_equal(found.median_C, np.median(pixels_PC, axis=0))
+    np.testing.assert_allclose(found.limits_C2.T, np.quantile(pixels_PC, (0.001, 0.999), axis=0))
+    facts = json.loads((prepared.folder / "dataset.json").read_text())["statistics"]
+    known = (found.mean_C, found.std_C, found.median_C, found.limits_C2)
+    assert list(facts.values()) == [values.tolist() for values in known]
+
+
+def test_pixels_that_show_nothing_count_nowhere() -> None:
+    chips_NHWC = np.random.default_rng(0).integers(1, 900, (SLICE + 3, 8, 8, 2), dtype=np.uint16)
+    half_NHWC = chips_NHWC.copy()
+    half_NHWC[:, 4:] = 0
+    expected, found = band_statistics(chips_NHWC[:, :4]), band_statistics(half_NHWC, nodata=0)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-9)
 
 
 def test_statistics_of_uint16_in_uneven_slices() -> None:
@@ -142,3 +154,80 @@ def test_too_few_chips_are_refused(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "run", replace(stripes.CONFIG, folds=5), Source(data=data))
     with pytest.raises(ValueError, match="4 chips cannot make 5 folds"):
         prepare(run)
+
+
+def test_a_separator_is_a_part_of_the_run_and_labels_become_words(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    rows = (f"chip_{index},bare soil;{'river' if index % 2 else 'salt lake'}" for index in range(12))
+    (data / "labels.csv").write_text("\n".join(["image_name,tags", *rows]))
+    source = Source(data=data, separator=";")
+    run = Run.start(tmp_path / "run", stripes.CONFIG, source)
+    assert (
+        prepare(run).labels
+        == open_dataset(Run.open(run.folder)).labels
+        == ["bare-soil", "river", "salt-lake"]
+    )
+    assert Run.open(run.folder).source == source
+    assert len(prepare(Run.start(run.folder, stripes.CONFIG, source))) == 12
+    with pytest.raises(ValueError, match="holds a run with another separator"):
+        Run.start(run.folder, stripes.CONFIG, Source(data=data))
+
+
+def test_a_json_beside_a_chip_that_changed_since_is_noticed(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    (data / "labels.csv").unlink()
+    for index in range(12):
+        content = json.dumps({"labels": ["soil", "road"][: 1 + index % 2]})
+        (data / "chips" / f"chip_{index}.json").write_text(content)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+    prepare(run)
+    later_s = (run.folder / "dataset.json").stat().st_mtime + 10
+    os.utime(data / "chips" / "chip_3.json", (later_s, later_s))
+    with pytest.raises(ValueError, match=r"chip_3.json: changed since this run began"):
+        prepare(run)
+
+
+def test_copies_share_a_fold_and_the_run_keeps_the_groups(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "training")
+    data = stripes.write_data(tmp_path / "data", 12)
+    for index in range(12):
+        stripes.draw(stripes.tags_of(index), index).save(data / "chips" / f"again_{index}.png")
+    rows = {f"{name}_{index}": stripes.tags_of(index) for name in ("chip", "again") for index in range(12)}
+    stripes.write_tags(data / "labels.csv", rows)
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+    found = prepare(run)
+    np.testing.assert_array_equal(found.folds_N[:12], found.folds_N[12:])
+    assert found.grouping.joined == {"same pixels": 24}
+    assert "24 of 24 chips belong to 12 groups" in caplog.text
+    again = open_dataset(run)
+    np.testing.assert_array_equal(again.grouping.groups_N, np.tile(np.arange(12), 2))
+    assert (again.apart, again.grouping.joined) == (found.apart, found.grouping.joined)
+
+
+def test_a_column_groups_and_another_one_is_another_run(tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 16)
+    lines = (data / "labels.csv").read_text().splitlines()
+    scenes = ["scene", *(f"S{index // 4}" for index in range(16))]
+    (data / "labels.csv").write_text("\n".join(map(",".join, zip(lines, scenes, strict=True))) + "\n")
+    run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, group="scene"))
+    folds_NN = prepare(run).folds_N.reshape(4, 4)
+    assert (folds_NN == folds_NN[:, :1]).all()
+    with pytest.raises(ValueError, match="holds a run with another group; use another --out"):
+        Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data))
+
+
+def test_a_run_prepared_without_groups_opens_and_says_so(prepared: Run) -> None:
+    facts = json.loads((prepared.folder / "dataset.json").read_text())
+    old = {key: value for key, value in facts.items() if key not in ("joined", "apart", "note")}
+    (prepared.folder / "dataset.json").write_text(json.dumps(old))
+    table = (prepared.folder / "chips.csv").read_text().splitlines()
+    (prepared.folder / "chips.csv").write_text("".join(line.rpartition(",")[0] + "\n" for line in table))
+    started = json.loads((prepared.folder / "run.json").read_text())
+    for key in ("block_km", "group"):
+        del started["source"][key]
+    (prepared.folder / "run.json").write_text(json.dumps(started))
+    found = prepare(Run.start(prepared.folder, stripes.CONFIG, prepared.source))
+    assert found.grouping.groups_N.tolist() == list(range(stripes.CHIPS))
+    assert "not searched for copies" in found.grouping.sentence(found.apart)

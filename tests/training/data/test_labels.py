@@ -4,52 +4,24 @@ import numpy as np
 import pytest
 
 from training.config.planet import PLANET_GROUPS
-from training.data.labels import Tags, group_of_each, multi_hot, read_tags
-
-
-def write(folder: Path, text: str) -> Path:
-    path = folder / "tags.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_tags_become_columns_in_alphabetical_order(tmp_path: Path) -> None:
-    tags = read_tags(write(tmp_path, "image_name,tags\na,water clear\nb,\nc,clear\n"))
-    assert (tags.names, tags.labels) == (["a", "b", "c"], ["clear", "water"])
-    assert tags.targets_NL.tolist() == [[True, True], [False, False], [True, False]]
-    assert tags.rows() == [["clear", "water"], [], ["clear"]]
-
-
-def test_a_byte_order_mark_other_columns_and_quotes_are_fine(tmp_path: Path) -> None:
-    tags = read_tags(write(tmp_path, '\ufeffid,tags,image_name\n7,"b  a a","x 1"\n'))
-    assert (tags.names, tags.rows()) == (["x 1"], [["a", "b"]])
+from training.data.labels import Tags, as_word, group_of_each, multi_hot
+from training.data.tables.forms import read_tags
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("label", "word"),
     [
-        ("", "its first line is 'nothing'; it must have image_name,tags"),
-        ("name,tags\na,b\n", "its first line is 'name,tags'; it must have image_name,tags"),
-        ("image_name,tags\na,b\n,c\n", "line 3: need both image_name and tags"),
-        ("image_name,tags\na,b\nc\n", "line 3: need both image_name and tags"),
-        ("image_name,tags\na,b\nc,b\na,c\n", "line 4: 'a' is there twice; keep one row"),
-        ("image_name,tags\na,b,c\n", "line 2: separate tags by spaces, not by commas"),
-        ('image_name,tags\na,b\nc,"b,d"\n', "line 3: separate tags by spaces, not by commas"),
-        ("image_name,tags\n", "no row has a tag"),
-        ("image_name,tags\na,\nb, \n", "no row has a tag"),
+        ("bare_ground", "bare_ground"),
+        ("farmer's-field", "farmer's-field"),
+        ("bare soil", "bare-soil"),
+        ("Beaches, dunes, sands", "Beaches-dunes-sands"),
+        ("Transitional woodland/shrub", "Transitional-woodland-shrub"),
+        ("buildings & roads", "buildings-&-roads"),
+        ("'sea' (calm)", "sea'-calm"),
     ],
 )
-def test_a_broken_tags_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as error:
-        read_tags(write(tmp_path, text))
-    assert str(tmp_path / "tags.csv") in str(error.value)
-
-
-def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tags.csv"
-    path.write_bytes("image_name,tags\na,forêt\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"tags.csv: is not UTF-8 text .*; save it as CSV in UTF-8"):
-        read_tags(path)
+def test_a_label_becomes_one_word_that_stays_as_it_is(label: str, word: str) -> None:
+    assert as_word(label) == word == as_word(word)
 
 
 def test_rows_and_multi_hot_are_inverse() -> None:

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.contract.chips.bands import PLANET_BANDS, RGB
-from training.data.pictures import CAPTION_PX, CELL_PX, THUMBNAIL_PX, as_rgb, data_uri, stretched, write_sheet
+from service.contract.chips.bands import RGB
+from service.contract.chips.tone import stretched
+from service.contract.sensors import SENSORS
+from training.data.pictures import CAPTION_PX, CELL_PX, THUMBNAIL_PX, as_rgb, data_uri, write_sheet
+
+PLANET_BANDS = SENSORS["planet-contest"].bands
 
 RANDOM = np.random.default_rng(0)
 

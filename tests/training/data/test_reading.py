@@ -8,13 +8,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from service.contract.chips.bands import PLANET_BANDS, RGB
+from service.contract.chips.bands import RGB
 from service.contract.manifest import InputSpec
+from service.contract.sensors import SENSORS
 from tests.kit import stripes
-from training.data.reading import LabelledChips, find_chips, find_tags, read_chips
+from training.data.names import find_chips
+from training.data.reading import LabelledChips, read_chips
+from training.data.tables.forms import find_tags
 from training.run.folder import Source
 
 SPEC = InputSpec(bands=RGB, height=stripes.SIZE_PX, width=stripes.SIZE_PX)
+
+PLANET_BANDS = SENSORS["planet-contest"].bands
 
 
 def read(data: Path, folder: Path, skip_bad: bool = False) -> LabelledChips:
@@ -43,13 +48,13 @@ def test_known_layouts_are_found(tmp_path: Path, tags_file: str, chips_folder: s
 def test_unusual_names_can_be_given(tmp_path: Path) -> None:
     data = stripes.write_data(tmp_path / "data", 3, "first.csv", "odd")
     stripes.write_tags(data / "second.csv", {"chip_1": ["red"]})
-    with pytest.raises(ValueError, match=r"found first.csv, second.csv; name the tags file with --tags"):
+    with pytest.raises(ValueError, match=r"found first.csv, second.csv; name the table with --tags"):
         find_tags(Source(data=data))
     source = Source(data=data, tags=data / "second.csv", chips=data / "odd")
     chips = read_chips(source, SPEC, tmp_path)
     assert (chips.tags.names, chips.tags.rows()) == (["chip_1"], [["red"]])
     with pytest.raises(ValueError, match="name the chips' folder with --chips"):
-        find_chips(replace(source, chips=None), ["chip_1"])
+        find_chips(replace(source, data=tmp_path / "other", chips=None), ["chip_1"])
 
 
 def test_names_may_carry_their_extension(tmp_path: Path) -> None:
@@ -59,7 +64,7 @@ def test_names_may_carry_their_extension(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_tags_or_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="found no CSV; name the tags file with --tags"):
+    with pytest.raises(ValueError, match="found no table of tags; name the table with --tags"):
         find_tags(Source(data=tmp_path))
     with pytest.raises(ValueError, match="no such folder"):
         find_tags(Source(data=tmp_path / "nowhere"))
@@ -78,7 +83,7 @@ def test_every_chip_goes_through_the_service_decoder(tmp_path: Path) -> None:
     raw = np.random.default_rng(0).integers(
         3000, 9000, (stripes.SIZE_PX, stripes.SIZE_PX, 4), dtype=np.uint16
     )
-    tifffile.imwrite(data / "planet.tif", raw)
+    tifffile.imwrite(data / "planet.tif", raw, photometric="minisblack", planarconfig="contig")
     picture.crop((0, 0, stripes.SIZE_PX - 3, stripes.SIZE_PX - 1)).save(data / "small.png")
     picture.save(data / "UPPER.JPEG", quality=95)
     chips = read(data, tmp_path)

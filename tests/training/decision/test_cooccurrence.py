@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.contract.rules import Cooccurrence
 from tests.kit.fakes import Array
-from training.data.labels import read_tags
+from training.data.tables.forms import read_tags
 from training.decision.cooccurrence import SUPPORT, TOLERANCE, find_cooccurrence
 
 NOTHING = Cooccurrence()

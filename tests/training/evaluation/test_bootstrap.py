@@ -100,3 +100,17 @@ def test_pairing_sees_a_difference_that_two_intervals_would_hide() -> None:
     assert paired_difference(b_N, b_N, seed=3) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="one per chip"):
         paired_difference(a_N, b_N[1:], seed=3)
+
+
+def test_copies_drawn_together_do_not_narrow_an_interval() -> None:
+    predicted_NL, probs_NL, targets_NL = noisy(200)
+    alone = of(predicted_NL, probs_NL, targets_NL)
+    predicted_NL, probs_NL, targets_NL = (
+        np.concatenate([part, part]) for part in (predicted_NL, probs_NL, targets_NL)
+    )
+    pairs_N, groups = np.tile(np.arange(200), 2), ["a", "a", "b"]
+    together = intervals(predicted_NL, probs_NL, targets_NL, groups, 1, 400, drawn_with_N=pairs_N)
+    assert together.sample_f2 == pytest.approx(alone.sample_f2)
+    assert together.mean_average_precision == pytest.approx(alone.mean_average_precision)
+    apart = of(predicted_NL, probs_NL, targets_NL)
+    assert np.diff(apart.sample_f2) < 0.9 * np.diff(alone.sample_f2)

@@ -1,5 +1,6 @@
 """Shape suffixes: B chips, L labels."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from service.engine.ensemble import Ensemble
 from tests.kit import stripes
 from tests.kit.fakes import MAJORITY, MEMBERS, RED, Chips, Float, make_bundle, picture
 from training.data.dataset import Dataset
-from training.data.labels import read_tags
+from training.data.tables.forms import read_tags
 from training.evaluation.inference import Predictor, choose_precision, tags_of, write_tags
 
 
@@ -70,3 +71,13 @@ def test_tags_are_written_as_the_trainer_reads_them(tmp_path: Path) -> None:
     assert path.read_bytes() == b"image_name,tags\na,blue green\nb,\nc,dark green red\n"
     read = read_tags(path)
     assert (read.names, read.rows()) == (["a", "b", "c"], rows)
+
+
+def test_labels_of_any_words_are_read_again_as_they_were_written(tmp_path: Path) -> None:
+    odd = ["bare soil", "Beaches, dunes; sands", "wood/shrub", "(unclear) [x]", '"quoted"', "'one'", "a & b"]
+    source, path = tmp_path / "source.json", tmp_path / "tags.csv"
+    source.write_text(json.dumps({"a": odd, "b": odd[:2], "c": []}))
+    first = read_tags(source)
+    write_tags(path, zip(first.names, first.rows(), strict=True))
+    second = read_tags(path)
+    assert (second.names, second.labels, second.rows()) == (first.names, first.labels, first.rows())

@@ -10,7 +10,8 @@ from service.contract.bundle import Bundle
 from service.engine.ensemble import Ensemble
 from tests.kit import stripes
 from training.data.dataset import Dataset
-from training.data.labels import multi_hot, read_tags
+from training.data.labels import multi_hot
+from training.data.tables.forms import read_tags
 from training.evaluation.metrics import measure
 from training.evaluation.score import score
 from training.run.folder import Source

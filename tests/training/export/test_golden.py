@@ -24,7 +24,7 @@ def test_candidates_are_different_pictures_that_the_seed_decides() -> None:
 
 
 def test_uint16_candidates_use_all_bits_of_raw_values() -> None:
-    raw = InputSpec(bands=("red", "near infrared"), dtype="uint16", height=48, width=64)
+    raw = InputSpec(bands=("red", "nir"), dtype="uint16", height=48, width=64)
     chips_KHWC = candidates(raw, 1)
     assert chips_KHWC.shape == (CANDIDATES, 48, 64, 2)
     assert chips_KHWC.dtype == np.uint16

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.contract.manifest import Band
+from service.contract.sensors import Band
 from tests.kit import stripes
 from training.config.recipes import RECIPES
 from training.config.schema import DecisionConfig, MemberConfig
@@ -68,10 +68,10 @@ def test_rules_that_would_ignore_an_option_are_refused(changes: dict[str, Any], 
 
 
 def test_late_fusion_wants_the_colours_first() -> None:
-    bands: tuple[Band, ...] = ("red", "green", "blue", "near infrared")
+    bands: tuple[Band, ...] = ("red", "green", "blue", "nir")
     late = replace(stripes.WHOLE, fusion="late", bands=bands)
     check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(late,)))
-    with pytest.raises(ValueError, match="bands begin with near infrared"):
+    with pytest.raises(ValueError, match="bands begin with nir"):
         check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from service.contract.chips.bands import RGB
 from training.network.preprocessing import WINDOW_PX, Preprocessing, resize_factor, without_haze
 
-RUN = ("blue", "green", "red", "near infrared")
+RUN = ("blue", "green", "red", "nir")
 DTYPES = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
 SCALES = {"uint8": 255, "uint16": 40_000, "float32": 1}
 
@@ -88,7 +88,7 @@ def test_every_side_becomes_exactly_the_size_in_any_runtimes_arithmetic() -> Non
     assert resize_factor(256, 299) == 299 / 256
 
 
-@pytest.mark.parametrize("bands", [RGB, RUN[3:], ("near infrared", "red"), RUN, ("green", "green")])
+@pytest.mark.parametrize("bands", [RGB, RUN[3:], ("nir", "red"), RUN, ("green", "green")])
 def test_bands_are_chosen_by_name_in_the_members_order(bands: tuple[str, ...]) -> None:
     chips_BHWC = chips()
     expected_BHWC = chips_BHWC[..., [RUN.index(band) for band in bands]].float()
@@ -161,7 +161,7 @@ def test_every_chip_is_cleared_by_itself_and_black_stays_black() -> None:
 
 
 def test_clearing_changes_the_colours_and_neither_nir_nor_indices() -> None:
-    bands, indices = ("red", "near infrared", "blue"), ("ndvi", "ndwi")
+    bands, indices = ("red", "nir", "blue"), ("ndvi", "ndwi")
     plain_BPHW = preprocessing(bands, indices=indices)(chips())
     cleared_BPHW = preprocessing(bands, indices=indices, dehaze=True)(chips())
     same_P = [torch.equal(plain_BPHW[:, n], cleared_BPHW[:, n]) for n in range(5)]
@@ -184,7 +184,7 @@ def saturation(colours_BCHW: torch.Tensor) -> float:
 
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "resized": ("uint8", {"size_px": 80}),
-    "bands": ("uint16", {"bands": ("near infrared", "blue"), "size_px": 40}),
+    "bands": ("uint16", {"bands": ("nir", "blue"), "size_px": 40}),
     "indices": ("uint16", {"bands": RGB, "indices": ("ndvi", "ndwi"), "size_px": 80}),
     "all": ("uint16", {"bands": RUN, "indices": ("ndwi", "ndvi"), "dehaze": True, "size_px": 40}),
 }
@@ -220,8 +220,8 @@ def test_the_graph_gives_the_same_planes(tmp_path: Path, option: str) -> None:
     ("options", "lacking"),
     [
         ({"bands": ("red", "swir")}, "swir"),
-        ({"bands": ("red",), "of": RGB, "indices": ("ndvi",)}, "near infrared"),
-        ({"bands": ("near infrared",), "of": ("near infrared", "red"), "dehaze": True}, "blue, green"),
+        ({"bands": ("red",), "of": RGB, "indices": ("ndvi",)}, "nir"),
+        ({"bands": ("nir",), "of": ("nir", "red"), "dehaze": True}, "blue, green"),
     ],
 )
 def test_bands_that_the_chips_lack_are_named(options: dict[str, Any], lacking: str) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
-from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX, accepted, check_size
-from service.contract.errors import TooManyPixels, WrongSize
+from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX, accepted, check_grey, check_size
+from service.contract.errors import TooManyPixels, WrongBands, WrongSize
 from service.contract.manifest import InputSpec
 
 
@@ -26,6 +26,17 @@ def test_other_sizes_are_refused_by_name(width: int, height: int, error: type[Ex
 
 def test_each_bundle_says_which_files_it_takes() -> None:
     spec = InputSpec(bands=("red",), height=8, width=8)
-    assert "JPEG and PNG" in accepted(spec)
-    assert "four-band uint16 TIFF" in accepted(spec.model_copy(update={"dtype": "uint16"}))
-    assert "four-band uint8 TIFF" in accepted(spec.model_copy(update={"bands": ("near infrared",)}))
+    assert "JPEG, PNG, WebP and JPEG 2000 (RGB) and TIFF" in accepted(spec)
+    raw = "this bundle needs TIFF chips of 4 bands of uint16 (blue, green, red, nir)"
+    assert accepted(spec.model_copy(update={"dtype": "uint16"})) == raw
+    assert "4 bands of uint8 (red, green, blue, nir)" in accepted(spec.model_copy(update={"bands": ("nir",)}))
+    superdove = InputSpec(bands=("nir",), dtype="uint16", height=8, width=8, sensor="superdove-8")
+    assert "8 bands of uint16 (coastal, blue" in accepted(superdove)
+    assert "superdove-8: reflectance × 10,000" in accepted(superdove)
+
+
+def test_grey_is_refused_unless_the_bundle_takes_it() -> None:
+    spec = InputSpec(bands=("red", "green", "blue"), height=8, width=8)
+    with pytest.raises(WrongBands, match="the PNG is grey, and this bundle was trained on colours"):
+        check_grey("PNG", spec)
+    check_grey("PNG", spec.model_copy(update={"grey": True}))

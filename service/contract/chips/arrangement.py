@@ -1,0 +1,97 @@
+"""Which band is which in a TIFF: by the file's own words, or else by the order its bundle expects.
+
+Never a guess: what cannot be told is refused, with what was found and what is needed.
+
+Source: TIFF 6.0 (PhotometricInterpretation, ExtraSamples); GDAL's GTiff driver (GDAL_METADATA).
+"""
+
+import html
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.contract.chips.bands import CONTEST, RGB, accepted, takes_pictures
+from service.contract.errors import WrongBands
+from service.contract.manifest import InputSpec
+from service.contract.sensors import named_in_file
+
+OPACITY = "opacity"  # of a pixel; no band of the ground
+_ITEM = re.compile(r'<Item name="(DESCRIPTION|COLORINTERP)" sample="(\d{1,5})"[^>]*>([^<]{0,200})</Item>')
+_COLOURS = (2, 3, 6)  # of PhotometricInterpretation: RGB, palette, YCbCr; read as RGB all of them
+_ASSOCIATED, _OPAQUE = 1, (1, 2)  # of ExtraSamples
+
+
+class Samples(NamedTuple):
+    """What a TIFF says of the samples of a pixel."""
+
+    bands: int
+    dtype: str
+    photometric: int
+    extra: Sequence[int]  # of those behind the colours
+    metadata: str  # GDAL's, XML
+
+
+def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
+    """Return the bands' names in the file's order; "" for those that nobody names or needs.
+
+    Raises:
+        WrongBands: the file has not what the bundle needs, or nobody can tell.
+    """
+    named = _named(samples, spec)
+    # Eight-bit pictures of the ground also come from the contest's raw chips, toned.
+    toned = takes_pictures(spec) and (samples.bands, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
+    order = CONTEST.bands if toned else spec.order
+    found = f"the TIFF has {samples.bands} band(s) of {samples.dtype}"
+    if samples.dtype != (CONTEST.dtype if toned else spec.dtype):
+        raise WrongBands(f"{found}; {accepted(spec)}")
+    if toned and OPACITY in named:
+        raise WrongBands(
+            f"{found}, one of them an opacity: colours of 16 bits, whose scale cannot be told; scale them "
+            f"to 8 bits (gdal_translate -ot Byte -scale); {accepted(spec)}"
+        )
+    known = [name for name in named if name and name != OPACITY]
+    left = [place for place, name in enumerate(named) if not name]
+    rest = [name for name in order if name not in known]
+    if not known and OPACITY not in named and samples.bands == len(order):
+        return order
+    if len(left) == len(rest) == 1 and OPACITY not in named and samples.bands == len(order):
+        named[left[0]] = rest[0]
+    if lacking := [band for band in spec.bands if named.count(band) != 1]:
+        says = f", named {', '.join(name or '?' for name in named)}" if any(named) else ", without names"
+        raise WrongBands(
+            f"{found}{says}; what is {', '.join(lacking)} cannot be told; {accepted(spec)}; "
+            "name the bands in the file (gdal_edit.py -colorinterp_1 red …) or select them in that order"
+        )
+    return tuple(named)
+
+
+def _named(samples: Samples, spec: InputSpec) -> list[str]:
+    """Return what the file itself says, "" where it says nothing."""
+    named = [""] * samples.bands
+    if not _is_contest(samples):
+        if samples.photometric in _COLOURS:
+            named[:3] = RGB
+        first = samples.bands - len(samples.extra)
+        for at, kind in enumerate(samples.extra, first):
+            if kind in _OPAQUE and at >= 0:
+                named[at] = OPACITY
+    # GDAL's interpretation of a band stands above the tags', and a description says more.
+    for wanted in ("COLORINTERP", "DESCRIPTION"):
+        for kind, place, text in _ITEM.findall(samples.metadata):
+            at, said = int(place), html.unescape(text).strip()
+            if kind != wanted or at >= samples.bands:
+                continue
+            if kind == "COLORINTERP":
+                named[at] = OPACITY if said == "Alpha" else named_in_file(said, None) or ""
+            elif name := named_in_file(said, spec.sensor):
+                named[at] = name
+    return named
+
+
+def _is_contest(samples: Samples) -> bool:
+    """Tell files like the contest's, which call themselves RGB with an opacity and are neither."""
+    return (
+        (samples.bands, samples.dtype) == (len(CONTEST.bands), CONTEST.dtype)
+        and tuple(samples.extra) == (_ASSOCIATED,)
+        and not _ITEM.search(samples.metadata)
+    )

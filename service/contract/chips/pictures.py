@@ -1,0 +1,48 @@
+"""JPEG, PNG, WebP and JPEG 2000 bytes → RGB pixels, by Pillow.
+
+Shape suffixes: H height, W width, C bands.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from service.contract.chips.bands import accepted, check_grey, check_size
+from service.contract.errors import CorruptChip, WrongBands, is_shortage
+from service.contract.manifest import InputSpec
+
+# Pillow's own limit warns and then raises far above ours; ours is checked before any decoding.
+Image.MAX_IMAGE_PIXELS = None
+
+# Real Planet JPEGs carry four components without a marker: Pillow calls them CMYK and its
+# conversion gives the right picture; their first three bands are inverted.
+_COLOURS = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+
+
+def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """Decode a picture of one of these of Pillow's formats: RGB (H,W,3).
+
+    Raises:
+        ChipError: says what is wrong with the bytes and what is accepted.
+        MemoryError: there is too little.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=list(formats)) as image:
+            check_size(*image.size)
+            if (frames := getattr(image, "n_frames", 1)) > 1:
+                raise WrongBands(f"the picture moves: it has {frames} frames; {accepted(spec)}")
+            if image.mode in _GREY:
+                check_grey(image.format or "picture", spec)
+            elif image.mode not in _COLOURS:
+                raise WrongBands(f"the picture has colours of kind {image.mode}; {accepted(spec)}")
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise CorruptChip("the image's header is broken; send the whole file") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if is_shortage(error):
+            raise MemoryError from error
+        raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
