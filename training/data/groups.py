@@ -139,16 +139,12 @@ def _pairs_of_equal(values: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def _joined(chips: int, pairs: Mapping[str, npt.NDArray[np.int64]]) -> Grouping:
-    joined = {kind: int((_sizes(chips, found_P2) > 1).sum()) for kind, found_P2 in pairs.items()}
+    alone = {kind: Grouping(_components(chips, found_P2), None) for kind, found_P2 in pairs.items()}
+    joined = {kind: int(grouping.shared_N.sum()) for kind, grouping in alone.items()}
     return Grouping(
         _components(chips, np.concatenate(list(pairs.values()))),
         {kind: count for kind, count in joined.items() if count},
     )
-
-
-def _sizes(chips: int, pairs_P2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    groups_N = _components(chips, pairs_P2)
-    return np.bincount(groups_N)[groups_N]
 
 
 def _components(chips: int, pairs_P2: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

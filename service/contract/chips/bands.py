@@ -7,6 +7,7 @@ from service.contract.errors import TooManyPixels, WrongBands, WrongSize
 from service.contract.manifest import InputSpec
 from service.contract.sensors import SENSORS
 
+MAX_BANDS = 64  # of a file
 MAX_SIDE_PX = 4096
 MIN_SIDE_PX = 32
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.chips.bands import MAX_SIDE_PX
+from service.contract.chips.bands import MAX_BANDS, MAX_SIDE_PX
 from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
 from service.contract.errors import ChipError, CorruptChip, OutOfMemory, ServiceError
 from service.contract.manifest import InputSpec, Pixel
@@ -37,7 +37,6 @@ LIMIT_S = 30  # of one chip; the largest takes a tenth
 START_S = 60
 LIFESPAN = 5000  # chips; what libraries lose meanwhile is given back
 
-_MAX_BANDS = 64
 _DTYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "int16", "float32")}
 _AGAIN = "send the chip again in a moment"
 _KINDS: dict[str, type[ServiceError]] = {
@@ -183,7 +182,7 @@ class _Reader:
         if "error" in line:
             return _KINDS[line["error"]](str(line["detail"]))
         height, width, bands = map(int, line["shape"])
-        if not (0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX and 0 < bands <= _MAX_BANDS):
+        if not (0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX and 0 < bands <= MAX_BANDS):
             raise ValueError(f"pixels of shape {line['shape']}")
         pixels_HWC = np.empty((height, width, bands), _DTYPES[line["dtype"]])
         receive_into(self._connection, pixels_HWC.data.cast("B"), deadline)

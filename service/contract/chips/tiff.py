@@ -17,6 +17,7 @@ import tifffile
 from service.contract.chips import jpeg
 from service.contract.chips.arrangement import Samples, arranged
 from service.contract.chips.bands import (
+    MAX_BANDS,
     MAX_SIDE_PX,
     RGB,
     accepted,
@@ -29,7 +30,6 @@ from service.contract.chips.tiff_directory import with_only
 from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBands, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 
-MAX_BANDS = 64
 MIN_TILE_PX = 16  # the TIFF standard's own limit
 _LZW, _JPEG = 5, 7
 # Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two),
