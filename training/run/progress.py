@@ -32,7 +32,6 @@ def log_to_console() -> None:
         handlers=[RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")],
     )
     logging.getLogger("training").setLevel(logging.INFO)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # misses what a georeference does not need
 
 
 def bar() -> Progress:

@@ -8,6 +8,7 @@ Source: OGC GeoTIFF 1.1 (OGC 19-008r4).
 
 import functools
 import io
+import logging
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,7 @@ _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_POINT = 2  # of the raster type: coordinates are those of a pixel's centre
 _USER_DEFINED = 32767
 _MOST_KEYS = 200  # there are a few dozen; a file may claim four billion
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it misses what a georeference does not need
 
 Point = tuple[float, float]
 Ring = list[Point]
