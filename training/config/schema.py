@@ -71,7 +71,9 @@ class MemberConfig:
     # What it sees and says.
     bands: Bands = ("red", "green", "blue")  # of the run's input
     indices: tuple[Literal["ndvi", "ndwi"], ...] = ()  # planes computed from the bands, in the graph
-    fusion: Literal["early", "late"] = "early"  # late: a second backbone for all that is not RGB
+    # How bands beside RGB come in. early: by a wider stem; late: by a backbone of their own, whose
+    # map joins that of the colours; false-colour: the same, of all bands as a picture.
+    fusion: Literal["early", "late", "false-colour"] = "early"
     dehaze: bool = False  # dark-channel haze removal, in the graph
     labels: tuple[str, ...] = ()  # the labels it votes on; empty: all
     exclusive: tuple[str, ...] = ()  # labels under one softmax: exactly one of them is true

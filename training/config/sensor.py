@@ -1,17 +1,42 @@
 """A recipe for the chips of a sensor: all its bands, as numbers of its kind."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from service.contract.chips.bands import RGB
 from service.contract.sensors import SENSORS, band_name
 from training.config.schema import RunConfig
 
+# From the longest waves to the shortest. Shortwave infrared, near infrared and red is the picture
+# in which people tell crops from forest, and built from bare ground; near infrared, red and green
+# is that of films for infrared light.
+REGIONS = (
+    ("swir22", "swir16"),
+    ("nir", "nir08", "rededge078", "rededge075"),
+    ("rededge071", "red"),
+    ("green", "green05"),
+    ("blue",),
+)
+INFRARED = {*REGIONS[0], *REGIONS[1]}
+
+
+def false_colours(bands: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the bands of which each plane of a false-colour picture is the mean.
+
+    They are those of the three longest-waved regions that there are bands of; () where there are
+    fewer, or none of the infrared.
+    """
+    regions = [tuple(band for band in region if band in bands) for region in REGIONS]
+    shown = tuple(filter(None, regions))[:3]
+    return shown if len(shown) == 3 and not INFRARED.isdisjoint(bands) else ()
+
 
 def with_sensor(config: RunConfig, name: str | None, file_bands: str | None = None) -> RunConfig:
     """Return the recipe for a sensor's chips.
 
-    Every member sees the colours first, as networks know them, and then all other bands; where
-    there are others, they have a backbone of their own, whose maps join those of the colours.
+    Every member sees the colours, as networks know them, and by a second backbone, whose maps join
+    those of the colours, all bands as false colours: the best of what
+    `benchmarks/quality/bands.py` compares.
 
     Args:
         config: any recipe.
@@ -33,9 +58,9 @@ def with_sensor(config: RunConfig, name: str | None, file_bands: str | None = No
     bands = tuple(band for band in sensor.bands if band in order)
     colours = tuple(band for band in RGB if band in bands)
     others = tuple(band for band in bands if band not in RGB)
-    late = len(colours) == len(RGB) and others
+    both = len(colours) == len(RGB) and false_colours(bands)
     members = tuple(
-        replace(member, bands=(*colours, *others), fusion="late" if late else "early")
+        replace(member, bands=(*colours, *others), fusion="false-colour" if both else "early")
         for member in config.members
     )
     return replace(

@@ -13,6 +13,7 @@ import timm
 
 from service.contract.chips.bands import RGB
 from training.config.schema import CACHED, MemberConfig, RunConfig
+from training.config.sensor import false_colours
 from training.data.dataset import Dataset
 from training.network.freezing import check_cut, freeze
 from training.network.loss import loss_of
@@ -131,8 +132,13 @@ def _member_rules(config: RunConfig, member: MemberConfig) -> list[tuple[bool, s
             f"freeze={member.freeze!r} works on cached views; use augmentation='views' or freeze='stem'",
         ),
         (
-            member.fusion == "late" and member.bands[:3] != RGB,
-            f"bands begin with {', '.join(member.bands[:3])}; late fusion wants {', '.join(RGB)} first",
+            member.fusion != "early" and member.bands[:3] != RGB,
+            f"bands begin with {', '.join(member.bands[:3])}; {member.fusion} fusion wants "
+            f"{', '.join(RGB)} first",
+        ),
+        (
+            member.fusion == "false-colour" and not false_colours(member.bands),
+            f"no false colours can be made of {', '.join(member.bands)}: none is infrared; use fusion='late'",
         ),
         (
             not square and (cached or member.augmentation == "views"),

@@ -3,10 +3,12 @@
 Whatever shape timm's network gives, the map has this one. Knows architectures and their weights; no
 labels, no head, no raw chips.
 
-Shape suffixes: B chips, P planes, S side, F features, h, w feature map, T tokens.
+Shape suffixes: B chips, P planes, S side, F features, h, w feature map, T tokens, K 3 planes of a
+picture.
 """
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,14 @@ class Backbone(nn.Module):
     """A timm network without its head, ending in a map that can be averaged."""
 
     def __init__(
-        self, architecture: str, *, planes: int, size_px: int, pretrained: bool, weights: Path | None = None
+        self,
+        architecture: str,
+        *,
+        planes: int,
+        size_px: int,
+        pretrained: bool,
+        weights: Path | None = None,
+        shares_KP: torch.Tensor | None = None,
     ) -> None:
         """Build the network.
 
@@ -32,6 +41,7 @@ class Backbone(nn.Module):
             size_px: side of the input.
             pretrained: start from ImageNet weights rather than at random.
             weights: a local safetensors file with them; None lets timm download its own.
+            shares_KP: what the planes of a picture are made of at first, in place of timm's way.
 
         Raises:
             ValueError: timm has no such model, it ends in no map, or the file lacks weights that
@@ -52,7 +62,7 @@ class Backbone(nn.Module):
                 pretrained_cfg_overlay={"file": str(weights)} if weights else None,
                 num_classes=0,
                 global_pool="",
-                in_chans=planes,
+                in_chans=planes if shares_KP is None else len(shares_KP),
                 **size,
             )
         except AssertionError as error:  # how timm says that a network always pools
@@ -64,6 +74,9 @@ class Backbone(nn.Module):
                 f"{weights}: lacks {len(lacking)} weights of {architecture}, the first being {lacking[0]}; "
                 "give this architecture's file, in timm's names"
             )
+        if shares_KP is not None:
+            assert config and isinstance(config.first_conv, str)
+            _widen(self.net.get_submodule(config.first_conv), shares_KP)
         features = self.net.head_hidden_size  # of what comes out: some widen their map at the end
         assert isinstance(features, int)
         self.features, self._architecture = features, architecture
@@ -88,25 +101,48 @@ class Backbone(nn.Module):
 
 
 class LateFusion(nn.Module):
-    """One backbone for the colours and one for all other planes; their maps side by side."""
+    """One backbone for the colours and one for other planes; their maps side by side."""
 
     def __init__(
-        self, architecture: str, *, planes: int, size_px: int, pretrained: bool, weights: Path | None = None
+        self,
+        architecture: str,
+        *,
+        planes: int,
+        size_px: int,
+        pretrained: bool,
+        weights: Path | None = None,
+        shares_KP: torch.Tensor | None = None,
     ) -> None:
-        """Build both from the same weights; see `Backbone`."""
+        """Build both from the same weights; see `Backbone`.
+
+        With shares, the second sees all planes, at first as false colours; else those that are no
+        colours.
+        """
         super().__init__()
         if planes <= COLOUR_PLANES:
             raise ValueError("late fusion needs planes besides the three colours: add a band or an index")
-        self.colours, self.others = (
-            Backbone(architecture, planes=count, size_px=size_px, pretrained=pretrained, weights=weights)
-            for count in (COLOUR_PLANES, planes - COLOUR_PLANES)
-        )
+        self._first = COLOUR_PLANES if shares_KP is None else 0  # plane of the second's
+        build = partial(Backbone, architecture, size_px=size_px, pretrained=pretrained, weights=weights)
+        self.colours = build(planes=COLOUR_PLANES)
+        self.others = build(planes=planes - self._first, shares_KP=shares_KP)
         self.features = self.colours.features + self.others.features
 
     def forward(self, planes_BPSS: torch.Tensor) -> torch.Tensor:
         """Return both maps in one, (B,F,h,w)."""
-        maps = self.colours(planes_BPSS[:, :COLOUR_PLANES]), self.others(planes_BPSS[:, COLOUR_PLANES:])
+        maps = self.colours(planes_BPSS[:, :COLOUR_PLANES]), self.others(planes_BPSS[:, self._first :])
         return torch.cat(maps, dim=1)
+
+
+def _widen(stem: nn.Module, shares_KP: torch.Tensor) -> None:
+    """Let a stem take planes that it sees as the picture made of them.
+
+    Convolution is linear: to mix the planes in its weights is to mix them before it. What it may
+    learn is not bound to the mixture.
+    """
+    assert isinstance(stem, nn.Conv2d)
+    assert stem.groups == 1
+    weight = torch.einsum("okyx,kp->opyx", stem.weight.detach(), shares_KP)
+    stem.in_channels, stem.weight = shares_KP.shape[1], nn.Parameter(weight.contiguous())
 
 
 def _no_map(architecture: str) -> str:

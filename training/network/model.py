@@ -16,6 +16,7 @@ from torch import nn
 
 from service.contract.chips.bands import RGB
 from training.config.schema import MemberConfig
+from training.config.sensor import false_colours
 from training.data.dataset import Dataset
 from training.network.augmentation import VIEWS, unview, view
 from training.network.backbone import Backbone, LateFusion
@@ -53,12 +54,14 @@ class ChipNet(nn.Module):
         """
         super().__init__()
         self.preprocessing = preprocessing
-        self.backbone: nn.Module = (LateFusion if member.fusion == "late" else Backbone)(
+        planes = (*member.bands, *member.indices)
+        self.backbone: nn.Module = (Backbone if member.fusion == "early" else LateFusion)(
             member.architecture,
-            planes=len(member.bands) + len(member.indices),
+            planes=len(planes),
             size_px=member.size_px,
             pretrained=pretrained,
             weights=weights,
+            shares_KP=_shares(planes) if member.fusion == "false-colour" else None,
         )
         self.name = member.name
         features = self.backbone.features
@@ -97,6 +100,11 @@ def member_net(run: Run, member: MemberConfig, dataset: Dataset, *, pretrained: 
     )
     weights = run.weights_path(member.architecture) if pretrained else None
     return ChipNet(member, preprocessing, labels=len(dataset.labels), pretrained=pretrained, weights=weights)
+
+
+def _shares(planes: Sequence[str]) -> torch.Tensor:
+    """Return each plane's share in a picture in false colours, (3,P)."""
+    return torch.tensor([[(p in mixed) / len(mixed) for p in planes] for mixed in false_colours(planes)])
 
 
 def example_chips(dataset: Dataset) -> torch.Tensor:

@@ -3,7 +3,7 @@ import pytest
 from service.contract.sensors import SENSORS
 from tests.kit import stripes
 from training.config.schema import checked
-from training.config.sensor import with_sensor
+from training.config.sensor import false_colours, with_sensor
 
 
 @pytest.mark.parametrize("name", SENSORS)
@@ -14,7 +14,7 @@ def test_every_member_sees_all_bands_colours_first(name: str) -> None:
     for member in config.members:
         assert sorted(member.bands) == sorted(sensor.bands)
         assert member.bands[:3] == ("red", "green", "blue")
-        assert member.fusion == "late"
+        assert member.fusion == "false-colour"
 
 
 def test_files_may_have_an_order_of_their_own() -> None:
@@ -26,3 +26,33 @@ def test_files_may_have_an_order_of_their_own() -> None:
     with pytest.raises(ValueError, match="name it with --sensor"):
         with_sensor(stripes.CONFIG, None, "red")
     assert with_sensor(stripes.CONFIG, None) is stripes.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("sensor", "expected"),
+    [
+        ("naip", (("nir",), ("red",), ("green",))),
+        ("superdove-8", (("nir",), ("rededge071", "red"), ("green", "green05"))),
+        ("landsat-8-9", (("swir22", "swir16"), ("nir08",), ("red",))),
+        (
+            "sentinel-2-l2a",
+            (
+                ("swir22", "swir16"),
+                ("nir", "nir08", "rededge078", "rededge075"),
+                ("rededge071", "red"),
+            ),
+        ),
+    ],
+)
+def test_false_colours_are_of_the_longest_waves(sensor: str, expected: tuple[tuple[str, ...], ...]) -> None:
+    assert false_colours(SENSORS[sensor].bands) == expected
+
+
+@pytest.mark.parametrize("bands", ["red green blue", "red green blue vv vh", "nir red", ""])
+def test_without_infrared_there_are_no_false_colours(bands: str) -> None:
+    assert false_colours(bands.split()) == ()
+
+
+def test_without_infrared_bands_come_in_by_a_wider_stem() -> None:
+    config = checked(with_sensor(stripes.CONFIG, "superdove-8", "coastal,blue,green05,green,yellow,red"))
+    assert {member.fusion for member in config.members} == {"early"}

@@ -75,6 +75,13 @@ def test_late_fusion_wants_the_colours_first() -> None:
         check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(replace(late, bands=bands[::-1]),)))
 
 
+def test_false_colours_want_an_infrared_band() -> None:
+    bands: tuple[Band, ...] = ("red", "green", "blue", "vv")
+    member = replace(stripes.WHOLE, fusion="false-colour", bands=bands)
+    with pytest.raises(ValueError, match="no false colours can be made of red, green, blue, vv: none is"):
+        check_options(replace(stripes.ONE_WHOLE, bands=bands, members=(member,)))
+
+
 def test_a_bundle_name_is_checked_before_the_work() -> None:
     check_name("uc-merced", "1.0.0")
     with pytest.raises(ValueError, match="bundle name 'Bad Name': use small letters"):

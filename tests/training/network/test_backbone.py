@@ -90,6 +90,33 @@ def test_late_fusion_lays_two_pretrained_maps_side_by_side(weights: Path) -> Non
     assert found_BFhw.shape[1] == net.features == 2 * colours.features
 
 
+def test_false_colours_are_a_picture_of_all_planes_to_the_second_backbone(weights: Path) -> None:
+    shares_3P = torch.tensor([[0, 0, 0, 0.5, 0.5], [0, 0, 1, 0, 0], [1, 0, 0, 0, 0]])
+    net = LateFusion(
+        "test_resnet", planes=5, size_px=SIZE_PX, pretrained=True, weights=weights, shares_KP=shares_3P
+    ).eval()
+    alone = backbone("test_resnet", weights=weights)
+    with torch.inference_mode():
+        picture_B3SS = torch.einsum("kp,bpyx->bkyx", shares_3P, planes_of(5))
+        expected_BFhw = torch.cat([alone(planes_of(5)[:, :3]), alone(picture_B3SS)], dim=1)
+        torch.testing.assert_close(net(planes_of(5)), expected_BFhw, rtol=1e-4, atol=1e-5)
+    assert net.features == 2 * alone.features
+    net.load_state_dict(net.state_dict())
+
+
+@pytest.mark.parametrize("architecture", ["test_convnext", "mobilenetv3_small_050", "test_vit"])
+def test_every_kind_of_stem_takes_false_colours(architecture: str) -> None:
+    net = LateFusion(
+        architecture, planes=4, size_px=SIZE_PX, pretrained=False, shares_KP=torch.eye(4)[1:]
+    ).eval()
+    with torch.inference_mode():
+        expected_BFhw = net.others(planes_of(4))
+        assert torch.equal(net(planes_of(4))[:, net.colours.features :], expected_BFhw)
+        changed = planes_of(4).clone()
+        changed[:, 0] += 1
+        torch.testing.assert_close(net.others(changed), expected_BFhw)
+
+
 def test_late_fusion_without_anything_to_fuse_is_refused() -> None:
     with pytest.raises(ValueError, match="needs planes besides the three colours: add a band or an index"):
         LateFusion("test_resnet", planes=3, size_px=SIZE_PX, pretrained=False)
