@@ -68,7 +68,9 @@ BlockKm = Annotated[
 ]
 Group = Annotated[
     str | None,
-    typer.Option(help="Column of the tags CSV instead: chips with the same value go into the same fold."),
+    typer.Option(
+        help="Column of the table of tags instead: chips with the same value go into the same fold."
+    ),
 ]
 Grey = Annotated[
     bool,

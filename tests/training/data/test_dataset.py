@@ -213,6 +213,10 @@ def test_a_column_groups_and_another_one_is_another_run(tmp_path: Path) -> None:
     scenes = ["scene", *(f"S{index // 4}" for index in range(16))]
     (data / "labels.csv").write_text("\n".join(map(",".join, zip(lines, scenes, strict=True))) + "\n")
     run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, group="scene"))
+    lacking = Run.start(tmp_path / "lacking", stripes.CONFIG, Source(data=data, group="place"))
+    with pytest.raises(ValueError, match="has no column 'place' for --group; it has image_name, tags, scene"):
+        prepare(lacking)
+    assert not (lacking.folder / "chips.npy").exists()
     folds_NN = prepare(run).folds_N.reshape(4, 4)
     assert (folds_NN == folds_NN[:, :1]).all()
     with pytest.raises(ValueError, match="holds a run with another group; use another --out"):
