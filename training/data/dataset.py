@@ -37,8 +37,10 @@ class Blank:
 
     def sentence(self, chips: int) -> str:
         """Say it of so many chips."""
+        if not self.share:
+            return "Every pixel shows something: none is nodata."
         return (
-            f"{self.share:.1%} of the pixels show nothing (nodata); of {self.mostly:,} of {chips:,} chips, "
+            f"{self.share:.2%} of the pixels show nothing (nodata); of {self.mostly:,} of {chips:,} chips, "
             "more than half shows nothing."
         )
 

@@ -250,7 +250,7 @@ def test_what_shows_nothing_is_counted_and_said(tmp_path: Path, caplog: pytest.L
     found = prepare(run)
     assert found.blank
     assert round(found.blank.share * 12, 6) == found.blank.mostly == 2
-    assert "16.7% of the pixels show nothing (nodata); of 2 of 12 chips, more than half" in caplog.text
+    assert "16.67% of the pixels show nothing (nodata); of 2 of 12 chips, more than half" in caplog.text
     path = run.folder / "dataset.json"
     facts = json.loads(path.read_text())
     assert facts.pop("nodata") == {"share": found.blank.share, "mostly": 2}

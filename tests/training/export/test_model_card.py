@@ -36,6 +36,7 @@ def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundl
     assert "early exit" not in render(manifest.model_copy(update={"early_exit": None}), in_sample)
     assert "show nothing" not in card
     assert f"of 3 of {stripes.CHIPS} chips, more" in render(manifest, in_sample, Blank(0.1, 3))
+    assert "none is nodata" in render(manifest, in_sample, Blank(0.0, 0))
     assert "Licence of this bundle: CC0-1.0" in card
     assert "\n- Chips: drawn for the test.\n" in card
 

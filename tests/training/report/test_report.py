@@ -239,4 +239,4 @@ def test_how_much_shows_nothing_is_said_where_it_is_known(run: Run, page: Page, 
     facts = json.loads(path.read_text(encoding="utf-8")) | {"nodata": {"share": 0.125, "mostly": 3}}
     path.write_text(json.dumps(facts), encoding="utf-8")
     told = Page(report(blank).read_text(encoding="utf-8")).text
-    assert f"12.5% of the pixels show nothing (nodata); of 3 of {stripes.CHIPS} chips, more" in told
+    assert f"12.50% of the pixels show nothing (nodata); of 3 of {stripes.CHIPS} chips, more" in told
