@@ -1,8 +1,9 @@
 """Console script `chipvote-train`: the stages, one by one or all in a row."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -30,44 +31,6 @@ def before(version: options.ShowVersion = False) -> None:
 
 
 @app.command()
-def run(
-    data: options.Data,
-    out: options.Out,
-    recipe: options.Recipe = "heads",
-    variants: options.Variants = None,
-    tags: options.Tags = None,
-    chips: options.Chips = None,
-    weights: options.Weights = None,
-    skip_bad: options.SkipBad = False,
-    exclude: options.Exclude = None,
-    tif: options.Tif = None,
-    audit: options.Audit = None,
-    separator: options.Separator = None,
-    sensor: options.SensorName = None,
-    file_bands: options.FileBands = None,
-    block_km: options.BlockKm = None,
-    group: options.Group = None,
-    name: options.Name = None,
-    version: options.Version = "1.0.0",
-    workers: options.Workers = None,
-) -> None:
-    """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
-    from training.fit import preflight
-
-    preflight.check_name(name or find_recipe(recipe, variants or ()).recipe, version)
-    prepare(
-        *(data, out, recipe, variants, tags, chips, weights, skip_bad, exclude, tif, audit),
-        *(separator, sensor, file_bands, block_km, group),
-    )
-    fit(out, workers)
-    predict(out)
-    tune(out)
-    evaluate(out)
-    report(out)
-    export(out, name, version)
-
-
-@app.command()
 def prepare(
     data: options.Data,
     out: options.Out,
@@ -85,6 +48,7 @@ def prepare(
     file_bands: options.FileBands = None,
     block_km: options.BlockKm = None,
     group: options.Group = None,
+    grey: options.Grey = False,
 ) -> None:
     """Stage 0: check and decode the chips, and assign folds."""
     from training.data import dataset
@@ -104,10 +68,33 @@ def prepare(
         group=group,
     )
     config = with_sensor(find_recipe(recipe, variants or ()), sensor, file_bands)
+    config = replace(config, grey=grey or config.grey)
     preflight.check_options(config)
     started = Run.start(out, config, source)
     with started.alone():
         preflight.check_data(started, dataset.prepare(started))
+
+
+@app.command()
+@options.beside(prepare)
+def run(
+    name: options.Name = None,
+    version: options.Version = "1.0.0",
+    workers: options.Workers = None,
+    **prepared: Any,  # noqa: ANN401 — what `prepare` takes
+) -> None:
+    """Do all stages that are not done: prepare, fit, predict, tune, evaluate, report, export."""
+    from training.fit import preflight
+
+    out, recipe = prepared["out"], find_recipe(prepared["recipe"], prepared["variants"] or ())
+    preflight.check_name(name or recipe.recipe, version)
+    prepare(**prepared)
+    fit(out, workers)
+    predict(out)
+    tune(out)
+    evaluate(out)
+    report(out)
+    export(out, name, version)
 
 
 @app.command("look")

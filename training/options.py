@@ -1,7 +1,9 @@
 """What the commands of `chipvote-train` take, each option with its help. Knows no stage."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -66,7 +68,15 @@ BlockKm = Annotated[
 ]
 Group = Annotated[
     str | None,
-    typer.Option(help="Column of the tags CSV instead: chips with the same value go into the same fold."),
+    typer.Option(
+        help="Column of the table of tags instead: chips with the same value go into the same fold."
+    ),
+]
+Grey = Annotated[
+    bool,
+    typer.Option(
+        "--grey", help="Take grey pictures too, as red, green and blue alike; else a grey chip is refused."
+    ),
 ]
 
 Compared = Annotated[
@@ -94,3 +104,21 @@ def _tell_version(asked: bool) -> None:
 ShowVersion = Annotated[
     bool, typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True)
 ]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def beside(other: Callable[..., None]) -> Callable[[Command], Command]:
+    """Have a command take all that another takes, and then its own options.
+
+    It gets the other's by name, as its `**`.
+    """
+
+    def widened(command: Command) -> Command:
+        first, own = (inspect.signature(each).parameters.values() for each in (other, command))
+        whole = [*first, *(option for option in own if option.kind is not option.VAR_KEYWORD)]
+        command.__signature__ = inspect.Signature(whole)  # type: ignore[attr-defined]  # for typer
+        command.__annotations__ = {option.name: option.annotation for option in whole}
+        return command
+
+    return widened

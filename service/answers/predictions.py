@@ -58,6 +58,8 @@ def prediction(
         ],
         members=vote.members,
     )
+    if vote.blank is not None:
+        answer["nodata_share"] = vote.blank
     if members:
         for score, probabilities in zip(answer["scores"], vote.member_probabilities, strict=True):
             score["members"] = probabilities

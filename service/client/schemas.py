@@ -67,6 +67,7 @@ class Prediction(TypedDict):
 
     With early exit, `members` is how many it took until none could change the label set.
     `footprint`, if asked for, is where a GeoTIFF lies on the ground; None for other files.
+    `nodata_share`, from bundles with a value for pixels that show nothing, is their share.
     """
 
     filename: str | None
@@ -74,6 +75,7 @@ class Prediction(TypedDict):
     scores: list[Score]
     members: int
     footprint: NotRequired[Geometry | None]
+    nodata_share: NotRequired[float]
 
 
 @final

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.bundle import Bundle
+from service.contract.chips.values import blank_shares
 from service.contract.early_exit import EarlyDecision
 from service.contract.errors import ServiceError, SettingsError, WrongAnswers
 from service.contract.manifest import Pixel, Precision
@@ -108,11 +109,12 @@ class Ensemble:
 
         With `explain`, every chip gets all members, their probabilities and the evidence.
         """
-        if explain:
-            return self._explain(chips_BHWC)
-        labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
-        rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
-        return list(map(Verdict, *(array.tolist() for array in rows)))
+        verdicts = self._explain(chips_BHWC) if explain else self._answer(chips_BHWC)
+        nodata = self._bundle.manifest.input.nodata
+        if nodata is None:
+            return verdicts
+        shares_B = blank_shares(chips_BHWC, nodata).round(4).tolist()
+        return [verdict._replace(blank=share) for verdict, share in zip(verdicts, shares_B, strict=True)]
 
     def self_test(self) -> None:
         """Reproduce the bundle's golden answers.
@@ -143,6 +145,11 @@ class Ensemble:
         """Run whatever is slow the first time, so that no request pays for it."""
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
+
+    def _answer(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Verdict]:
+        labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
+        rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
+        return list(map(Verdict, *(array.tolist() for array in rows)))
 
     def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Verdict]:
         rule, members = self._bundle.manifest.decision, self._members

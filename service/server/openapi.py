@@ -13,7 +13,12 @@ from service.server.problems import documented
 from service.server.uploads import RAW_TYPES
 
 BINARY = {"type": "string", "format": "binary"}
-_FILES = {"type": "array", "items": BINARY, "minItems": 1, "description": "JPEG, PNG or TIFF files"}
+_FILES = {
+    "type": "array",
+    "items": BINARY,
+    "minItems": 1,
+    "description": "JPEG, PNG, WebP, JPEG 2000 or TIFF files",
+}
 _FORM = {
     "multipart/form-data": {
         "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}},

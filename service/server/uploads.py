@@ -24,7 +24,7 @@ from service.server.body_budget import Share
 from service.server.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
-RAW_TYPES = ("image/jpeg", "image/png", "image/tiff")
+RAW_TYPES = ("image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff")
 _PLAIN = {b"content-encoding": "identity", b"transfer-encoding": "chunked"}  # the bytes as they are
 SILENCE_S = 60.0  # without a byte; what has come so far takes memory that others need
 

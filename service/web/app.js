@@ -6,7 +6,7 @@ import { Detail } from "./detail.js";
 import { $, h, oncePerFrame, plural, spoken } from "./dom.js";
 import { saveAnswers, saveTags, sharedNames, tagsFile } from "./downloads.js";
 import { Gallery } from "./gallery.js";
-import { listen } from "./intake.js";
+import { listen, taken } from "./intake.js";
 import { Pipeline } from "./pipeline.js";
 import { describe, Refused } from "./service.js";
 
@@ -17,7 +17,7 @@ const chips = new Chips();
 let model = null; // the one whose labels the page shows
 let saved = tagsFile([]); // the corrections as they were last taken home
 let busy = null; // why chips wait, while they do
-let filled = null; // the model card, once asked for
+let filled = null; // the section of the model card, once asked for
 
 const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait, onFree: free });
 const see = (chip) => pipeline.see(chip);
@@ -28,7 +28,9 @@ const parts = {
   rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
 };
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
+const card = told("model");
 const described = describeLabels();
+describeFiles();
 listen($("#drop"), [$("#files"), $("#folder")], take, say);
 tabs();
 follow();
@@ -53,6 +55,12 @@ async function describeLabels() {
   $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
   model = name;
   $("#model").textContent = `${name.name} ${name.version}`;
+}
+
+async function describeFiles() {
+  const { words, accept } = taken((await card).input);
+  $("#takes").textContent = ` ${words}, one or many.`;
+  $("#files").accept = accept;
 }
 
 /** Ask for one of the service's descriptions until it is ready to tell. */
@@ -214,7 +222,7 @@ function showTab(name) {
     $(`#${button.getAttribute("aria-controls")}`).hidden = !shown;
   }
   history.replaceState(null, "", name === "card" ? "#card" : location.pathname + location.search);
-  if (name === "card") filled ??= told("model").then((card) => fill($("#card"), card)).catch((error) => {
+  if (name === "card") filled ??= card.then((facts) => fill($("#card"), facts)).catch((error) => {
     say({ title: "This page is broken", detail: String(error) });
   });
 }

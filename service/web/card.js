@@ -69,7 +69,7 @@ function weaknesses({ scores, labels, decision, input, provenance }) {
   const few = measured.filter(({ positives }) => positives < 30).map(({ label, positives }) => `${spoken(label)} (${positives})`);
   if (few.length) lines.push(h("li", { textContent: `Measured on fewer than 30 chips: ${few.join(", ")}.` }));
   lines.push(
-    h("li", { textContent: `It knows the ground, the resolution and the sensor of ${provenance.dataset}, ${input.width}×${input.height} px of ${input.bands.join(", ")}. On other chips, score a labelled sample first.` }),
+    h("li", { textContent: `It knows the ground, the resolution and the sensor of ${provenance.dataset}, ${input.width}×${input.height} px of ${input.bands.join(", ")}${input.sensor ? ` (${input.sensor}, ${input.dtype})` : ""}. On other chips, score a labelled sample first.` }),
     h("li", { textContent: "It always answers: a chip that shows something else gets the labels that look nearest, or none." }),
     h("li", { textContent: PROBABILITIES[decision.rule] }),
   );

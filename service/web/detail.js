@@ -50,7 +50,7 @@ export class Detail {
     const same = this.#shown.chip === chip && this.#shown.prediction === prediction;
     this.#shown = { chip, prediction, problem, picture: chip.picture };
     if (!same) {
-      place.textContent = whereabouts(prediction?.footprint);
+      place.textContent = [nothing(prediction?.nodata_share), whereabouts(prediction?.footprint)].filter(Boolean).join(". ");
       this.#rows = [];
       groups.replaceChildren(...this.#groups(prediction));
       this.#show(null);
@@ -215,6 +215,12 @@ function tagsOf(chip, changed) {
     ...labels.map((label) => h("li", {}, changed.has(label) ? h("del", { textContent: spoken(label) }) : spoken(label))),
     ...added.map((label) => h("li", {}, h("ins", { textContent: spoken(label) }))),
   ];
+}
+
+/** How much of a chip is nodata, if any is. */
+function nothing(share) {
+  if (!share) return "";
+  return `${share < 0.01 ? "Less than 1" : Math.round(100 * share)} % of this chip shows nothing`;
 }
 
 function whereabouts(footprint) {

@@ -3,6 +3,8 @@
 import { plural } from "./dom.js";
 
 const SUFFIX = /\.(jpe?g|png|webp|jp2|tiff?)$/i; // of a folder's images
+const PICTURES = ".jpg,.jpeg,.png,.webp,.jp2,image/jpeg,image/png,image/webp";
+const TIFFS = ".tif,.tiff,image/tiff";
 const HIDDEN = /^(\..*|__MACOSX)$/; // inside a folder; macOS writes a ._tile.png beside tile.png
 const HEAD_BYTES = 65_536;
 const PNG_WITH_OPACITY = [4, 6]; // colour types; the model sees the colours behind it
@@ -40,6 +42,16 @@ export function listen(zone, inputs, take, complain) {
     else if (!files.length && carriesFiles(event)) complain(noImage);
   });
   addEventListener("paste", (event) => take([...event.clipboardData.files].map(pasted)));
+}
+
+/** Which files a model takes, in words and for a file chooser. */
+export function taken({ bands, dtype, sensor }) {
+  const colours = bands.every((band) => ["red", "green", "blue"].includes(band));
+  if (dtype === "uint8" && colours) {
+    return { words: "or paste a picture. JPEG, PNG, WebP, JPEG 2000 or TIFF", accept: `${PICTURES},${TIFFS}` };
+  }
+  const known = sensor ? `${sensor}, ${plural(bands.length, "band")}` : bands.join(", ");
+  return { words: `TIFFs of ${known} of ${dtype}`, accept: TIFFS };
 }
 
 /** Whether the browser would show a file as the model sees it. */

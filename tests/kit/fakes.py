@@ -22,7 +22,7 @@ from service.contract.bundle import Bundle
 from service.contract.decision import Decision, Voter, strict_majority
 from service.contract.manifest import Manifest, Pixel, Precision
 from service.contract.rules import Rule, Vote
-from service.contract.sensors import Band
+from service.contract.sensors import SENSORS, Band
 from service.engine.verdict import Verdict
 from tests.kit.onnx_bytes import FLOAT, UINT8, UINT16, field, node, tensor, value
 
@@ -118,25 +118,34 @@ RAW_BANDS: tuple[Band, ...] = ("nir", "red", "green", "blue")
 RAW_SCALE = 256  # raw values are so many times the grey levels
 
 
-def raw_members() -> list[Linear]:
-    """The same members on uint16 chips of `RAW_BANDS`; the near infrared darkens."""
+def raw_members(bands: Sequence[Band] = RAW_BANDS) -> list[Linear]:
+    """The same members on uint16 chips; the near infrared darkens, other bands do nothing."""
     members = []
     for member in linear_members():
-        weights_CL = np.vstack([[0, 0, 0, -1 / 32], member.weights_CL]) / RAW_SCALE
+        of_band = dict(zip(("red", "green", "blue"), member.weights_CL, strict=True))
+        of_band["nir"] = np.array([0, 0, 0, -1 / 32], np.float32)
+        weights_CL = np.stack([of_band.get(band, np.zeros(4, np.float32)) for band in bands]) / RAW_SCALE
         members.append(Linear(weights_CL.astype(np.float32), member.bias_L))
     return members
 
 
-def make_raw_bundle(folder: Path) -> Bundle:
-    """Write and seal a bundle that takes four-band uint16 chips."""
-    colours = np.array([(0, *colour) for colour in (RED, GREEN, BLUE, BLACK)], np.uint16) * RAW_SCALE
-    chips_GHWC = np.broadcast_to(colours[:, None, None], (4, SIZE_PX, SIZE_PX, 4))
+def make_raw_bundle(folder: Path, sensor: str | None = None) -> Bundle:
+    """Write and seal a bundle that takes uint16 chips: four bands, or all those of a sensor."""
+    bands, known = RAW_BANDS, {}
+    if sensor:
+        bands, known = SENSORS[sensor].bands, {"sensor": sensor, "nodata": SENSORS[sensor].nodata}
+    chips_GHWC = np.zeros((4, SIZE_PX, SIZE_PX, len(bands)), np.uint16)
+    for chip_HWC, colour in zip(chips_GHWC, (RED, GREEN, BLUE, BLACK), strict=True):
+        chip_HWC[..., [bands.index(band) for band in ("red", "green", "blue")]] = np.multiply(
+            colour, RAW_SCALE
+        )
     return make_bundle(
         folder,
         graphs=lambda member: member.graph(input_type=UINT16),
-        bands=RAW_BANDS,
-        members=raw_members(),
+        bands=bands,
+        members=raw_members(bands),
         chips_GHWC=chips_GHWC,
+        known=known,
     )
 
 
@@ -154,11 +163,12 @@ def make_bundle(
     chips_GHWC: Chips | None = None,
     labels: Sequence[str] = LABELS,
     dataset_sha256: str = "0" * 64,
+    known: Mapping[str, Any] = MappingProxyType({}),
 ) -> Bundle:
     """Write and seal a bundle of linear members.
 
     Graphs, shift and flip make it wrong in one way each; at the precisions in `wrong`, its golden
-    answers are nobody's.
+    answers are nobody's. `known` is what else its `input` says.
     """
     folder.mkdir(parents=True, exist_ok=True)
     members = members or linear_members()
@@ -175,7 +185,8 @@ def make_bundle(
         for index, member in enumerate(members):
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
-    manifest = _manifest(folder, rule, precisions, bands, str(chips_GHWC.dtype), labels, dataset_sha256)
+    takes = {"bands": bands, "dtype": str(chips_GHWC.dtype), "height": SIZE_PX, "width": SIZE_PX, **known}
+    manifest = _manifest(folder, rule, precisions, takes, labels, dataset_sha256)
     return bundle.seal(folder, manifest)
 
 
@@ -183,8 +194,7 @@ def _manifest(
     folder: Path,
     rule: Rule,
     precisions: Sequence[Precision],
-    bands: tuple[Band, ...],
-    dtype: str,
+    takes: Mapping[str, Any],
     labels: Sequence[str],
     dataset_sha256: str,
 ) -> Manifest:
@@ -209,7 +219,7 @@ def _manifest(
             "name": "colours",
             "version": "1.2.3",
             "description": "Names the colour of a chip.",
-            "input": {"bands": bands, "dtype": dtype, "height": SIZE_PX, "width": SIZE_PX},
+            "input": takes,
             "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in labels],
             "members": members,
             "decision": rule,

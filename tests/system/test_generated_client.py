@@ -16,6 +16,8 @@ PICTURES_ARE_BYTES = """
 content_type_overrides:
   image/jpeg: application/octet-stream
   image/png: application/octet-stream
+  image/webp: application/octet-stream
+  image/jp2: application/octet-stream
   image/tiff: application/octet-stream
 """
 SCRIPT = """

@@ -3,18 +3,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from service.contract.bundle import load
 from service.contract.version import __version__
 from service.engine.ensemble import Ensemble
-from tests.kit import stripes
+from tests.kit import networks, stripes
 from tests.kit.fakes import BLUE, RED, make_bundle, picture
 from training import cli
 from training.config.recipes import RECIPES
-from training.data.dataset import open_dataset
+from training.data.dataset import input_spec, open_dataset
 from training.run.folder import Run, Source
 
 Console = Callable[..., tuple[int, str]]
@@ -224,3 +226,31 @@ def test_audit_feeds_exclude_and_the_choice_of_tiffs(
 
 def test_version(console: Console) -> None:
     assert console("--version") == (0, f"chipvote-train {__version__}\n")
+
+
+def test_grey_chips_are_taken_where_asked(console: Console, tmp_path: Path) -> None:
+    data = stripes.write_data(tmp_path / "data", 12)
+    path = data / "chips" / "chip_0.png"
+    Image.open(path).convert("L").save(path)
+    arguments = (
+        "--recipe",
+        "tiny",
+        "--data",
+        data,
+        "--weights",
+        networks.write_weights(tmp_path / "weights"),
+    )
+    code, text = console("prepare", *arguments, "--out", tmp_path / "colours")
+    assert code == 1
+    assert "the PNG is grey, and this bundle was trained on colours" in text
+    assert "or train with --grey" in text
+    assert console("prepare", *arguments, "--out", tmp_path / "grey", "--grey")[0] == 0
+    run = Run.open(tmp_path / "grey")
+    assert input_spec(run).grey
+    chip_HWC = open_dataset(run).chips_NHWC[0]
+    assert (chip_HWC == chip_HWC[..., :1]).all()
+
+
+def test_run_takes_all_that_prepare_takes() -> None:
+    taken = {command: signature(getattr(cli, command)).parameters for command in ("prepare", "run")}
+    assert list(taken["run"]) == [*taken["prepare"], "name", "version", "workers"]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.contract.chips.values import blank_shares
 from service.contract.manifest import InputSpec, Pixel
 from training.data.folds import assign_folds
 from training.data.groups import Grouping, find_groups, read_column
@@ -25,6 +26,23 @@ log = logging.getLogger(__name__)
 
 SLICE = 32
 SAMPLE = 512  # chips whose values tell the usual ones
+
+
+@dataclass(frozen=True)
+class Blank:
+    """How much of the chips shows nothing: pixels whose every band has the run's `nodata`."""
+
+    share: float  # of all pixels
+    mostly: int  # chips of which more than half shows nothing
+
+    def sentence(self, chips: int) -> str:
+        """Say it of so many chips."""
+        if not self.share:
+            return "Every pixel shows something: none is nodata."
+        return (
+            f"{self.share:.2%} of the pixels show nothing (nodata); of {self.mostly:,} of {chips:,} chips, "
+            "more than half shows nothing."
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,7 @@ class Dataset:
     limits_C2: npt.NDArray[np.float64]
     grouping: Grouping  # chips that belong together are in one fold
     apart: int  # how many of them would have had another of their group in another fold otherwise
+    blank: Blank | None = None  # None: the run has no value for pixels that show nothing
 
     @property
     def groups(self) -> list[str]:
@@ -105,6 +124,7 @@ def open_dataset(run: Run) -> Dataset:
     statistics = facts.get("statistics") or {}
     if "limits" not in statistics:
         statistics |= band_statistics(chips_NHWC, run.config.nodata)
+    blank = facts["nodata"] if "nodata" in facts else blank_facts(chips_NHWC, run.config.nodata)
     return Dataset(
         title=facts["title"],
         digest=facts["digest"],
@@ -123,6 +143,7 @@ def open_dataset(run: Run) -> Dataset:
             facts.get("note", ""),
         ),
         apart=facts.get("apart", 0),
+        blank=Blank(**blank) if blank else None,
     )
 
 
@@ -150,6 +171,15 @@ def band_statistics(chips_NHWC: npt.NDArray[Pixel], nodata: float | None = None)
     }
 
 
+def blank_facts(chips_NHWC: npt.NDArray[Pixel], nodata: float | None) -> dict[str, Any] | None:
+    """Return what `Blank` holds; None without a value for pixels that show nothing."""
+    if nodata is None:
+        return None
+    starts = range(0, len(chips_NHWC), SLICE)
+    shares_N = np.concatenate([blank_shares(chips_NHWC[start : start + SLICE], nodata) for start in starts])
+    return {"share": float(shares_N.mean()), "mostly": int((shares_N > 0.5).sum())}
+
+
 def _quantiles(chips_NHWC: npt.NDArray[Pixel], nodata: float | None) -> npt.NDArray[np.float64]:
     found = []
     for band in range(chips_NHWC.shape[-1]):
@@ -172,11 +202,15 @@ def _write(run: Run, chips: LabelledChips) -> None:
         log.info("%s", grouping.sentence(apart))
     rows = zip(tags.names, map(" ".join, tags.rows()), folds_N, grouping.groups_N, strict=True)
     write_csv(run.folder / "chips.csv", ("image_name", "tags", "fold", "group"), rows)
+    blank = blank_facts(chips.chips_NHWC, run.config.nodata)
+    if blank:
+        log.info("%s", Blank(**blank).sentence(len(tags.names)))
     facts = {
         "title": run.source.data.resolve().name,
         "digest": chips.digest,
         "labels": tags.labels,
         "statistics": band_statistics(chips.chips_NHWC, run.config.nodata),
+        "nodata": blank,
         "joined": grouping.joined,
         "note": grouping.note,
         "apart": apart,

@@ -6,7 +6,6 @@ Copies of a chip are found by their pixels (`copies`), chips of one place by the
 Shape suffixes: N chips, P pairs.
 """
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +19,13 @@ from scipy.sparse.csgraph import connected_components
 
 from training.data.copies import find_copies
 from training.data.places import pairs_of_place, read_places
+from training.data.tables.columns import columns_of
+from training.data.tables.forms import read_table
 
 log = logging.getLogger(__name__)
 
 BLOCK_KM = 1.0  # a few chips wide at the resolutions of aircraft and of most satellites
 MOST = 0.5  # of all chips in one group: beyond it no folds are worth the name
-SEPARATORS = ",;\t|"
 SAME, ALIKE, PLACE = "same pixels", "nearly the same picture", "one place on the ground"
 
 
@@ -111,25 +111,20 @@ def find_groups(
 
 
 def read_column(path: Path, column: str, names: Sequence[str]) -> list[str]:
-    """Return a column's value for each name, from the table's first column or `image_name`.
+    """Return a column's value for each name that a table of tags has.
 
     Raises:
-        ValueError: there is no such column, or a name is in no row.
+        ValueError: there is no such column, or a row ends before it.
     """
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        header = stream.readline().rstrip("\r\n")
-        separator = max(SEPARATORS, key=header.count)
-        fields = next(csv.reader([header], delimiter=separator), [])
-        if column not in fields:
-            raise ValueError(f"{path}: has no column {column!r} for --group; it has {', '.join(fields)}")
-        key = fields.index("image_name") if "image_name" in fields else 0
-        rows = [row for row in csv.reader(stream, delimiter=separator) if len(row) == len(fields)]
-    values = {row[key]: row[fields.index(column)].strip() for row in rows}
-    values = {Path(name).stem: value for name, value in values.items()} | values
-    lacking = [name for name in names if name not in values and Path(name).stem not in values]
+    table = read_table(path)
+    key, value = columns_of(table, column).name, table.columns.index(column)
+    rows = (row.cells for row in table.rows if len(row.cells) > max(key, value))
+    pairs = ((str(cells[key]), cells[value]) for cells in rows)
+    values = {name.strip(): "" if cell is None else str(cell).strip() for name, cell in pairs}
+    lacking = [name for name in names if name not in values]
     if lacking:
         raise ValueError(f"{path}: no row of {lacking[0]!r} has a value for --group {column}")
-    return [values[name] if name in values else values[Path(name).stem] for name in names]
+    return [values[name] for name in names]
 
 
 def _pairs_of_equal(values: Sequence[str]) -> npt.NDArray[np.int64]:

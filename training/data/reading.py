@@ -45,7 +45,7 @@ class LabelledChips:
 
 def read_labels(source: Source) -> Tags:
     """Find and read the table of tags, and say what is in it."""
-    return read_tags(find_tags(source), source.separator)
+    return read_tags(find_tags(source), source.separator, source.group)
 
 
 def read_chips(source: Source, spec: InputSpec, folder: Path, tags: Tags | None = None) -> LabelledChips:

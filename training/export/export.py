@@ -69,7 +69,8 @@ def export(run: Run, *, name: str, version: str) -> Bundle:
         scores=scores["cross-fitted"],
         provenance=_provenance(run, dataset),
     )
-    (folder / "README.md").write_text(render(manifest, scores["in-sample"]), encoding="utf-8")
+    card = render(manifest, scores["in-sample"], dataset.blank)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     if run.is_fresh(run.folder / SHIPPED_REPORT, [run.folder / EVALUATION]):
         shutil.copyfile(run.folder / SHIPPED_REPORT, folder / REPORT)
     bundle = seal(folder, manifest)

@@ -2,6 +2,7 @@
 
 from service.contract.manifest import Manifest, Scores
 from service.contract.rules import Blend, ExpectedF, Vote
+from training.data.dataset import Blank
 from training.evaluation.metrics import table
 
 _PROBABILITIES = {
@@ -11,12 +12,13 @@ _PROBABILITIES = {
 }
 
 
-def render(manifest: Manifest, in_sample: Scores) -> str:
+def render(manifest: Manifest, in_sample: Scores, blank: Blank | None = None) -> str:
     """Return the card's text.
 
     Args:
         manifest: the bundle's manifest; its scores are the headline.
         in_sample: the scores with a rule tuned on the chips it decides, for comparison.
+        blank: how much of the training chips shows nothing.
     """
     provenance = manifest.provenance
     members = [
@@ -51,6 +53,7 @@ def render(manifest: Manifest, in_sample: Scores) -> str:
         "## Data and terms",
         f"Trained on `{provenance.dataset}`, {provenance.chips} chips "
         f"(sha256 `{provenance.dataset_sha256}`). Licence of this bundle: {provenance.licence}.",
+        blank.sentence(provenance.chips) if blank else "",
         "\n".join(f"- {source}" for source in provenance.sources),
         "## Limits",
         "Labels, ground resolution and region are those of the training chips; on others, tune and measure "

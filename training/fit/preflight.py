@@ -89,7 +89,13 @@ def _run_rules(config: RunConfig) -> list[tuple[bool, str]]:
     vote, expected_f = decision.rule == "vote", decision.rule == "expected-f"
     voters = (decision.weights, decision.members) != ("equal", "all")
     tuned = (decision.objective, decision.thresholds, decision.bags) != ("samples", "member", 0)
+    pictures = config.dtype == "uint8" and set(config.bands) <= set(RGB)
     return [
+        (
+            config.grey and not pictures,
+            f"--grey takes grey pictures for red, green and blue; these chips are {config.dtype} of "
+            f"{', '.join(config.bands)}: leave it out",
+        ),
         (
             turned and config.height_px != config.width_px,
             f"predict_views and graph_views turn chips, which {config.height_px}×{config.width_px} px "

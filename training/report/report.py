@@ -151,6 +151,7 @@ def _context(facts: _Findings) -> dict[str, Any]:
         "evaluated": f"{evaluated:%Y-%m-%d}",
         "chips": len(dataset),
         "grouping": dataset.grouping.sentence(dataset.apart),
+        "blank": dataset.blank.sentence(len(dataset)) if dataset.blank else "",
         "grouped": bool(dataset.grouping.joined),
         **_scores(facts),
         **_decisions(facts),

@@ -43,8 +43,8 @@ def check_grey(name: str, spec: InputSpec) -> None:
     """
     if not spec.grey:
         raise WrongBands(
-            f"the {name} is grey, and this bundle was trained on colours: send it in colours; "
-            f"{accepted(spec)}"
+            f"the {name} is grey, and this bundle was trained on colours: send it in colours, or "
+            f"train with --grey; {accepted(spec)}"
         )
 
 

@@ -4,7 +4,7 @@ A file says how many bits a value has, rarely what it means. Reflectance times 1
 and grey levels look alike and are taken for each other; but few pixels of the one lie where nearly
 all of the other do.
 
-Shape suffixes: H height, W width, C bands.
+Shape suffixes: B chips, H height, W width, C bands.
 """
 
 import numpy as np
@@ -34,6 +34,16 @@ def settled(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixe
             "fill them, or cut the chip elsewhere"
         )
     return np.where(np.isfinite(pixels_HWC), pixels_HWC, pixels_HWC.dtype.type(spec.nodata))
+
+
+def blank_shares(chips_BHWC: npt.NDArray[Pixel], nodata: float) -> npt.NDArray[np.float64]:
+    """Return of each chip the share of its pixels that show nothing: every band has that value."""
+    blank_BHW = chips_BHWC[..., 0] == nodata
+    for band in range(1, chips_BHWC.shape[-1]):
+        if not blank_BHW.any():  # as of most chips
+            break
+        blank_BHW &= chips_BHWC[..., band] == nodata
+    return np.asarray(blank_BHW.mean(axis=(1, 2)))
 
 
 def check_values(pixels_HWC: npt.NDArray[Pixel], bands: tuple[str, ...], spec: InputSpec) -> None:

@@ -55,3 +55,9 @@ def test_labels_tell_how_they_are_decided_and_measured_f2(colours: Bundle) -> No
         "f2": 0.75,
     }
     assert last["f2"] is None
+
+
+def test_what_shows_nothing_is_told_where_the_bundle_knows_it(colours: Bundle) -> None:
+    found = predictions.prediction(None, VOTE._replace(blank=0.0), colours)
+    assert found["nodata_share"] == 0
+    assert TypeAdapter(Prediction).validate_python(found, strict=True) == found

@@ -191,3 +191,15 @@ def test_cuda_reproduces_golden(colours: Bundle) -> None:
     ensemble = Ensemble(colours, "cuda")
     ensemble.self_test()
     assert ensemble.device == "cuda"
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_bundle_with_nodata_tells_its_share_of_each_chip(
+    tmp_path: Path, colours: Bundle, explain: bool
+) -> None:
+    bundle = make_raw_bundle(tmp_path, "sentinel-2-l2a")
+    chips_BHWC = bundle.golden.chips_GHWC[:2].copy()
+    chips_BHWC[1, :16] = 0
+    whole, cut = Ensemble(bundle, "cpu").vote(chips_BHWC, explain)
+    assert (whole.blank, cut.blank) == (0, 0.25)
+    assert Ensemble(colours, "cpu").vote(colours.golden.chips_GHWC, explain)[0].blank is None

@@ -212,7 +212,7 @@ def test_the_api_documents_itself(client: httpx2.Client) -> None:
     ids = {"predict", "preview", "labels", "model", "live", "ready", "metrics"}
     assert {operation["operationId"] for operation in operations} == ids
     predict = paths["/predict"]["post"]
-    media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/tiff"}
+    media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff"}
     assert predict["requestBody"]["content"].keys() == media_types
     assert predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Answer")
     errors = {"400", "408", "413", "415", "422", "500", "503"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.kit import stripes
 from training.data.dataset import SLICE, Dataset, band_statistics, input_spec, open_dataset, prepare
@@ -212,6 +213,10 @@ def test_a_column_groups_and_another_one_is_another_run(tmp_path: Path) -> None:
     scenes = ["scene", *(f"S{index // 4}" for index in range(16))]
     (data / "labels.csv").write_text("\n".join(map(",".join, zip(lines, scenes, strict=True))) + "\n")
     run = Run.start(tmp_path / "run", stripes.CONFIG, Source(data=data, group="scene"))
+    lacking = Run.start(tmp_path / "lacking", stripes.CONFIG, Source(data=data, group="place"))
+    with pytest.raises(ValueError, match="has no column 'place' for --group; it has image_name, tags, scene"):
+        prepare(lacking)
+    assert not (lacking.folder / "chips.npy").exists()
     folds_NN = prepare(run).folds_N.reshape(4, 4)
     assert (folds_NN == folds_NN[:, :1]).all()
     with pytest.raises(ValueError, match="holds a run with another group; use another --out"):
@@ -231,3 +236,27 @@ def test_a_run_prepared_without_groups_opens_and_says_so(prepared: Run) -> None:
     found = prepare(Run.start(prepared.folder, stripes.CONFIG, prepared.source))
     assert found.grouping.groups_N.tolist() == list(range(stripes.CHIPS))
     assert "not searched for copies" in found.grouping.sentence(found.apart)
+
+
+def test_what_shows_nothing_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "training")
+    data = stripes.write_data(tmp_path / "data", 12)
+    for index, rows in enumerate((stripes.SIZE_PX, 3 * stripes.SIZE_PX // 4, stripes.SIZE_PX // 4)):
+        path = data / "chips" / f"chip_{index}.png"
+        pixels_HWC = np.array(Image.open(path).convert("RGB"))
+        pixels_HWC[:rows] = 0
+        Image.fromarray(pixels_HWC).save(path)
+    run = Run.start(tmp_path / "run", replace(stripes.CONFIG, nodata=0), Source(data=data))
+    found = prepare(run)
+    assert found.blank
+    assert round(found.blank.share * 12, 6) == found.blank.mostly == 2
+    assert "16.67% of the pixels show nothing (nodata); of 2 of 12 chips, more than half" in caplog.text
+    path = run.folder / "dataset.json"
+    facts = json.loads(path.read_text())
+    assert facts.pop("nodata") == {"share": found.blank.share, "mostly": 2}
+    path.write_text(json.dumps(facts))
+    assert open_dataset(run).blank == found.blank
+
+
+def test_without_nodata_nothing_is_said_of_it(prepared: Run) -> None:
+    assert open_dataset(prepared).blank is None

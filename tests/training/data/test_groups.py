@@ -7,6 +7,7 @@ import pytest
 
 from tests.kit.ground import ground, write_geotiff
 from training.data.groups import find_groups, read_column
+from training.data.tables.forms import read_tags
 
 CHIPS_NHWC = np.stack([ground(seed) for seed in (0, 1, 2, 3, 0, 1)])  # the last two are copies
 NO_FILES = [Path(f"{row}.jpg") for row in range(6)]
@@ -71,8 +72,27 @@ def test_a_column_is_read_by_name(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "tags.csv"
     rows = [("image_name", "tags", "scene"), ("b.jpg", "x y", "S2"), ("a", "", "S1")]
     path.write_text("\n".join(separator.join(row) for row in rows) + "\n", encoding="utf-8-sig")
-    assert read_column(path, "scene", ["a", "b"]) == ["S1", "S2"]
+    assert read_column(path, "scene", ["a", "b.jpg"]) == ["S1", "S2"]
     with pytest.raises(ValueError, match=r"no column 'place' for --group; it has image_name, tags, scene"):
         read_column(path, "place", ["a"])
     with pytest.raises(ValueError, match=r"no row of 'c' has a value for --group scene"):
         read_column(path, "scene", ["c"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("one_hot.csv", "image,scene,water,road\na,0,0,1\nb,1,1,0\n"),
+        (
+            "tags.jsonl",
+            '{"image": "a", "label": "road", "scene": 0}\n{"image": "b", "label": "water", "scene": 1}\n',
+        ),
+        ("saved.csv", "sep=;\nimage;tags;scene\na;road;0\nb;water;1;;\n\n"),
+    ],
+)
+def test_a_column_of_any_form_of_table_groups_and_is_no_label(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    tags = read_tags(path, group="scene")
+    assert tags.rows() == [["road"], ["water"]]
+    assert read_column(path, "scene", tags.names) == ["0", "1"]

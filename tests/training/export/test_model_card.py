@@ -3,6 +3,7 @@ import pytest
 from service.contract.bundle import Bundle
 from service.contract.rules import Blend, Cooccurrence, ExpectedF, Rule, Vote
 from tests.kit import stripes
+from training.data.dataset import Blank
 from training.evaluation.evaluate import read_scores
 from training.evaluation.metrics import table
 from training.export.model_card import render
@@ -33,6 +34,9 @@ def test_the_card_tells_people_what_the_manifest_says(exported: tuple[Run, Bundl
     assert f"in the order {order} until" in card
     assert f"{planned.mean_members:.2f} of 2 run for a chip and take {planned.cost_share:.0%} of" in card
     assert "early exit" not in render(manifest.model_copy(update={"early_exit": None}), in_sample)
+    assert "show nothing" not in card
+    assert f"of 3 of {stripes.CHIPS} chips, more" in render(manifest, in_sample, Blank(0.1, 3))
+    assert "none is nodata" in render(manifest, in_sample, Blank(0.0, 0))
     assert "Licence of this bundle: CC0-1.0" in card
     assert "\n- Chips: drawn for the test.\n" in card
 

@@ -162,3 +162,9 @@ def test_labels_that_a_fold_lacks_are_listed(
     assert caplog.messages == [
         "only 3 chips have dark: fold 2 cannot judge it and fold 1 cannot learn it; add chips of it"
     ]
+
+
+def test_grey_pictures_are_for_runs_on_colours() -> None:
+    check_options(replace(stripes.ONE_WHOLE, grey=True))
+    with pytest.raises(ValueError, match=r"--grey takes grey pictures .* these chips are uint16"):
+        check_options(replace(stripes.ONE_WHOLE, grey=True, dtype="uint16"))

@@ -1,5 +1,6 @@
 """Shape suffixes: N chips, L labels."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -229,3 +230,13 @@ def test_the_page_for_the_bundle_shows_no_chip(run: Run) -> None:
     assert not shipped.all("img")
     assert len(shipped.all("svg")) == len(Page(path.read_text(encoding="utf-8")).all("svg"))
     assert "Contact sheet" not in shipped.text
+
+
+def test_how_much_shows_nothing_is_said_where_it_is_known(run: Run, page: Page, tmp_path: Path) -> None:
+    assert "show nothing" not in page.text
+    blank = stripes.copy_of(run, tmp_path / "run")
+    path = blank.folder / "dataset.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) | {"nodata": {"share": 0.125, "mostly": 3}}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    told = Page(report(blank).read_text(encoding="utf-8")).text
+    assert f"12.50% of the pixels show nothing (nodata); of 3 of {stripes.CHIPS} chips, more" in told

@@ -48,13 +48,19 @@ def is_tags(column: str) -> bool:
     return _plain(column) in TAGS
 
 
-def columns_of(table: Table) -> Columns:
+def columns_of(table: Table, group: str | None = None) -> Columns:
     """Tell names from tags by the columns' names, and 0 and 1 by what is in them.
+
+    Args:
+        table: any.
+        group: a column that is no label although all others may be.
 
     Raises:
         ValueError: there are no such columns; says what was found and what is accepted.
     """
     columns = table.columns
+    if group is not None and group not in columns:
+        raise ValueError(f"{table.path}: has no column {group!r} for --group; it has {', '.join(columns)}")
     rest = range(1 if _is_index(table) else 0, len(columns))
     boxes = [column for column in columns if _plain(column) in BOXES]
     if boxes:
@@ -73,7 +79,7 @@ def columns_of(table: Table) -> Columns:
     if len(rest) < 2 or any(column in ONES for column in columns[1:]):
         raise ValueError(_unknown(table))
     name = rest[0] if name is None else name
-    return Columns(name, None, [index for index in rest if index != name])
+    return Columns(name, None, [index for index in rest if index != name and columns[index] != group])
 
 
 def labelled(table: Table, columns: Columns, separator: str | None) -> Iterator[Labelled]:
@@ -83,7 +89,10 @@ def labelled(table: Table, columns: Columns, separator: str | None) -> Iterator[
         ValueError: names the row and the fix.
     """
     sparse = columns.tags is None and not any(
-        _one(cell) is False for row in table.rows for cell in row.cells[columns.name + 1 :]
+        _one(row.cells[index]) is False
+        for row in table.rows
+        for index in columns.labels
+        if index < len(row.cells)
     )
     for row in table.rows:
         cell = row.cells[columns.name] if len(row.cells) > columns.name else None

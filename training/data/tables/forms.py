@@ -68,19 +68,20 @@ def find_tags(source: Source) -> Path:
     return found[0]
 
 
-def read_tags(path: Path, separator: str | None = None) -> Tags:
+def read_tags(path: Path, separator: str | None = None, group: str | None = None) -> Tags:
     """Read a table of tags in any of the known forms, and say what was read.
 
     Args:
         path: the file, or the folder of files beside chips, of classes, or of tables.
         separator: the character between labels in one cell; None: blanks.
+        group: a column that says which chips belong together, and is no label.
 
     Raises:
         ValueError: names the place and the fix of what cannot be read without guessing.
     """
     check_separator(separator)
-    table = _read(path)
-    columns = columns_of(table)
+    table = read_table(path)
+    columns = columns_of(table, group)
     rows = list(labelled(table, columns, separator))
     text = columns.tags is not None and any(isinstance(row.cells[columns.tags], str) for row in table.rows)
     between = (separator or " ") if text else None
@@ -107,7 +108,12 @@ def watched(path: Path) -> list[Path]:
     return [*_files(path, *FOUND), *sidecars(path)] if path.is_dir() else [path]
 
 
-def _read(path: Path) -> Table:
+def read_table(path: Path) -> Table:
+    """Read a table's cells, whatever their columns mean.
+
+    Raises:
+        ValueError: it is in none of the known forms.
+    """
     if path.is_dir():
         return _read_folder(path)
     with path.open("rb") as stream:
@@ -124,7 +130,7 @@ def _read_folder(path: Path) -> Table:
     if classes := class_folders(path):
         return read_folders(path, classes)
     if files := _files(path, *FOUND):
-        return common_form([_read(file) for file in files], path)
+        return common_form([read_table(file) for file in files], path)
     if documents := sidecars(path):
         return read_sidecars(path, documents)
     raise ValueError(f"{path}: holds no table of tags; it must be {ACCEPTED}")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.contract.chips.values import check_values, settled
+from service.contract.chips.values import blank_shares, check_values, settled
 from service.contract.errors import WrongValues
 from service.contract.manifest import InputSpec
 
@@ -51,3 +51,10 @@ def test_no_numbers_become_nodata_or_are_refused() -> None:
     with pytest.raises(WrongValues, match="NaN or infinite, and this bundle has no value"):
         settled(pixels_HWC, spec.model_copy(update={"nodata": None}))
     assert settled(chip(0, 9), spec).dtype == np.uint16
+
+
+def test_a_pixel_shows_nothing_if_every_band_has_the_value() -> None:
+    chips_BHWC = np.stack([chip(1, 9), chip(1, 9), np.zeros((16, 16, 2), np.uint16)])
+    chips_BHWC[1, :4] = 0
+    chips_BHWC[0, :, :, 1] = 0
+    assert blank_shares(chips_BHWC, 0).tolist() == [0, 0.25, 1]
