@@ -142,7 +142,7 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     from service.answers import predictions
     from service.client.progress import watch
     from service.contract.bundle import load
-    from service.contract.chips.band_files import ChipSource, group_bands
+    from service.contract.chips.band_files import ChipSource, first_file, group_bands
     from service.engine.fallback import open_ensemble
     from service.settings import read_settings
 
@@ -154,7 +154,8 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     if beside:
         names = ", ".join(sorted({image.name for image in beside})[:SHOWN])
         print(f"chipvote: left out {len(beside)} files beside bands that are none: {names}", file=sys.stderr)
-    chips: list[ChipSource] = [*bands, *alone]
+    place = {image: index for index, image in enumerate(images)}
+    chips: list[ChipSource] = sorted([*bands, *alone], key=lambda chip: place[first_file(chip)])
     results = watch(offline.predict_files(ensemble, loaded, chips, settings), len(chips))
     return {"model": predictions.model(loaded), "predictions": list(results)}
 

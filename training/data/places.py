@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from service.contract.chips.band_files import BandFiles, ChipSource
+from service.contract.chips.band_files import ChipSource, first_file
 from service.contract.chips.georeference import Ring, corners
 from training.run.progress import in_threads
 
@@ -52,7 +52,7 @@ def pairs_of_place(places: Sequence[Ring | None], block_km: float) -> Pairs:
 
 
 def _corners(chip: ChipSource) -> Ring | None:
-    file = next(iter(chip.files.values()))[0] if isinstance(chip, BandFiles) else chip
+    file = first_file(chip)
     try:
         return corners(file.read_bytes()) if file.suffix.lower() in (".tif", ".tiff") else None
     except OSError:  # whoever wanted its pixels has said so

@@ -76,6 +76,11 @@ def path_of(chip: ChipSource) -> Path:
     return chip.path if isinstance(chip, BandFiles) else chip
 
 
+def first_file(chip: ChipSource) -> Path:
+    """Return a chip's only file, or that of its first band."""
+    return next(iter(chip.files.values()))[0] if isinstance(chip, BandFiles) else chip
+
+
 def group_bands(files: Iterable[Path], spec: InputSpec | None, root: Path | None = None) -> Grouped:
     """Put together what is one chip by its names: two files at least of different bands.
 
@@ -187,9 +192,12 @@ def _metres(word: str) -> int | None:
 @cache
 def _known(sensor: str | None, order: tuple[str, ...]) -> Mapping[str, str]:
     """Return the bands by all names that a spec's files may give them."""
-    known = {band: band for band in order}
+    bands = (*SENSORS[sensor].bands, *order) if sensor else order
+    known = {band: band for band in bands}
+    infrared = {band for band in bands if band.startswith("nir")}
+    if len(infrared) == 1:  # Landsat has no other, and people call it so
+        known["nir"] = infrared.pop()
     if sensor:
-        known |= {band: band for band in SENSORS[sensor].bands}
         known |= dict(zip(SENSORS[sensor].codes, SENSORS[sensor].bands, strict=False))
     return known
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from service.contract.chips.band_files import group_bands
+from service.contract.chips.band_files import ChipSource, first_file, group_bands, path_of
 from training.data.names import CHIP_FOLDERS, all_chip_files, chip_files
 from training.data.tables.documents import short_names
 from training.data.tables.table import Row, Table
@@ -48,9 +48,10 @@ def read_folders(root: Path, classes: Sequence[Path]) -> Table:
     first_of: dict[Path, Path] = {}  # each chip's first file
     for folder in classes:
         chips, alone, _ = group_bands(all_chip_files(folder), None, folder)
-        first_of |= {chip.path: next(iter(chip.files.values()))[0] for chip in chips}
-        first_of |= {file: file for file in alone}
-        class_of |= dict.fromkeys([*(chip.path for chip in chips), *alone], folder.name)
+        found: list[ChipSource] = [*chips, *alone]
+        first = {path_of(chip): first_file(chip) for chip in found}
+        class_of |= dict.fromkeys(first, folder.name)
+        first_of |= first
     _refuse_copies(first_of)
     paths = sorted(class_of)
     names = short_names([path.with_suffix("") if first_of[path] == path else path for path in paths], base)

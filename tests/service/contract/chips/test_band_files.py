@@ -66,6 +66,7 @@ def test_codes_may_have_no_zero_and_any_case() -> None:
     assert names("x_red.tif", "x_near_infrared.tif", "x_Red_Edge_1.tif") == {
         "x": ["x_red.tif", "x_Red_Edge_1.tif", "x_near_infrared.tif"]
     }
+    assert list(group_bands([Path("red.tif"), Path("nir.tif")], LANDSAT).chips[0].files) == ["red", "nir08"]
     free = InputSpec(bands=("vv", "vh"), dtype="float32", height=8, width=8, file_bands=("vv", "vh"))
     assert list(names("a/a_VV.tif", "a/a_VH.tif", "a/a_B02.tif", spec=free)) == ["a"]
 
