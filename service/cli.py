@@ -34,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+SHOWN = 5  # names of files
 DEFAULT_BUNDLE = "the one that comes with Chipvote"
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", "-b", help="Bundle folder", show_default=DEFAULT_BUNDLE)
@@ -95,7 +96,12 @@ def serve(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Images, or folders to search for images")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Images, or folders to search for images; of a sensor's chips also one file for each band"
+        ),
+    ],
     bundle: BundleOption = None,
     as_json: JsonOption = False,
     all_members: Annotated[
@@ -136,6 +142,7 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     from service.answers import predictions
     from service.client.progress import watch
     from service.contract.bundle import load
+    from service.contract.chips.band_files import ChipSource, first_file, group_bands
     from service.engine.fallback import open_ensemble
     from service.settings import read_settings
 
@@ -143,7 +150,13 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
     loaded = load(settings.bundle)
     early_exit = not all_members and loaded.early_voter is not None
     ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
-    results = watch(offline.predict_files(ensemble, loaded, images, settings), len(images))
+    bands, alone, beside = group_bands(images, loaded.manifest.input)
+    if beside:
+        names = ", ".join(sorted({image.name for image in beside})[:SHOWN])
+        print(f"chipvote: left out {len(beside)} files beside bands that are none: {names}", file=sys.stderr)
+    place = {image: index for index, image in enumerate(images)}
+    chips: list[ChipSource] = sorted([*bands, *alone], key=lambda chip: place[first_file(chip)])
+    results = watch(offline.predict_files(ensemble, loaded, chips, settings), len(chips))
     return {"model": predictions.model(loaded), "predictions": list(results)}
 
 

@@ -103,11 +103,15 @@ def look_at(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("look.html"),
     tags: options.Tags = None,
     chips: options.Chips = None,
+    separator: options.Separator = None,
+    sensor: options.SensorName = None,
 ) -> None:
     """Write a page on the data before any training: labels, sizes, values, copies, odd rows."""
+    from training.data.dataset import spec_of
     from training.report import look as page
 
-    page.look(Source(data=data, tags=tags, chips=chips), out)
+    spec = spec_of(with_sensor(find_recipe("heads", ()), sensor)) if sensor else None
+    page.look(Source(data=data, tags=tags, chips=chips, separator=separator), out, spec)
 
 
 @app.command()

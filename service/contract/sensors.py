@@ -30,17 +30,20 @@ _OTHER_NAMES = {
 _PATTERN = r"[a-z][a-z0-9_-]*"
 
 
+def common_name(name: str) -> str | None:
+    """Return the common name that a whole name stands for, None if it is another."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    return plain if plain in COMMON_NAMES else _OTHER_NAMES.get(plain)
+
+
 def band_name(name: str) -> str:
     """Return a band's name as this project writes it: `near infrared` and `NIR` are `nir`.
 
     Raises:
         ValueError: it is no name.
     """
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    if plain in COMMON_NAMES:
-        return plain
-    if plain in _OTHER_NAMES:
-        return _OTHER_NAMES[plain]
+    if known := common_name(name):
+        return known
     if not re.fullmatch(_PATTERN, name):
         raise ValueError(f"{name!r} is no band's name; write small letters, digits, - and _, a letter first")
     return name
@@ -108,11 +111,9 @@ def named_in_file(description: str, sensor: str | None) -> str | None:
         description: such as `B8A`, `SR_B4`, `Red`, `near_infrared` or `Band 3 (nir)`.
         sensor: whose codes they may be.
     """
+    if name := common_name(description):
+        return name
     plain = re.sub(r"[^a-z0-9]", "", description.lower())
-    if plain in COMMON_NAMES:
-        return plain
-    if plain in _OTHER_NAMES:
-        return _OTHER_NAMES[plain]
     known = SENSORS.get(sensor or "")
     if known and (code := re.search(r"b0*(\d+a?)$", plain)):
         named = dict(zip((each.lower() for each in known.codes), known.bands, strict=False))

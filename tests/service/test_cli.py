@@ -7,14 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
+import tifffile
 
 from service import cli
 from service.client import progress
 from service.contract.bundle import Bundle
 from service.contract.rules import Cooccurrence
 from service.contract.version import __version__
-from tests.kit.fakes import BLUE, MAJORITY, MEMBERS, RED, make_bundle, picture
+from tests.kit.fakes import (
+    BLUE,
+    MAJORITY,
+    MEMBERS,
+    RAW_SCALE,
+    RED,
+    make_bundle,
+    make_raw_bundle,
+    picture,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +64,27 @@ def test_predict_prints_a_table(chips: Path, capsys: pytest.CaptureFixture[str])
     assert "reddish 0.98" in output.out
     assert "bluish 0.98" in output.out
     assert output.err == ""
+
+
+def test_predict_puts_the_files_of_a_chips_bands_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_raw_bundle(tmp_path / "bundle").folder
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    for name, colour in (("a", RED), ("b", BLUE)):
+        for band, value in zip(("red", "green", "blue", "nir"), (*colour, 0), strict=True):
+            pixels_HW = np.full((40, 40), value * RAW_SCALE, np.uint16)
+            tifffile.imwrite(chips / f"{name}_{band}.tif", pixels_HW)
+    picture(RED).save(chips / "a_thumbnail.png")
+    (chips / "b_red.tif").rename(chips / "b_scl.tif")
+    assert chipvote("predict", "--json", "--bundle", bundle, chips) == 1
+    output = capsys.readouterr()
+    assert "left out 2 files beside bands that are none: a_thumbnail.png, b_scl.tif" in output.err
+    red, lacking = json.loads(output.out)["predictions"]
+    assert (red["filename"], red["labels"]) == (str(chips / "a"), ["reddish"])
+    assert lacking["filename"] == str(chips / "b")
+    assert "files of blue, green, nir, and none of red" in lacking["error"]["detail"]
 
 
 def test_predict_labels_what_people_see_in_a_folder(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from service.contract.chips.values import blank_shares
 from service.contract.manifest import InputSpec, Pixel
+from training.config.schema import RunConfig
 from training.data.folds import assign_folds
 from training.data.groups import Grouping, find_groups, read_column
 from training.data.labels import group_of_each, multi_hot
@@ -76,16 +77,21 @@ class Dataset:
 
 def input_spec(run: Run) -> InputSpec:
     """Return what the run's graphs will take."""
+    return spec_of(run.config)
+
+
+def spec_of(config: RunConfig) -> InputSpec:
+    """Return what a configuration's graphs will take."""
     return InputSpec(
-        bands=run.config.bands,
-        dtype=run.config.dtype,
-        height=run.config.height_px,
-        width=run.config.width_px,
-        sensor=run.config.sensor,
-        file_bands=run.config.file_bands,
-        resolution_m=run.config.resolution_m,
-        nodata=run.config.nodata,
-        grey=run.config.grey,
+        bands=config.bands,
+        dtype=config.dtype,
+        height=config.height_px,
+        width=config.width_px,
+        sensor=config.sensor,
+        file_bands=config.file_bands,
+        resolution_m=config.resolution_m,
+        nodata=config.nodata,
+        grey=config.grey,
     )
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from service.contract.chips.band_files import ChipSource
 from training.data.copies import find_copies
 from training.data.places import pairs_of_place, read_places
 from training.data.tables.columns import columns_of
@@ -66,7 +67,7 @@ class Grouping:
 
 def find_groups(
     chips_NHWC: npt.NDArray[Any],
-    files: Sequence[Path],
+    files: Sequence[ChipSource],
     folds: int,
     block_km: float | None = None,
     column: tuple[str, Sequence[str]] | None = None,

@@ -5,12 +5,14 @@ Knows names and folders only, no pixels.
 
 import logging
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from service.contract.chips.band_files import BandFiles, ChipSource, group_bands
+from service.contract.manifest import InputSpec
 from training.run.folder import Source
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,7 @@ CHIP_FOLDERS = ("chips", "train-jpg", "jpg", "images", ".")
 TIF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", *TIF_SUFFIXES)
 COMPARED = 2000  # files among which the nearest name is looked for
+SHOWN_KINDS = 5
 
 
 def bare(name: str) -> str:
@@ -42,11 +45,19 @@ def all_chip_files(folder: Path) -> list[Path]:
     )
 
 
-def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return each name's file, and the reason for each name without one.
+def find_chips(
+    source: Source, names: Iterable[str], spec: InputSpec | None = None
+) -> tuple[dict[str, ChipSource], dict[str, str]]:
+    """Return each name's file or files, and the reason for each name without any.
 
     The chips may lie in subfolders. A name may have its folders before it, or another folder's;
     where no file has the name, one that differs by extension, case or zeros is taken and named.
+    Files of one band each are one chip, called like their folder or what their names share.
+
+    Args:
+        source: where the chips lie.
+        names: of the chips.
+        spec: what they will be decoded to, which tells names of bands; see `group_bands`.
 
     Raises:
         ValueError: no name has a file, or a name and a file are not one to one.
@@ -58,16 +69,24 @@ def find_chips(source: Source, names: Iterable[str]) -> tuple[dict[str, Path], d
     listed: list[tuple[Path, list[Path]]] = []
     for folder in folders:
         files = all_chip_files(folder)
-        paths = _matched(folder, files, wanted)
+        grouped = group_bands(files, spec, folder)
+        of = {chip.path: chip for chip in grouped.chips}
+        paths = _matched(folder, list(of), wanted)
+        alone = _matched(folder, files, [name for name in wanted if name not in paths])
+        paths = {name: (paths | alone)[name] for name in wanted if name in paths or name in alone}
         if paths:
             _refuse_shared(paths)
-            _tell_unnamed(folder, files, paths)
+            _tell_unnamed(folder, [*of, *grouped.alone], paths)
+            found: dict[str, ChipSource] = {name: of.get(path, path) for name, path in paths.items()}
+            _tell_bands(folder, list(found.values()), grouped.beside)
             missing = [name for name in wanted if name not in paths]
-            return paths, dict(zip(missing, _reasons(folder, files, missing), strict=True))
+            return found, dict(zip(missing, _reasons(folder, files, missing), strict=True))
         listed.append((folder, files))
     tried = ", ".join(str(folder) for folder in folders)
     files = next((files for _, files in listed if files), [])
     beside = _beside(wanted[0], files) if files and wanted else "which hold no images"
+    if spec and not group_bands(files, spec).chips and group_bands(files, None).chips:
+        beside += "; if each chip is a file for each band, name whose they are with --sensor"
     raise ValueError(
         f"no chip of the tags file is in {tried}: {beside}; make the names alike, or name the chips' folder "
         "with --chips"
@@ -154,7 +173,7 @@ def _shared_folders(wanted: list[str], file: Path, folder: Path, way: _Way) -> i
     if not wanted:
         return 1
     whole = [way.key(part) for part in file.parent.parts]
-    below = [way.key(part) for part in file.parent.relative_to(folder).parts]
+    below = [way.key(part) for part in file.relative_to(folder).parts[:-1]]
     if whole[-len(wanted) :] == wanted:
         return 1 + len(wanted)
     return 1 + len(below) if below == wanted[len(wanted) - len(below) :] else None
@@ -175,6 +194,21 @@ def _tell_unnamed(folder: Path, files: Sequence[Path], paths: dict[str, Path]) -
     if unnamed:
         log.info(
             "%s: %d images have no row, such as %s", folder, len(unnamed), unnamed[0].relative_to(folder)
+        )
+
+
+def _tell_bands(folder: Path, chips: Sequence[ChipSource], beside: Sequence[Path]) -> None:
+    """Say what was read of chips of several files, and which files beside theirs are no bands."""
+    kinds = Counter(tuple(chip.files) for chip in chips if isinstance(chip, BandFiles))
+    for bands, count in kinds.most_common(SHOWN_KINDS):
+        log.info("%s: %d chips of %d files each (%s)", folder, count, len(bands), ", ".join(bands))
+    if kinds and beside:
+        names = ", ".join(file.name for file in beside[:SHOWN_KINDS]) + ", …" * (len(beside) > SHOWN_KINDS)
+        log.info(
+            "%s: %d files beside them are none of these bands and are left out: %s",
+            folder,
+            len(beside),
+            names,
         )
 
 

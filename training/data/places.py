@@ -7,12 +7,12 @@ Shape suffixes: N files, P pairs.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
+from service.contract.chips.band_files import ChipSource, first_file
 from service.contract.chips.georeference import Ring, corners
 from training.run.progress import in_threads
 
@@ -24,8 +24,11 @@ OVERLAPPING = 0.02
 Pairs = npt.NDArray[np.int64]
 
 
-def read_places(files: Sequence[Path]) -> list[Ring | None]:
-    """Return each file's corners in longitude and latitude, None where it does not say."""
+def read_places(files: Sequence[ChipSource]) -> list[Ring | None]:
+    """Return each chip's corners in longitude and latitude, None where its file does not say.
+
+    Of a chip of one file per band, those of the first.
+    """
     return list(in_threads(_corners, files, "read places"))
 
 
@@ -48,7 +51,8 @@ def pairs_of_place(places: Sequence[Ring | None], block_km: float) -> Pairs:
     return np.array(placed)[np.array(pairs, np.int64).reshape(-1, 2)]
 
 
-def _corners(file: Path) -> Ring | None:
+def _corners(chip: ChipSource) -> Ring | None:
+    file = first_file(chip)
     try:
         return corners(file.read_bytes()) if file.suffix.lower() in (".tif", ".tiff") else None
     except OSError:  # whoever wanted its pixels has said so

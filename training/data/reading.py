@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from service.contract.chips.band_files import BandFiles, ChipSource, decode_band_files, path_of
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import ChipError
@@ -40,7 +41,7 @@ class LabelledChips:
     tags: Tags
     digest: str  # sha256 over names, tags and the chip files' bytes, in order
     chips_NHWC: npt.NDArray[Pixel]  # memory-mapped
-    files: list[Path]  # that each was read from
+    files: list[ChipSource]  # that each was read from
 
 
 def read_labels(source: Source) -> Tags:
@@ -63,7 +64,7 @@ def read_chips(source: Source, spec: InputSpec, folder: Path, tags: Tags | None 
     """
     tags = tags or read_labels(source)
     excluded = find_excluded(source, tags.names)
-    paths, bad = find_chips(source, [name for name in tags.names if name not in excluded])
+    paths, bad = find_chips(source, [name for name in tags.names if name not in excluded], spec)
     paths = prefer_tif(source, spec, paths)
     row_of = {name: row for row, name in enumerate(tags.names)}
     rows = tags.rows()
@@ -89,9 +90,9 @@ def read_chips(source: Source, spec: InputSpec, folder: Path, tags: Tags | None 
 
 
 def decode_files(
-    files: Sequence[Path], spec: InputSpec, title: str
+    files: Sequence[ChipSource], spec: InputSpec, title: str
 ) -> Iterator[tuple[bytes, npt.NDArray[Pixel] | str]]:
-    """Yield each file's sha256 and its chip, or the reason why there is none, in order."""
+    """Yield each chip's sha256 over its files and its pixels, or the reason for none, in order."""
     return in_threads(partial(_decode, spec=spec), files, title)
 
 
@@ -118,7 +119,7 @@ def find_excluded(source: Source, names: Iterable[str]) -> dict[str, str]:
     return excluded
 
 
-def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[str, Path]:
+def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, ChipSource]) -> dict[str, ChipSource]:
     """Replace chips by their TIFFs where the audit says that these show the same ground.
 
     Raises:
@@ -145,13 +146,16 @@ def prefer_tif(source: Source, spec: InputSpec, paths: dict[str, Path]) -> dict[
     return {name: tifs[of[name]] if name in same else path for name, path in paths.items()}
 
 
-def _decode(path: Path, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
-    """Return a file's sha256 and its chip, or the reason why there is none."""
+def _decode(chip: ChipSource, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel] | str]:
+    """Return the sha256 over a chip's files and its pixels, or the reason why there are none."""
     try:
-        data = path.read_bytes()
+        if isinstance(chip, BandFiles):
+            files = chip.read(spec)
+            return hashlib.sha256(b"".join(files.values())).digest(), decode_band_files(files, spec)
+        data = chip.read_bytes()
         return hashlib.sha256(data).digest(), decode_chip(data, spec)
     except (ChipError, OSError) as error:
-        return b"", f"{path}: {error}"
+        return b"", f"{path_of(chip)}: {error}"
 
 
 def _report(source: Source, bad: dict[str, str], excluded: dict[str, str], folder: Path) -> None:

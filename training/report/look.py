@@ -10,12 +10,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
 from markupsafe import Markup
 from PIL import Image
 
+from service.contract.chips.band_files import BandFiles, ChipSource
+from service.contract.manifest import InputSpec
 from training.data.copies import find_copies
 from training.data.labels import Tags
 from training.data.names import TIF_SUFFIXES, find_chips
@@ -34,23 +37,30 @@ TEMPLATE = Path(__file__).with_name("look.html.jinja")
 SAMPLE_PX = 128
 PER_LABEL, SHOWN, BINS = 20, 200, 64
 SEED = 0
+COLOURS = {"B2": "blue", "B3": "green", "B4": "red"}  # of Sentinel-2 and Landsat 8 and 9 alike
 
 
 class _Chip(NamedTuple):
-    """What is kept of a file; no sample where it cannot be read here."""
+    """What is kept of a chip; no sample where it cannot be read here."""
 
     kind: str  # size, bands and number type in words
     sample_HWC: npt.NDArray[Any] | None
+    bands: tuple[str, ...] = ()  # where the files' names tell them
 
 
-def look(source: Source, out: Path) -> Path:
+def look(source: Source, out: Path, spec: InputSpec | None = None) -> Path:
     """Write the page and return its path.
+
+    Args:
+        source: the data.
+        out: the page.
+        spec: what the chips are, if it is known; tells bands by the names of their files.
 
     Raises:
         ValueError: there are no tags, or no chips of them.
     """
     tags = read_labels(source)
-    paths, missing = find_chips(source, tags.names)
+    paths, missing = find_chips(source, tags.names, spec)
     chips = dict(zip(paths, in_threads(_read, list(paths.values()), "look at chips"), strict=True))
     copies = _copies(chips)
     context = {
@@ -77,36 +87,60 @@ def look(source: Source, out: Path) -> Path:
     return out
 
 
-def _read(path: Path) -> _Chip:
+def _read(chip: ChipSource) -> _Chip:
     try:
-        if path.suffix.lower() in TIF_SUFFIXES:
-            with tifffile.TiffFile(path) as file:
-                pixels = file.pages.first.asarray()
-            if pixels.ndim == 3 and pixels.shape[0] < min(pixels.shape[1:]):
-                pixels = np.moveaxis(pixels, 0, -1)  # bands one after the other
-        else:
-            with Image.open(path) as image:
-                # Planet's JPEGs have four components and no marker.
-                pixels = np.asarray(
-                    image.convert("RGB" if image.mode in ("CMYK", "P", "RGBA") else image.mode)
-                )
+        if isinstance(chip, BandFiles):
+            return _read_bands(chip)
+        pixels_HWC = _pixels(chip)
     except Exception as error:  # a library's own error for a file that is broken in some way
         return _Chip(f"cannot be read ({error})"[:120], None)
-    pixels_HWC = np.atleast_3d(pixels)
     height, width, bands = pixels_HWC.shape
-    rows, columns = (np.linspace(0, side - 1, SAMPLE_PX).astype(int) for side in (height, width))
     plural = "s" if bands > 1 else ""
-    return _Chip(
-        f"{width}×{height} px, {bands} band{plural}, {pixels.dtype}", pixels_HWC[np.ix_(rows, columns)]
-    )
+    return _Chip(f"{width}×{height} px, {bands} band{plural}, {pixels_HWC.dtype}", _sample(pixels_HWC))
 
 
-def _samples(chips: dict[str, _Chip]) -> dict[tuple[int, str], dict[str, npt.NDArray[Any]]]:
-    """Return the samples by number of bands and number type."""
-    found: dict[tuple[int, str], dict[str, npt.NDArray[Any]]] = {}
+def _read_bands(chip: BandFiles) -> _Chip:
+    files = {band: found[0] for band, found in chip.files.items()}
+    pixels = {band: _pixels(file) for band, file in files.items()}
+    sizes = sorted({each.shape[1::-1] for each in pixels.values()}, reverse=True)
+    said = ", ".join(f"{width}×{height}" for width, height in sizes)
+    dtypes = " and ".join(sorted({str(each.dtype) for each in pixels.values()}))
+    kind = f"{len(files)} files a chip: {said} px, {dtypes}"
+    if {each.shape[2] for each in pixels.values()} != {1}:
+        return _Chip(f"{kind}, some of several bands", None)
+    sample_HWC = np.concatenate([_sample(each) for each in pixels.values()], axis=2)
+    return _Chip(kind, sample_HWC, tuple(files))
+
+
+def _sample(pixels_HWC: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    height, width, _ = pixels_HWC.shape
+    rows, columns = (np.linspace(0, side - 1, SAMPLE_PX).astype(int) for side in (height, width))
+    return np.asarray(pixels_HWC[np.ix_(rows, columns)])
+
+
+def _pixels(path: Path) -> npt.NDArray[Any]:
+    """Return a file's pixels (H,W,C) as they are in it."""
+    if path.suffix.lower() in TIF_SUFFIXES:
+        with tifffile.TiffFile(path) as file:
+            pixels = np.asarray(file.pages.first.asarray())
+        if pixels.ndim == 3 and pixels.shape[0] < min(pixels.shape[1:]):
+            pixels = np.moveaxis(pixels, 0, -1)  # bands one after the other
+    elif path.suffix.lower() == ".jp2":  # of which Pillow would change values of 12 or 15 bits
+        pixels = imagecodecs.jpeg2k_decode(path.read_bytes())
+    else:
+        with Image.open(path) as image:
+            # Planet's JPEGs have four components and no marker.
+            pixels = np.asarray(image.convert("RGB" if image.mode in ("CMYK", "P", "RGBA") else image.mode))
+    return np.atleast_3d(pixels)
+
+
+def _samples(chips: dict[str, _Chip]) -> dict[tuple[tuple[str, ...], str], dict[str, npt.NDArray[Any]]]:
+    """Return the samples by bands and number type."""
+    found: dict[tuple[tuple[str, ...], str], dict[str, npt.NDArray[Any]]] = {}
     for name, chip in chips.items():
         if chip.sample_HWC is not None:
-            key = chip.sample_HWC.shape[-1], str(chip.sample_HWC.dtype)
+            bands = chip.bands or tuple(f"band {band + 1}" for band in range(chip.sample_HWC.shape[-1]))
+            key = bands, str(chip.sample_HWC.dtype)
             found.setdefault(key, {})[name] = chip.sample_HWC
     return found
 
@@ -125,14 +159,14 @@ def _histograms(chips: dict[str, _Chip]) -> list[tuple[str, Markup]]:
     drawn = []
     for (bands, dtype), samples in _samples(chips).items():
         step = max(1, len(samples) // 500)
-        values_XC = np.stack(list(samples.values())[::step]).reshape(-1, bands)
+        values_XC = np.stack(list(samples.values())[::step]).reshape(-1, len(bands))
         panels = {}
-        for band, values_X in enumerate(values_XC.T):
+        for band, values_X in zip(bands, values_XC.T, strict=True):
             finite_X = values_X[np.isfinite(values_X)]
             low, high = np.quantile(finite_X, (0, 0.999)) if len(finite_X) else (0, 1)
             counts_K, edges_K = np.histogram(finite_X, BINS, (low, max(high, low + 1)))
-            panels[f"band {band + 1}"] = (edges_K[:-1], counts_K / max(len(finite_X), 1))
-        title = f"{len(samples):,} chips of {bands} bands, {dtype}"
+            panels[band] = (edges_K[:-1], counts_K / max(len(finite_X), 1))
+        title = f"{len(samples):,} chips of {len(bands)} bands, {dtype}"
         drawn.append((title, figures.histograms(panels, f"Histograms of values: {title}.")))
     return drawn
 
@@ -187,4 +221,6 @@ def _picture(chip: _Chip) -> str:
     bands = chip.sample_HWC.shape[-1]
     rgb = ("red", "green", "blue") if bands == 3 else ("blue", "green", "red")  # the usual order of more
     names = [*rgb, *map(str, range(3, bands))] if bands >= 3 else ["grey"] * bands
+    if chip.bands:
+        names = [COLOURS.get(band, band) for band in chip.bands]
     return data_uri(np.nan_to_num(chip.sample_HWC), names)

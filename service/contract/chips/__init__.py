@@ -2,5 +2,5 @@
 
 `decode` is the door. Each format's header is judged first (`jpeg`, `png`, `tiff_directory`, `lzw`),
 TIFFs are read by processes that may die (`readers`, `reader_process`, `reader_messages`), then
-bands and tone are set.
+bands and tone are set. `band_files` puts chips together that are one file for each band.
 """

@@ -57,6 +57,12 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
     if len(left) == len(rest) == 1 and OPACITY not in named and samples.bands == len(order):
         named[left[0]] = rest[0]
     if lacking := [band for band in spec.bands if named.count(band) != 1]:
+        if samples.bands == 1 < len(order):
+            raise WrongBands(
+                f"{found}; {accepted(spec)}: put a chip's bands into one file, in that order (gdalbuildvrt "
+                "-separate -resolution highest chip.vrt B02.tif …, then gdal_translate chip.vrt chip.tif), "
+                "or have chipvote predict read their folder, where the bundle is"
+            )
         says = f", named {', '.join(name or '?' for name in named)}" if any(named) else ", without names"
         raise WrongBands(
             f"{found}{says}; what is {', '.join(lacking)} cannot be told; {accepted(spec)}; "

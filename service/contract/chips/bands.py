@@ -15,24 +15,29 @@ RGB = ("red", "green", "blue")
 CONTEST = SENSORS["planet-contest"]
 
 
-def check_size(width_px: int, height_px: int) -> None:
+def check_size(width_px: int, height_px: int, least_px: int = MIN_SIDE_PX) -> None:
     """Refuse a picture by the size that its header claims, before anything is made of it.
+
+    Args:
+        width_px: as claimed.
+        height_px: as claimed.
+        least_px: what each must be; one of a chip's bands may be coarser than the chip.
 
     Raises:
         TooManyPixels: a side is too long.
         WrongSize: a side is too short.
     """
-    if MIN_SIDE_PX <= width_px <= MAX_SIDE_PX and MIN_SIDE_PX <= height_px <= MAX_SIDE_PX:
+    if least_px <= min(width_px, height_px) and max(width_px, height_px) <= MAX_SIDE_PX:
         return
     found = f"the image is {width_px}×{height_px} px"
     if max(width_px, height_px) > MAX_SIDE_PX:
         raise TooManyPixels(f"{found}; at most {MAX_SIDE_PX}×{MAX_SIDE_PX} is accepted: cut it into chips")
-    raise WrongSize(f"{found}; at least {MIN_SIDE_PX}×{MIN_SIDE_PX} is needed")
+    raise WrongSize(f"{found}; at least {least_px}×{least_px} is needed")
 
 
 def takes_pictures(spec: InputSpec) -> bool:
     """Tell whether a bundle wants no more than any colour picture gives."""
-    return spec.dtype == "uint8" and set(spec.bands) <= set(RGB)
+    return spec.dtype == "uint8" and set(spec.bands) <= set(RGB) <= set(spec.order)
 
 
 def check_grey(name: str, spec: InputSpec) -> None:
@@ -57,6 +62,8 @@ def accepted(spec: InputSpec) -> str:
             f"uint16 {', '.join(CONTEST.bands)} of the Planet contest)"
         )
     sensor = f", {spec.sensor}: {SENSORS[spec.sensor].values}" if spec.sensor else ""
+    if len(spec.order) == 1:
+        return f"needed is a TIFF of one band of {spec.dtype} ({spec.order[0]}{sensor})"
     return (
         f"this bundle needs TIFF chips of {len(spec.order)} bands of {spec.dtype} "
         f"({', '.join(spec.order)}{sensor})"

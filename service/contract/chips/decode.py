@@ -10,6 +10,8 @@ dropped: the file's own size and the largest picture bound memory and time. TIFF
 Shape suffixes: H height, W width, C bands.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,18 +64,31 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
         ChipError: says what is wrong with the bytes and what is accepted.
         OutOfMemory: the machine has too little left, which is not the chip's fault.
     """
-    try:
-        pixels_HWC, bands = _read(data, spec)
-        if takes_pictures(spec) and pixels_HWC.dtype == np.uint16:
-            check_values(pixels_HWC, bands, _CONTEST_SPEC)
-            pixels_HWC, bands = toned(pixels_HWC, bands), RGB
-        if bands != spec.bands:
-            pixels_HWC = pixels_HWC[..., [bands.index(band) for band in spec.bands]]
-        pixels_HWC = settled(pixels_HWC, spec)
+    with enough_memory():
+        pixels_HWC = read_pixels(data, spec)
+        check_size(pixels_HWC.shape[1], pixels_HWC.shape[0])
         check_values(pixels_HWC, spec.bands, spec)
-        return np.ascontiguousarray(_resize(pixels_HWC, spec))
+        return np.ascontiguousarray(resized(pixels_HWC, spec))
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raise `OutOfMemory` where memory is short."""
+    try:
+        yield
     except MemoryError as error:
         raise OutOfMemory("there is too little memory for this chip; send it again in a moment") from error
+
+
+def read_pixels(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
+    """Return the spec's bands of a file (H,W,C), of its number type and the file's own size."""
+    pixels_HWC, bands = _read(data, spec)
+    if takes_pictures(spec) and pixels_HWC.dtype == np.uint16:
+        check_values(pixels_HWC, bands, _CONTEST_SPEC)
+        pixels_HWC, bands = toned(pixels_HWC, bands), RGB
+    if bands != spec.bands:
+        pixels_HWC = pixels_HWC[..., [bands.index(band) for band in spec.bands]]
+    return settled(pixels_HWC, spec)
 
 
 def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
@@ -116,7 +131,8 @@ def _read(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tuple[str, 
     if data.startswith(tiff_directory.SIGNATURES):
         return READERS.read(data, spec)
     if name := _kind(data, _READ_APART):
-        _check_visible(name, spec)
+        if not (name.startswith("JPEG 2000") and len(spec.order) == 1):  # one band: with its own numbers
+            _check_visible(name, spec)
         return READERS.read(data, spec)
     if name := _kind(data, _OTHERS):
         raise NotAnImage(f"the file is a {name}; {accepted(spec)}")
@@ -142,7 +158,8 @@ def _check_visible(name: str, spec: InputSpec) -> None:
         raise WrongBands(f"the {name} holds 8-bit RGB; {accepted(spec)}")
 
 
-def _resize(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixel]:
+def resized(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixel]:
+    """Bring pixels (H,W,C) to the spec's size."""
     size = (spec.width, spec.height)
     if pixels_HWC.shape[:2] == size[::-1]:
         return pixels_HWC
@@ -150,11 +167,12 @@ def _resize(pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> npt.NDArray[Pixe
         return np.asarray(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BILINEAR))
     # Band by band as floats: Pillow has no picture of several uint16 bands, and takes a fourth
     # band of uint8 for an opacity that it weights the others with.
-    resized = [_resized(band_HW, size, spec) for band_HW in np.moveaxis(pixels_HWC, -1, 0)]
-    return np.stack(resized, axis=-1)
+    return np.stack(
+        [_resized_band(band_HW, size, spec) for band_HW in np.moveaxis(pixels_HWC, -1, 0)], axis=-1
+    )
 
 
-def _resized(band_HW: npt.NDArray[Pixel], size: tuple[int, int], spec: InputSpec) -> npt.NDArray[Pixel]:
+def _resized_band(band_HW: npt.NDArray[Pixel], size: tuple[int, int], spec: InputSpec) -> npt.NDArray[Pixel]:
     """Resize one band. What shows nothing keeps its value, and no neighbour takes part of it."""
     blank_HW = band_HW == spec.nodata if spec.nodata is not None else np.zeros(band_HW.shape, np.bool_)
     floats_HW = band_HW.astype(np.float32)

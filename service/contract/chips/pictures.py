@@ -1,4 +1,4 @@
-"""JPEG, PNG, WebP and JPEG 2000 bytes → RGB pixels, by Pillow.
+"""JPEG, PNG, WebP and JPEG 2000 bytes → RGB pixels, by Pillow; one band of JPEG 2000 as it is.
 
 Shape suffixes: H height, W width, C bands.
 """
@@ -6,13 +6,14 @@ Shape suffixes: H height, W width, C bands.
 import io
 from collections.abc import Sequence
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from service.contract.chips.bands import accepted, check_grey, check_size
 from service.contract.errors import CorruptChip, WrongBands, is_shortage
-from service.contract.manifest import InputSpec
+from service.contract.manifest import InputSpec, Pixel
 
 # Pillow's own limit warns and then raises far above ours; ours is checked before any decoding.
 Image.MAX_IMAGE_PIXELS = None
@@ -46,3 +47,27 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
         if is_shortage(error):
             raise MemoryError from error
         raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
+
+
+def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
+    """Decode a JPEG 2000 file of one band, with the numbers that are in it: (H,W,1).
+
+    Raises:
+        ChipError: says what is wrong with the bytes and what is accepted.
+        MemoryError: there is too little.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG2000"]) as image:
+            check_size(*image.size, 1)
+        # Pillow would stretch the 15 bits of Sentinel-2's products to 16, and double every value.
+        pixels = imagecodecs.jpeg2k_decode(data)
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+        if is_shortage(error):
+            raise MemoryError from error
+        raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
+    pixels_HWC = np.atleast_3d(pixels)
+    height, width, bands = pixels_HWC.shape
+    check_size(width, height, 1)
+    if bands != 1 or pixels_HWC.dtype != spec.dtype:
+        raise WrongBands(f"the JPEG 2000 has {bands} band(s) of {pixels_HWC.dtype}; {accepted(spec)}")
+    return pixels_HWC

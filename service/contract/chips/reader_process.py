@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from service.contract.chips.bands import RGB
-from service.contract.chips.pictures import read_picture
+from service.contract.chips.pictures import read_band, read_picture
 from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
 from service.contract.chips.tiff import Pixels, read_tiff
 from service.contract.chips.tiff_directory import SIGNATURES
@@ -36,6 +36,8 @@ def read_apart(data: bytes, spec: InputSpec) -> Pixels:
     """Decode a TIFF, WebP or JPEG 2000 file; see `read_tiff`."""
     if data.startswith(SIGNATURES):
         return read_tiff(data, spec)
+    if len(spec.order) == 1:
+        return read_band(data, spec), spec.order
     return read_picture(data, ("WEBP", "JPEG2000"), spec), RGB
 
 

@@ -107,7 +107,7 @@ def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str
     Returns:
         The bands' names.
     """
-    check_size(page.imagewidth, page.imagelength)
+    check_size(page.imagewidth, page.imagelength, 1)
     count, layers, colours = page.samplesperpixel, page.imagedepth, int(page.photometric)
     if layers != 1:
         raise WrongBands(f"the TIFF has {layers} layer(s); {accepted(spec)}")

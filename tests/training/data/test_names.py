@@ -1,9 +1,14 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
+from service.contract.chips.band_files import BandFiles, path_of
+from service.contract.manifest import InputSpec
 from tests.kit import stripes
+from tests.kit.band_files import BANDS, SPEC, write_bands
 from training.data.names import find_chips
 from training.run.folder import Source
 
@@ -18,7 +23,8 @@ def found(data: Path, *names: str, chips: Path | None = None) -> list[str | None
     """Return each name's file below the data's folder."""
     paths, bad = find_chips(Source(data=data, chips=chips), names)
     assert set(bad) == set(names) - set(paths)
-    return [paths[name].relative_to(data).as_posix() if name in paths else None for name in names]
+    files = {name: path_of(path) for name, path in paths.items()}
+    return [files[name].relative_to(data).as_posix() if name in files else None for name in names]
 
 
 @pytest.mark.parametrize(
@@ -97,3 +103,48 @@ def test_images_without_a_row_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     paint(tmp_path / "chips", "a.png", "b.png", "c.png")
     found(tmp_path, "a")
     assert "2 images have no row, such as b.png" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("chips/p_{seed}/{code}.tif", "p_{seed}"),
+        ("chips/p_{seed}/S2A_{code}.tif", "p_{seed}"),
+        ("p_{seed}_{code}.tif", "p_{seed}"),
+        ("images/north/p_{seed}_{band}.tif", "north/p_{seed}"),
+        ("images/S2A_{seed}.SAFE/T32_{code}_{metres}m.tif", "S2A_{seed}.SAFE"),
+    ],
+)
+def test_a_name_finds_the_files_of_its_bands(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pattern: str, name: str
+) -> None:
+    caplog.set_level(logging.INFO, "training")
+    for seed in (1, 2):
+        write_bands(tmp_path, pattern.replace("{seed}", str(seed)), seed)
+        thumbnail = pattern.format(seed=seed, code="thumbnail", band="thumbnail", metres=10)
+        stripes.draw(["red"], 0).save((tmp_path / thumbnail).with_suffix(".jpg"))
+    wanted = [name.format(seed=seed) for seed in (2, 1)]
+    paths, bad = find_chips(Source(data=tmp_path), [*wanted, "p_3"], SPEC)
+    assert (list(paths), list(bad)) == (wanted, ["p_3"])
+    for chip in paths.values():
+        assert isinstance(chip, BandFiles)
+        assert tuple(chip.files) == BANDS
+    assert "2 chips of 12 files each (coastal, blue, green, " in caplog.text
+    assert "2 files beside them are none of these bands and are left out: " in caplog.text
+    assert "have no row" not in caplog.text
+
+
+def test_a_file_that_the_table_names_is_a_chip_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("tile_b1.tif", "tile_b2.tif", "red.tif"):
+        tifffile.imwrite(tmp_path / name, np.ones((40, 40), np.uint16))
+    paths, _ = find_chips(Source(data=tmp_path), ["tile_b1", "red"], SPEC)
+    assert paths == {"tile_b1": tmp_path / "tile_b1.tif", "red": tmp_path / "red.tif"}
+
+
+def test_a_run_of_colours_says_how_chips_of_bands_are_read(tmp_path: Path) -> None:
+    write_bands(tmp_path / "chips", "p_1/{code}.tif")
+    rgb = InputSpec(bands=("red", "green", "blue"), height=8, width=8)
+    with pytest.raises(
+        ValueError, match="if each chip is a file for each band, name whose they are with --s"
+    ):
+        find_chips(Source(data=tmp_path), ["p_1"], rgb)

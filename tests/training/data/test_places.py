@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from service.contract.chips.band_files import group_bands
 from service.contract.chips.georeference import Ring
 from tests.kit.ground import ground, write_geotiff
 from training.data.places import DEGREE_KM, pairs_of_place, read_places
@@ -67,3 +68,10 @@ def test_files_tell_where_they_lie(tmp_path: Path) -> None:
     assert [place is None for place in places] == [False] * 4 + [True] * 2
     assert pairs(places, 0) == {(0, 1), (1, 2)}
     assert pairs_of_place([None, None], 1).shape == (0, 2)
+
+
+def test_a_chip_of_one_file_per_band_lies_where_its_first_does(tmp_path: Path) -> None:
+    for band in ("B02", "B03"):
+        write_geotiff(tmp_path / f"a_{band}.tif", ground(1), 100, 200)
+    chips = group_bands(sorted(tmp_path.iterdir()), None).chips
+    assert read_places(chips) == read_places([tmp_path / "a_B02.tif"]) != [None]

@@ -11,7 +11,7 @@ from PIL import Image
 from service.contract.chips.bands import RGB
 from service.contract.manifest import InputSpec
 from service.contract.sensors import SENSORS
-from tests.kit import stripes
+from tests.kit import band_files, stripes
 from training.data.names import find_chips
 from training.data.reading import LabelledChips, read_chips
 from training.data.tables.forms import find_tags
@@ -261,3 +261,19 @@ def test_rows_and_chips_are_one_to_one(tmp_path: Path) -> None:
     stripes.draw(["red"], 0).save(data / "chips" / "chip_1.jpg")
     with pytest.raises(ValueError, match=r"chip_1 may be chip_1.jpg or chip_1.png; remove one"):
         read_chips(Source(data=data), SPEC, tmp_path)
+
+
+def test_chips_of_one_file_per_band(tmp_path: Path) -> None:
+    chips = tmp_path / "data" / "chips"
+    written = [band_files.write_bands(chips, f"p{seed}/p{seed}_{{code}}.tif", seed) for seed in (1, 2)]
+    stripes.write_tags(tmp_path / "data" / "labels.csv", {"p1": ["red"], "p2": ["blue"]})
+    found = read_chips(Source(data=tmp_path / "data"), band_files.SPEC, tmp_path)
+    for chip_HWC, bands in zip(found.chips_NHWC, written, strict=True):
+        np.testing.assert_array_equal(chip_HWC, band_files.stacked(bands))
+    (chips / "p2" / "p2_B05.tif").write_bytes((chips / "p1" / "p1_B05.tif").read_bytes())
+    assert read_chips(Source(data=tmp_path / "data"), band_files.SPEC, tmp_path).digest != found.digest
+    (chips / "p2" / "p2_B05.tif").unlink()
+    with pytest.raises(
+        ValueError, match=r"p2: .*chips/p2: there are files of .* and none of rededge071 \(B5\)"
+    ):
+        read_chips(Source(data=tmp_path / "data"), band_files.SPEC, tmp_path)

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from service.contract.manifest import InputSpec
 from tests.kit import stripes
+from tests.kit.band_files import SPEC, write_bands
 from tests.kit.ground import ground
 from tests.training.report.test_report import Page
 from training.report.look import look
@@ -60,3 +64,21 @@ def test_the_page_needs_no_other_file_and_shows_chips(page: Page) -> None:
     assert len(pictures) > 20
     assert all(source and source.startswith("data:") for source in pictures)
     assert not page.all("script") and not page.all("link")
+
+
+@pytest.mark.parametrize("spec", [None, SPEC])
+def test_chips_of_one_file_per_band_are_shown_in_their_colours(
+    tmp_path: Path, spec: InputSpec | None
+) -> None:
+    for seed in range(3):
+        for band, pixels_HW in write_bands(tmp_path / f"p{seed}", "{code}.tif", seed).items():
+            if band == "red":  # nothing else is as bright somewhere
+                tifffile.imwrite(tmp_path / f"p{seed}" / "B04.tif", pixels_HW // 100 + 1)
+    stripes.write_tags(
+        tmp_path / "labels.csv", {f"p{seed}": ["water", "dark"][: seed + 1] for seed in range(3)}
+    )
+    page = Page(look(Source(data=tmp_path), tmp_path / "look.html", spec).read_text(encoding="utf-8"))
+    assert "3: 12 files a chip: 96×96, 48×48, 16×16 px, uint16" in page.text
+    assert "3 chips of 12 bands, uint16" in page.text
+    assert len(page.all("img")) == 5
+    assert ("rededge071" in page.text) == (spec is not None)

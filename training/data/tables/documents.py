@@ -35,7 +35,8 @@ def sidecars(root: Path) -> list[Path]:
 def read_sidecars(root: Path, files: Sequence[Path]) -> Table:
     """Read the JSON files that lie beside chips, each with a list `labels` or `tags`.
 
-    A chip is named by its file without `_labels_metadata` and the like.
+    A chip is named by its file without `_labels_metadata` and the like, or where the file is called
+    no more than that, by its folder.
 
     Raises:
         ValueError: none has labels.
@@ -50,7 +51,7 @@ def read_sidecars(root: Path, files: Sequence[Path]) -> Table:
         folder: {other.stem for other in folder.iterdir() if other.suffix != ".json"}
         for folder in {file.parent for file in rows}
     }
-    names = short_names([file.with_name(_chip_name(file, beside[file.parent])) for file in rows], root)
+    names = short_names([_chip_of(file, beside[file.parent]) for file in rows], root)
     table = [Row(str(file), [name, rows[file]]) for name, file in zip(names, rows, strict=True)]
     return Table(root, f"{len(rows)} JSON files, one for each chip", ["image_name", "tags"], table)
 
@@ -122,9 +123,12 @@ def _tags_of(content: Any) -> Any:  # noqa: ANN401
     return next((value for key, value in pairs if is_tags(key) and isinstance(value, list | str)), None)
 
 
-def _chip_name(file: Path, beside: set[str]) -> str:
+def _chip_of(file: Path, beside: set[str]) -> Path:
     """Drop what a sidecar's name has beyond that of the chip among the names beside it."""
-    return file.stem if {file.stem, Path(file.stem).stem} & beside else OF_ONE_CHIP.sub("", file.stem)
+    if {file.stem, Path(file.stem).stem} & beside:
+        return file.with_name(file.stem)
+    name = OF_ONE_CHIP.sub("", f"_{file.stem}")[1:]
+    return file.with_name(name) if name else file.parent
 
 
 def _are(kind: type, value: Any) -> bool:  # noqa: ANN401

@@ -78,3 +78,10 @@ def test_bands_are_named_by_the_file_or_else_by_their_order(
 def test_what_cannot_be_told_is_refused(found: Samples, spec: InputSpec, says: str) -> None:
     with pytest.raises(WrongBands, match=says):
         arranged(found, spec)
+
+
+def test_one_band_of_several_is_refused_with_the_way_to_one_file() -> None:
+    with pytest.raises(
+        WrongBands, match=r"1 band\(s\).* put a chip's bands into one file.*gdalbuildvrt -sep"
+    ):
+        arranged(samples(1), SENTINEL)

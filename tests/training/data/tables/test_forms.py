@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.contract.chips.band_files import path_of
 from tests.kit import stripes
+from tests.kit.band_files import SPEC, write_bands
 from training.data.labels import Tags
 from training.data.names import find_chips
 from training.data.tables.forms import find_tags, read_tags, watched
@@ -34,7 +36,7 @@ def found(data: Path, separator: str | None = None) -> Tags:
     tags = read_tags(find_tags(source), separator)
     paths, bad = find_chips(source, tags.names)
     assert not bad
-    assert [path.stem for path in paths.values()] == [Path(name).stem for name in tags.names]
+    assert [path_of(path).stem for path in paths.values()] == [Path(name).stem for name in tags.names]
     return tags
 
 
@@ -175,6 +177,30 @@ def test_one_chip_in_two_class_folders_is_not_given_one_label(tmp_path: Path) ->
     folders(tmp_path, "River/1.png")
     with pytest.raises(ValueError, match=r"Forest/1.png and .*River/1.png are one chip .* --separator ';'"):
         found(tmp_path)
+
+
+def test_classes_of_chips_of_one_file_per_band(tmp_path: Path) -> None:
+    for folder in ("Forest", "River"):
+        for seed in (1, 2):
+            write_bands(tmp_path / "deep" / folder / f"{folder[0]}{seed}", "{code}.tif", seed)
+            write_bands(tmp_path / "flat" / folder, f"{folder[0]}{seed}_{{band}}.tif", seed)
+    for below in ("deep", "flat"):
+        tags = found(tmp_path / below)
+        assert tags.names == ["F1", "F2", "R1", "R2"]
+        assert tags.rows() == [["Forest"], ["Forest"], ["River"], ["River"]]
+        paths, bad = find_chips(Source(data=tmp_path / below), tags.names, SPEC)
+        assert (len(paths), bad) == (4, {})
+
+
+@pytest.mark.parametrize("name", ["{chip}_labels_metadata", "{chip}", "labels", "labels_metadata"])
+def test_labels_beside_the_bands_of_a_chip(tmp_path: Path, name: str) -> None:
+    for chip in ("S2A_1", "S2A_2"):
+        write_bands(tmp_path / "patches" / chip, f"{chip}_{{code}}.tif")
+        path = tmp_path / "patches" / chip / f"{name.format(chip=chip)}.json"
+        path.write_text(json.dumps({"labels": ["Pastures", "Beaches, dunes, sands"]}))
+    tags = found(tmp_path)
+    assert (tags.names, tags.labels) == (["S2A_1", "S2A_2"], ["Beaches-dunes-sands", "Pastures"])
+    assert len(find_chips(Source(data=tmp_path), tags.names, SPEC)[0]) == 2
 
 
 @pytest.mark.parametrize(
