@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from playwright.sync_api import expect, sync_playwright
 
 pytest.importorskip("torch", reason="networks are fitted here, which needs PyTorch")
 
@@ -19,6 +20,7 @@ from service.contract.manifest import Precision
 from service.contract.sensors import SENSORS, Sensor
 from service.engine.ensemble import Ensemble
 from service.settings import Settings
+from tests.browser.conftest import CHROMIUM, QUIET, drop, finished, upload
 from tests.kit import networks, stripes
 from tests.kit.serving import serving
 from training.config.sensor import with_sensor
@@ -82,3 +84,23 @@ def test_a_sensors_chips_are_learned_exported_served_and_shown(
         assert [found["labels"] for found in answer["predictions"]] == expected
         shown = client.post("/preview", content=files[0].read_bytes(), headers={"content-type": "image/tiff"})
         assert shown.headers["content-type"] == "image/png"
+        if CHROMIUM:
+            assert labels_on_the_page(str(client.base_url), files) == expected
+
+
+def labels_on_the_page(address: str, files: list[Path]) -> list[list[str]]:
+    """Drop files onto the page and read what it says of each, as a person would."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page()
+        page.goto(address)
+        page.locator("#model:not(:empty)").wait_for()
+        drop(page, *(upload(file.name, file.read_bytes()) for file in files))
+        finished(page, len(files))
+        found = []
+        for file in files:
+            page.get_by_role("option", name=file.name).click()
+            expect(page.locator("#picture[src^=blob]")).to_be_visible()
+            found.append(page.locator("#tags li").all_inner_texts())
+        browser.close()
+    return found
