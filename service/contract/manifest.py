@@ -3,6 +3,7 @@
 Knows shapes and ranges; opens no file. `bundle.py` reads and writes it.
 """
 
+import math
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -76,6 +77,13 @@ class Label(Part):
     prevalence: Unit
 
 
+def _is_of(dtype: Dtype, value: float) -> bool:
+    if dtype == "float32":
+        return math.isfinite(value)
+    limits = np.iinfo(dtype)
+    return value.is_integer() and int(limits.min) <= value <= int(limits.max)
+
+
 class InputSpec(Part):
     """What a graph's input `chips` takes: (B, height, width, bands).
 
@@ -102,6 +110,8 @@ class InputSpec(Part):
             raise ValueError(f"its files hold {', '.join(self.order)}; they lack {', '.join(missing)}")
         if self.limits and len(self.limits) != len(self.bands):
             raise ValueError(f"{len(self.bands)} bands need as many limits; there are {len(self.limits)}")
+        if self.nodata is not None and not _is_of(self.dtype, self.nodata):
+            raise ValueError(f"no pixel of {self.dtype} can be {self.nodata:g}, its value of nodata")
         return self
 
     @property

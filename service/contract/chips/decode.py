@@ -101,10 +101,11 @@ def picture(data: bytes, spec: InputSpec) -> npt.NDArray[np.uint8]:
         ChipError, OutOfMemory: as `decode_chip`.
     """
     visible = set(RGB) <= set(spec.order)
-    if visible and (spec.dtype == "uint8" or spec.sensor in (None, "planet-contest")):
-        order = spec.order if spec.dtype == "uint8" else ()
-        changes: dict[str, Any] = {"bands": RGB, "dtype": "uint8", "limits": ()}
-        changes |= {"sensor": None, "file_bands": order}
+    contest = (spec.order, spec.dtype) == (CONTEST.bands, CONTEST.dtype)
+    contest = contest and spec.sensor in (None, "planet-contest")
+    if visible and (spec.dtype == "uint8" or contest):
+        changes: dict[str, Any] = {"bands": RGB, "dtype": "uint8", "limits": (), "sensor": None}
+        changes |= {"file_bands": (), "nodata": None} if contest else {"file_bands": spec.order}
         return decode_chip(data, spec.model_copy(update=changes)).astype(np.uint8, copy=False)
     bands = RGB if visible else (spec.bands[0],)
     chip_HWC = decode_chip(data, spec.model_copy(update={"bands": bands, "limits": ()}))

@@ -40,7 +40,11 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
                 check_grey(image.format or "picture", spec)
             elif image.mode not in _COLOURS:
                 raise WrongBands(f"the picture has colours of kind {image.mode}; {accepted(spec)}")
-            return np.asarray(image.convert("RGB"))
+            pixels_HWC = np.asarray(image.convert("RGB"))
+            if spec.nodata is not None and image.has_transparency_data:
+                opacity_HWC = np.asarray(image.convert("RGBA"))[..., 3:]
+                pixels_HWC = np.where(opacity_HWC == 0, np.uint8(spec.nodata), pixels_HWC)
+            return pixels_HWC
     except UnidentifiedImageError as error:
         raise CorruptChip("the image's header is broken; send the whole file") from error
     except (OSError, SyntaxError, ValueError) as error:

@@ -8,14 +8,16 @@ Shape suffixes: H height, W width, C bands.
 """
 
 import io
+from contextlib import suppress
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from service.contract.chips import jpeg
-from service.contract.chips.arrangement import Samples, arranged
+from service.contract.chips.arrangement import OPACITY, Samples, arranged
 from service.contract.chips.bands import (
     MAX_BANDS,
     MAX_SIDE_PX,
@@ -39,6 +41,7 @@ _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
 # 2000, LERC, WebP) are left to the limits of the process.
 _INNER_FORMATS = (_JPEG, 34712, 34887, 50001)
 _GREY, _PALETTE, _YCBCR = 1, 3, 6
+_CONTIGUOUS = 1  # of planar configurations: a pixel's samples together
 _OTHER_COLOURS = {0: "grey with white as 0", 4: "a mask", 5: "CMYK (SEPARATED)", 8: "CIELAB"}
 # What pixels are read by: the kind of image, sides, bits, compression, colours, strips, bands,
 # predictor, palette, tiles, number type, depth, tables of JPEG, the sampling of its colours, and
@@ -47,8 +50,8 @@ _TAGS = (
     *(254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339),
     *(347, 530, 531, 532),
 )
-_DESCRIBED = 42112
-_GDAL_TAGS = (32997, 32998, _DESCRIBED, 42113, 50674)
+_DESCRIBED, _LEFT_OUT = 42112, 42113
+_GDAL_TAGS = (32997, 32998, _DESCRIBED, _LEFT_OUT, 50674)
 # (H,W,C) and the names of its bands
 Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 _SLACK = 1 << 16  # bytes; what packing may add to tiny pictures
@@ -66,26 +69,24 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
         MemoryError: there is too little.
     """
     # Pillow would silently cut uint16 bands to their high byte; tifffile keeps them.
+    tags = (*_TAGS, *_GDAL_TAGS)
     try:
-        with tifffile.TiffFile(io.BytesIO(with_only(data, (*_TAGS, *_GDAL_TAGS)))) as file:
+        with tifffile.TiffFile(io.BytesIO(with_only(data, tags, mask=spec.nodata is not None))) as file:
             page = file.pages.first
-            names = _checked(page, data, spec)
-            pixels = page.asarray(maxworkers=1)
-            if page.photometric == _PALETTE:
-                return _painted(page, pixels), RGB
+            names, palette = _checked(page, data, spec), page.photometric == _PALETTE
+            samples_HWC = _samples(page)
+            pixels_HWC = _painted(page, samples_HWC) if palette else samples_HWC
+            # What is toned later has no such value yet.
+            if spec.nodata is not None and page.dtype == spec.dtype:
+                blank_HWC = _blank(file, data, names, samples_HWC)
+                pixels_HWC = np.where(blank_HWC, pixels_HWC.dtype.type(spec.nodata), pixels_HWC)
     except (ChipError, MemoryError):
         raise
     except Exception as error:  # a hostile TIFF makes the parser raise nearly anything
         if is_shortage(error):
             raise MemoryError from error
         raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
-    if page.axes.startswith("S"):
-        pixels = np.moveaxis(pixels, 0, -1)
-    pixels_HWC = pixels.reshape(page.imagelength, page.imagewidth, -1)
-    if pixels_HWC.shape[2] != page.samplesperpixel:
-        raise CorruptChip("the TIFF holds other bands than it says; save it anew")
-    pixels_HWC = pixels_HWC.astype(pixels_HWC.dtype.newbyteorder("="), copy=False)
-    if len(names) > page.samplesperpixel:
+    if len(names) > pixels_HWC.shape[2]:
         pixels_HWC = np.repeat(pixels_HWC, len(names), axis=2)  # grey, the same for every colour
     # No more goes on than the bundle asks for: a file may have dozens of bands.
     wanted = {*spec.bands, *(RGB if takes_pictures(spec) else ())}
@@ -93,12 +94,48 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
     return pixels_HWC[..., kept], tuple(names[place] for place in kept)
 
 
-def _painted(page: tifffile.TiffPage, indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the colours (H,W,3) of a palette's indices."""
+def _samples(page: tifffile.TiffPage) -> npt.NDArray[Pixel]:
+    """Return what a page holds (H,W,C), in this machine's byte order."""
+    if page.compression == _JPEG and page.photometric != _YCBCR:
+        # Components are what they are; without these words tifffile's decoder would take some for
+        # YCbCr, and planes for colours.
+        three = (page.planarconfig, page.samplesperpixel) == (_CONTIGUOUS, 3)
+        page.photometric = tifffile.PHOTOMETRIC.RGB if three else tifffile.PHOTOMETRIC.MINISBLACK
+        page.extrasamples = ()
+    pixels = page.asarray(maxworkers=1)
+    if page.axes.startswith("S"):
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels_HWC = pixels.reshape(page.imagelength, page.imagewidth, -1)
+    if pixels_HWC.shape[2] != page.samplesperpixel:
+        raise CorruptChip("the TIFF holds other bands than it says; save it anew")
+    return pixels_HWC.astype(pixels_HWC.dtype.newbyteorder("="), copy=False)
+
+
+def _blank(
+    file: tifffile.TiffFile, data: bytes, names: tuple[str, ...], samples_HWC: npt.NDArray[Pixel]
+) -> npt.NDArray[np.bool_]:
+    """Tell what the file says shows nothing (H,W,C or 1): by a value, its opacity or a mask."""
+    blank_HWC = np.zeros((*samples_HWC.shape[:2], 1), np.bool_)
+    if declared := file.pages.first.tags.get(_LEFT_OUT):
+        with suppress(ValueError):  # a text that is no number
+            blank_HWC = samples_HWC == float(declared.value)
+    if OPACITY in names:
+        blank_HWC = blank_HWC | (samples_HWC[..., [names.index(OPACITY)]] == 0)
+    for mask in file.pages[1:]:
+        assert isinstance(mask, tifffile.TiffPage)
+        if mask.samplesperpixel != 1:
+            raise CorruptChip(f"the TIFF's mask has {mask.samplesperpixel} samples; save it anew")
+        _check_form(mask, data)
+        blank_HWC = blank_HWC | (_samples(mask) == 0)
+    return blank_HWC
+
+
+def _painted(page: tifffile.TiffPage, indices_HWC: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the colours (H,W,3) of a palette's indices (H,W,1)."""
     palette = (np.asarray(page.colormap, np.uint16) >> 8).astype(np.uint8)
     if palette.shape != (3, 256):
         raise CorruptChip("the TIFF's palette is none; save it anew")
-    return np.ascontiguousarray(palette.T[indices.reshape(page.imagelength, page.imagewidth)])
+    return np.ascontiguousarray(palette.T[indices_HWC[..., 0]])
 
 
 def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str, ...]:
@@ -108,30 +145,23 @@ def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str
         The bands' names.
     """
     check_size(page.imagewidth, page.imagelength, 1)
-    count, layers, colours = page.samplesperpixel, page.imagedepth, int(page.photometric)
-    if layers != 1:
-        raise WrongBands(f"the TIFF has {layers} layer(s); {accepted(spec)}")
+    count, colours = page.samplesperpixel, int(page.photometric)
     if count > MAX_BANDS:
         raise WrongBands(f"the TIFF has {count} bands; at most {MAX_BANDS} are read; {accepted(spec)}")
     if colours in _OTHER_COLOURS:
         raise WrongBands(f"the TIFF's colours are {_OTHER_COLOURS[colours]}; {accepted(spec)}")
-    if colours == _YCBCR and page.compression != _JPEG:
-        raise WrongBands(f"the TIFF's colours are YCbCr, which are read from JPEG alone; {accepted(spec)}")
+    if colours == _YCBCR and (page.compression, page.planarconfig, count) != (_JPEG, _CONTIGUOUS, 3):
+        raise WrongBands(
+            f"the TIFF's colours are YCbCr, read from JPEG of three components alone; {accepted(spec)}"
+        )
     if page.dtype is None or page.bitspersample != 8 * page.dtype.itemsize:
         raise WrongBands(
             f"the TIFF has {page.bitspersample} bits a sample; 8 or 16 are read: write it anew, scaled to "
             f"0…255 (gdal_translate -ot Byte -scale); {accepted(spec)}"
         )
-    if page.compression not in _BOUNDED_COMPRESSIONS + _INNER_FORMATS:
-        raise NotAnImage(
-            f"the TIFF is compressed with {tifffile.COMPRESSION(page.compression).name}; accepted are none, "
-            "LZW, deflate, PackBits, LZMA, ZSTD, JPEG, JPEG 2000, LERC and WebP"
-        )
-    if page.fillorder != 1:
-        raise CorruptChip("the TIFF's bits are in reverse order (FillOrder 2); save it anew")
     if colours == _PALETTE and not (takes_pictures(spec) and count == 1 and page.dtype == np.uint8):
         raise WrongBands(f"the TIFF is a picture of {count} band(s) with a palette; {accepted(spec)}")
-    _check_segments(page, data)
+    _check_form(page, data)
     if colours == _PALETTE:
         return RGB
     if colours == _GREY and count == 1 and page.dtype == np.uint8 and takes_pictures(spec):
@@ -141,6 +171,19 @@ def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str
         Samples(count, str(page.dtype), colours, [int(kind) for kind in page.extrasamples], _metadata(page)),
         spec,
     )
+
+
+def _check_form(page: tifffile.TiffPage, data: bytes) -> None:
+    if page.imagedepth != 1:
+        raise WrongBands(f"the TIFF has {page.imagedepth} layer(s); one is read")
+    if page.compression not in _BOUNDED_COMPRESSIONS + _INNER_FORMATS:
+        raise NotAnImage(
+            f"the TIFF is compressed with {tifffile.COMPRESSION(page.compression).name}; accepted are none, "
+            "LZW, deflate, PackBits, LZMA, ZSTD, JPEG, JPEG 2000, LERC and WebP"
+        )
+    if page.fillorder != 1:
+        raise CorruptChip("the TIFF's bits are in reverse order (FillOrder 2); save it anew")
+    _check_segments(page, data)
 
 
 def _metadata(page: tifffile.TiffPage) -> str:

@@ -3,6 +3,7 @@ from pydantic import ValidationError
 
 from service.contract.bundle import Bundle
 from service.contract.manifest import FileRef, InputSpec, Manifest, Scores
+from service.contract.sensors import Dtype
 
 
 def test_the_manifest_survives_json(colours: Bundle) -> None:
@@ -44,6 +45,17 @@ def test_files_that_name_no_bands_have_the_sensors_order_or_their_own() -> None:
         InputSpec.model_validate({**facts, "sensor": "modis"})
     with pytest.raises(ValidationError, match="2 bands need as many limits; there are 1"):
         InputSpec.model_validate({**facts, "sensor": "landsat-8-9", "limits": ((0, 1),)})
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint16", -9999), ("uint8", 0.5), ("int16", 32768)])
+def test_nodata_is_a_value_that_pixels_can_have(dtype: Dtype, nodata: float) -> None:
+    with pytest.raises(ValidationError, match=f"no pixel of {dtype} can be {nodata:g}"):
+        InputSpec(bands=("red",), file_bands=("red",), dtype=dtype, height=8, width=8, nodata=nodata)
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", -9999), ("float32", -3.4e38), ("uint8", 255)])
+def test_nodata_may_be_any_value_that_pixels_can_have(dtype: Dtype, nodata: float) -> None:
+    assert InputSpec(bands=("red",), dtype=dtype, height=8, width=8, nodata=nodata).nodata == nodata
 
 
 def test_precisions_are_those_of_every_member(colours: Bundle) -> None:

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from service.contract.chips import decode
 from service.contract.chips.decode import decode_chip
 from service.contract.chips.jpeg import MAX_SCANS
 from service.contract.errors import (
@@ -22,11 +23,12 @@ from service.contract.errors import (
     WrongSize,
 )
 from service.contract.manifest import InputSpec
-from service.contract.sensors import SENSORS, Band
+from service.contract.sensors import SENSORS, Band, Dtype
 from tests.kit.fakes import RED, SIZE_PX, Array, encoded, picture
 
 PLANET_BANDS = SENSORS["planet-contest"].bands
 RGBN = SENSORS["naip"].bands
+RGB = RGBN[:3]
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=SIZE_PX, width=SIZE_PX)
 
@@ -145,7 +147,7 @@ def test_usual_compressions_are_accepted(compression: str, photometric: str) -> 
         found_HWC = decode_chip(tiff(stored_HWC, photometric="ycbcr", compression="jpeg"), SPEC)
         np.testing.assert_allclose(found_HWC, reds_HWC, atol=6)
     else:
-        with pytest.raises(WrongBands, match="YCbCr, which are read from JPEG alone"):
+        with pytest.raises(WrongBands, match="YCbCr, read from JPEG of three components alone"):
             decode_chip(tiff(reds_HWC, photometric="ycbcr", compression=compression), SPEC)
 
 
@@ -288,3 +290,15 @@ def test_real_planet_chips_decode_raw(shared_data: Path) -> None:
     assert files
     for file in files:
         np.testing.assert_array_equal(decode_chip(file.read_bytes(), spec), tifffile.imread(file))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("float32", -1.0), ("int16", -9999.0), ("uint16", 0.0), ("uint8", 0.0)]
+)
+def test_chips_of_any_number_type_can_be_looked_at(dtype: Dtype, nodata: float) -> None:
+    spec = InputSpec(bands=RGB, file_bands=RGB, dtype=dtype, height=SIZE_PX, width=SIZE_PX, nodata=nodata)
+    values_HWC = np.random.default_rng(0).integers(1, 200, (SIZE_PX, SIZE_PX, 3)).astype(dtype)
+    shown_HWC = decode.picture(tiff(values_HWC, photometric="rgb"), spec)
+    assert shown_HWC.shape == values_HWC.shape
+    assert shown_HWC.dtype == np.uint8
+    assert np.corrcoef(shown_HWC.ravel(), values_HWC.ravel())[0, 1] > 0.99

@@ -129,3 +129,73 @@ def test_short_memory_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tifffile.TiffPage, "asarray", fail)
     with pytest.raises(MemoryError):
         read_tiff(tiff(), SPEC)
+
+
+SHOWN_HW = np.random.default_rng(1).integers(0, 2, (64, 64)).astype(np.bool_)
+MASKED = SPEC.model_copy(update={"nodata": 77.0})
+
+
+def with_pages(*pages: tuple[Array, int], **options: Any) -> bytes:  # noqa: ANN401
+    """A file of the usual pixels, and of other pictures of some kinds."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream, byteorder="<", **options) as file:
+        file.write(PIXELS, photometric="rgb", metadata=None)
+        for picture, kind in pages:
+            file.write(picture, subfiletype=kind, photometric="minisblack", compression="zlib", metadata=None)
+    return stream.getvalue()
+
+
+SMALLER = (np.zeros((16, 16), np.bool_), 5)
+COPY = (PIXELS[:16, :16, 0].copy(), 1)
+
+
+@pytest.mark.parametrize("between", [[], [COPY, SMALLER], [SMALLER] * 14])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_a_mask_becomes_nodata_where_the_bundle_has_it(between: list[Any], bigtiff: bool) -> None:
+    data = with_pages(*between, (SHOWN_HW, 4), bigtiff=bigtiff)
+    np.testing.assert_array_equal(read_tiff(data, MASKED)[0], np.where(SHOWN_HW[..., None], PIXELS, 77))
+    np.testing.assert_array_equal(read_tiff(data, SPEC)[0], PIXELS)
+
+
+@pytest.mark.parametrize("other", [COPY, SMALLER, (SHOWN_HW[:32], 4), (SHOWN_HW, 0)])
+def test_other_pictures_are_no_masks(other: tuple[Array, int]) -> None:
+    np.testing.assert_array_equal(read_tiff(with_pages(other), MASKED)[0], PIXELS)
+
+
+def test_pictures_without_end_cost_nothing() -> None:
+    """The second directory says that it comes after itself."""
+    data = bytearray(with_pages(COPY))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        first, second = (page.offset for page in file.pages)
+    (entries,) = struct.unpack_from("<H", data, second)
+    struct.pack_into("<I", data, second + 2 + 12 * entries, second)
+    assert first != second
+    np.testing.assert_array_equal(read_tiff(bytes(data), MASKED)[0], PIXELS)
+
+
+def test_a_mask_that_is_cut_off_is_refused() -> None:
+    data = with_pages((SHOWN_HW, 4))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        second = file.pages[1].offset
+    for end in (second, second + 40):
+        with pytest.raises(CorruptChip, match="outside the file"):
+            read_tiff(data[:end], MASKED)
+
+
+@pytest.mark.parametrize("nodata", ["3", "3.0", "none", "1e999", "-9999"])
+def test_a_files_own_nodata_becomes_the_bundles(nodata: str) -> None:
+    data = tiff(extratags=[(42113, 2, 0, nodata, True)])
+    expected = np.where(PIXELS == 3, 77, PIXELS) if nodata.startswith("3") else PIXELS
+    np.testing.assert_array_equal(read_tiff(data, MASKED)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        (np.moveaxis(PIXELS, -1, 0).copy(), {"planarconfig": "separate"}),
+        (PIXELS[..., 0], {"photometric": "minisblack"}),
+    ],
+)
+def test_ycbcr_that_would_be_taken_for_rgb_is_refused(pixels: Array, options: dict[str, Any]) -> None:
+    with pytest.raises(ChipError, match="YCbCr, read from JPEG of three components alone"):
+        read_tiff(with_tag(tiff(pixels, compression="jpeg", **options), 262, 6), SPEC)
