@@ -22,6 +22,16 @@ class Reading(NamedTuple):
     names: tuple[str, ...]  # of the bands, by their descriptions or else their colours
 
 
+def header(data: bytes) -> tuple[tuple[int, int], int, str]:
+    """Return a file's width and height, number of bands and number type.
+
+    Raises:
+        rasterio.errors.RasterioError: GDAL cannot read it.
+    """
+    with MemoryFile(data) as memory, memory.open() as file:
+        return (file.width, file.height), file.count, file.dtypes[0]
+
+
 def read(data: bytes) -> Reading:
     """Read a whole file.
 
@@ -36,8 +46,9 @@ def read(data: bytes) -> Reading:
             colours = tuple(each.name for each in file.colorinterp)
             if colours == ("palette",):
                 table = file.colormap(1)
-                table_VC = np.array([table.get(value, (0,) * 4)[:3] for value in range(256)], np.uint8)
-                pixels_HWC = table_VC[pixels_HWC[..., 0]]
+                table_VC = np.array([table.get(value, (0,) * 4) for value in range(256)], np.uint8)
+                coloured_HWC = table_VC[pixels_HWC[..., 0]]
+                pixels_HWC, masks_HWC = coloured_HWC[..., :3], masks_HWC & coloured_HWC[..., 3:]
             # GDAL comes with IJG's libjpeg 9 here, which interpolates coarser colours by its DCT
             # and rounds differently; Pillow with libtiff and libjpeg-turbo, as GDAL elsewhere.
             if any("YCbCr" in value for value in file.tags(ns="IMAGE_STRUCTURE").values()):

@@ -24,6 +24,11 @@ _COLOURS = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
+# How JPEG 2000's data begins; from there on: number of components, and a byte for the bits of each.
+_CODESTREAM, _COUNT_AT, _BITS_AT, _BITS_EACH = b"\xff\x4f\xff\x51", 40, 42, 3
+_EIGHT_BITS = 7  # one less; the highest bit would be for a sign
+
+
 def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.NDArray[np.uint8]:
     """Decode a picture of one of these of Pillow's formats: RGB (H,W,3).
 
@@ -31,6 +36,8 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
         ChipError: says what is wrong with the bytes and what is accepted.
         MemoryError: there is too little.
     """
+    if "JPEG2000" in formats:
+        _check_components(data, spec)
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as image:
             check_size(*image.size)
@@ -75,3 +82,21 @@ def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     if bands != 1 or pixels_HWC.dtype != spec.dtype:
         raise WrongBands(f"the JPEG 2000 has {bands} band(s) of {pixels_HWC.dtype}; {accepted(spec)}")
     return pixels_HWC
+
+
+def _check_components(data: bytes, spec: InputSpec) -> None:
+    """Refuse a JPEG 2000 of bits that Pillow would scale to 8, or of bands that nothing names."""
+    if (at := data.find(_CODESTREAM)) < 0:
+        return
+    count = int.from_bytes(data[at + _COUNT_AT : at + _BITS_AT])
+    kinds = data[at + _BITS_AT : at + _BITS_AT + _BITS_EACH * count : _BITS_EACH]
+    if odd := [kind for kind in kinds if kind != _EIGHT_BITS]:
+        signed = "signed " if odd[0] > 0x7F else ""
+        raise WrongBands(
+            f"the JPEG 2000 has {(odd[0] & 0x7F) + 1} {signed}bits a sample, and how much of them its values "
+            f"use cannot be told; scale it to 8 bits (gdal_translate -ot Byte -scale); {accepted(spec)}"
+        )
+    if count > 4 or (count == 4 and data.startswith(_CODESTREAM)):
+        raise WrongBands(
+            f"the JPEG 2000 has {count} bands, and which is which cannot be told; {accepted(spec)}"
+        )

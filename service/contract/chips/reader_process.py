@@ -38,7 +38,8 @@ def read_apart(data: bytes, spec: InputSpec) -> Pixels:
         return read_tiff(data, spec)
     if len(spec.order) == 1:
         return read_band(data, spec), spec.order
-    return read_picture(data, ("WEBP", "JPEG2000"), spec), RGB
+    kind = "WEBP" if data.startswith(b"WEBP", 8) else "JPEG2000"
+    return read_picture(data, (kind,), spec), RGB
 
 
 def main(read: Callable[[bytes, InputSpec], Pixels] = read_apart) -> None:

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,3 +42,25 @@ def test_what_moves_is_too_large_or_broken_is_refused() -> None:
             read_picture(data[: len(data) // 3], FORMATS, SPEC)
     with pytest.raises(CorruptChip, match="header is broken"):
         read_picture(b"RIFF\0\0\0\0WEBP", FORMATS, SPEC)
+
+
+@pytest.mark.parametrize("no_jp2", [False, True])
+def test_jpeg_2000_of_other_than_eight_bits_is_refused(no_jp2: bool) -> None:
+    """As a PNG of 16 bits: values to 4,095 would make a nearly black picture."""
+    stream = io.BytesIO()
+    Image.fromarray(np.full((64, 64), 4000, np.uint16)).save(stream, "JPEG2000", no_jp2=no_jp2)
+    with pytest.raises(WrongBands, match="16 bits a sample, and how much of them"):
+        read_picture(stream.getvalue(), ("JPEG2000",), SPEC.model_copy(update={"grey": True}))
+    colours = bytearray(encoded(picture(RED), "JPEG2000", no_jp2=no_jp2))
+    colours[colours.index(b"\xff\x4f\xff\x51") + 45] = 0x80 | 7
+    with pytest.raises(WrongBands, match="8 signed bits a sample"):
+        read_picture(bytes(colours), ("JPEG2000",), SPEC)
+
+
+def test_four_bands_of_jpeg_2000_need_a_word_for_their_colours() -> None:
+    opaque = picture(RED).convert("RGBA")
+    np.testing.assert_allclose(
+        read_picture(encoded(opaque, "JPEG2000"), FORMATS, SPEC).mean((0, 1)), RED, atol=6
+    )
+    with pytest.raises(WrongBands, match="has 4 bands, and which is which cannot be told"):
+        read_picture(encoded(opaque, "JPEG2000", no_jp2=True), FORMATS, SPEC)
