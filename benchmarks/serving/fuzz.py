@@ -27,7 +27,8 @@ from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
 
 SIDE_PX = 48
-SPEC = InputSpec(bands=RGB, height=SIDE_PX, width=SIDE_PX)
+# With a value of nodata, without which masks are not looked for.
+SPEC = InputSpec(bands=RGB, height=SIDE_PX, width=SIDE_PX, nodata=0)
 
 
 def photo() -> Image.Image:
@@ -78,6 +79,22 @@ def old_deflate() -> list[bytes]:
     return files
 
 
+def masked() -> list[bytes]:
+    """A mask behind the picture, and behind a smaller copy; both byte orders, BigTIFF."""
+    pixels_HWC, files = np.asarray(photo()), []
+    options: tuple[dict[str, Any], ...] = ({"byteorder": "<"}, {"byteorder": ">", "bigtiff": True})
+    for between, writing in enumerate(options):
+        stream = io.BytesIO()
+        with tifffile.TiffWriter(stream, **writing) as file:
+            file.write(pixels_HWC, photometric="rgb", compression="deflate", metadata=None)
+            for _ in range(between):
+                file.write(pixels_HWC[::2, ::2].copy(), photometric="rgb", subfiletype=1, metadata=None)
+            mask_HW = pixels_HWC[..., 0] > 128
+            file.write(mask_HW, compression="deflate", subfiletype=4, tile=(16, 16), metadata=None)
+        files.append(stream.getvalue())
+    return files
+
+
 CODECS: dict[str, Callable[[], list[bytes]]] = {
     "JPEG": lambda: [
         pillows("JPEG", photo()),
@@ -105,6 +122,7 @@ CODECS: dict[str, Callable[[], list[bytes]]] = {
     "TIFF JPEG 2000": lambda: pictured("jpeg2000"),
     "TIFF LERC": lambda: pictured("lerc"),
     "TIFF with a palette": lambda: [pillows("TIFF", photo().convert("P"))],
+    "TIFF with a mask": masked,
     "WebP": lambda: [pillows("WEBP", photo()), pillows("WEBP", photo(), lossless=True)],
     "JPEG 2000": lambda: [
         pillows("JPEG2000", photo()),

@@ -2,6 +2,8 @@
 
 Never a guess: what cannot be told is refused, with what was found and what is needed.
 
+Shape suffixes: H height, W width, C bands, N values.
+
 Source: TIFF 6.0 (PhotometricInterpretation, ExtraSamples); GDAL's GTiff driver (GDAL_METADATA).
 """
 
@@ -10,14 +12,22 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from service.contract.chips.bands import CONTEST, RGB, accepted, takes_pictures
 from service.contract.errors import WrongBands
-from service.contract.manifest import InputSpec
+from service.contract.manifest import InputSpec, Pixel
 from service.contract.sensors import named_in_file
 
 OPACITY = "opacity"  # of a pixel; no band of the ground
 _ITEM = re.compile(r'<Item name="(DESCRIPTION|COLORINTERP)" sample="(\d{1,5})"[^>]*>([^<]{0,200})</Item>')
 _COLOURS = (2, 3, 6)  # of PhotometricInterpretation: RGB, palette, YCbCr; read as RGB all of them
+_COLOURS_OF_16_BITS = (
+    "one of them an opacity: colours of 16 bits, whose scale cannot be told; scale them to 8 bits "
+    "(gdal_translate -ot Byte -scale)"
+)
+_FULL = [(1 << bits) - 1 for bits in range(8, 17)]
 _ASSOCIATED, _OPAQUE = 1, (1, 2)  # of ExtraSamples
 
 
@@ -45,10 +55,7 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
     if samples.dtype != (CONTEST.dtype if toned else spec.dtype):
         raise WrongBands(f"{found}; {accepted(spec)}")
     if toned and OPACITY in named:
-        raise WrongBands(
-            f"{found}, one of them an opacity: colours of 16 bits, whose scale cannot be told; scale them "
-            f"to 8 bits (gdal_translate -ot Byte -scale); {accepted(spec)}"
-        )
+        raise WrongBands(f"{found}, {_COLOURS_OF_16_BITS}; {accepted(spec)}")
     known = [name for name in named if name and name != OPACITY]
     left = [place for place, name in enumerate(named) if not name]
     rest = [name for name in order if name not in known]
@@ -69,6 +76,19 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
             "name the bands in the file (gdal_edit.py -colorinterp_1 red …) or select them in that order"
         )
     return tuple(named)
+
+
+def check_infrared(samples: Samples, pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> None:
+    """Refuse an opacity in a file that is like the contest's, whose infrared calls itself so.
+
+    Raises:
+        WrongBands: most of what it shows is full: the largest value of 8 bits, or more.
+    """
+    if _is_contest(samples):
+        infrared_HW = pixels_HWC[..., CONTEST.bands.index("nir")]
+        shown_N = infrared_HW[infrared_HW > 0]
+        if np.isin(shown_N, _FULL).sum() > shown_N.size / 2:
+            raise WrongBands(f"the TIFF has 4 bands of uint16, {_COLOURS_OF_16_BITS}; {accepted(spec)}")
 
 
 def _named(samples: Samples, spec: InputSpec) -> list[str]:

@@ -4,6 +4,7 @@ Shape suffixes: H height, W width, C bands.
 """
 
 import io
+import re
 from collections.abc import Sequence
 
 import imagecodecs
@@ -26,6 +27,8 @@ _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 # How JPEG 2000's data begins; from there on: number of components, and a byte for the bits of each.
 _CODESTREAM, _COUNT_AT, _BITS_AT, _BITS_EACH = b"\xff\x4f\xff\x51", 40, 42, 3
+# A channel that it says to be an opacity.
+_OPACITY = re.compile(rb"cdef\x00[\x01-\x04](?s:.{6}){0,3}\x00[\x01-\x03]\x00\x01")
 _EIGHT_BITS = 7  # one less; the highest bit would be for a sign
 
 
@@ -48,7 +51,9 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
             elif image.mode not in _COLOURS:
                 raise WrongBands(f"the picture has colours of kind {image.mode}; {accepted(spec)}")
             pixels_HWC = np.asarray(image.convert("RGB"))
-            if spec.nodata is not None and image.has_transparency_data:
+            # Pillow takes any fourth band of a JPEG 2000 for an opacity.
+            named = image.format != "JPEG2000" or _OPACITY.search(data) is not None
+            if spec.nodata is not None and image.has_transparency_data and named:
                 opacity_HWC = np.asarray(image.convert("RGBA"))[..., 3:]
                 pixels_HWC = np.where(opacity_HWC == 0, np.uint8(spec.nodata), pixels_HWC)
             return pixels_HWC

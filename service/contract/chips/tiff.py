@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tifffile
 
 from service.contract.chips import jpeg
-from service.contract.chips.arrangement import OPACITY, Samples, arranged
+from service.contract.chips.arrangement import OPACITY, Samples, arranged, check_infrared
 from service.contract.chips.bands import (
     MAX_BANDS,
     MAX_SIDE_PX,
@@ -74,7 +74,9 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
         with tifffile.TiffFile(io.BytesIO(with_only(data, tags, mask=spec.nodata is not None))) as file:
             page = file.pages.first
             names, palette = _checked(page, data, spec), page.photometric == _PALETTE
+            described = _described(page)
             samples_HWC = _samples(page)
+            check_infrared(described, samples_HWC, spec)
             pixels_HWC = _painted(page, samples_HWC) if palette else samples_HWC
             # What is toned later has no such value yet.
             if spec.nodata is not None and page.dtype == spec.dtype:
@@ -167,10 +169,7 @@ def _checked(page: tifffile.TiffPage, data: bytes, spec: InputSpec) -> tuple[str
     if colours == _GREY and count == 1 and page.dtype == np.uint8 and takes_pictures(spec):
         check_grey("TIFF", spec)
         return RGB
-    return arranged(
-        Samples(count, str(page.dtype), colours, [int(kind) for kind in page.extrasamples], _metadata(page)),
-        spec,
-    )
+    return arranged(_described(page), spec)
 
 
 def _check_form(page: tifffile.TiffPage, data: bytes) -> None:
@@ -186,9 +185,11 @@ def _check_form(page: tifffile.TiffPage, data: bytes) -> None:
     _check_segments(page, data)
 
 
-def _metadata(page: tifffile.TiffPage) -> str:
+def _described(page: tifffile.TiffPage) -> Samples:
     tag = page.tags.get(_DESCRIBED)
-    return str(tag.value) if tag else ""
+    extra = [int(kind) for kind in page.extrasamples]
+    metadata = str(tag.value) if tag else ""
+    return Samples(page.samplesperpixel, str(page.dtype), int(page.photometric), extra, metadata)
 
 
 def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:

@@ -184,6 +184,7 @@ ENCODINGS: dict[str, Callable[[], Encoding]] = {
     "JPEG 2000": partial(pillows, "JPEG2000"),
     "JPEG 2000 with loss": partial(pillows, "JPEG2000", irreversible=True, quality_layers=[10]),
     "JPEG 2000 codestream in tiles": partial(pillows, "JPEG2000", no_jp2=True, tile_size=(64, 64)),
+    "JPEG 2000 with an opacity that leaves out": partial(pillows, "JPEG2000", "RGBA", known=BLACK),
     "JPEG 2000, grey": partial(pillows, "JPEG2000", "L"),
 }
 

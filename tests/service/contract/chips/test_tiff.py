@@ -199,3 +199,14 @@ def test_a_files_own_nodata_becomes_the_bundles(nodata: str) -> None:
 def test_ycbcr_that_would_be_taken_for_rgb_is_refused(pixels: Array, options: dict[str, Any]) -> None:
     with pytest.raises(ChipError, match="YCbCr, read from JPEG of three components alone"):
         read_tiff(with_tag(tiff(pixels, compression="jpeg", **options), 262, 6), SPEC)
+
+
+@pytest.mark.parametrize("opacity", [0xFFFF, 0xFFF, 0xFF])
+def test_an_opacity_in_a_file_like_the_contests_is_refused(opacity: int) -> None:
+    """Colours of 16 bits with an associated opacity call themselves as the contest's chips do."""
+    colours_HWC = np.random.default_rng(0).integers(4000, 9000, (64, 64, 4), np.uint16)
+    contest = tiff(colours_HWC, extrasamples=["assocalpha"])
+    assert read_tiff(contest, SPEC)[1] == ("blue", "green", "red")
+    colours_HWC[:40, :, 3] = opacity
+    with pytest.raises(ChipError, match="one of them an opacity: colours of 16 bits"):
+        read_tiff(tiff(colours_HWC, extrasamples=["assocalpha"]), SPEC)
