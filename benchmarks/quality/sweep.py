@@ -81,7 +81,7 @@ def _judged(data: bytes, spec: InputSpec) -> Outcome:
     try:
         chip_HWC = decode_chip(data, spec)
     except ServiceError as error:
-        words = re.sub(r"\d[\d×x.,]*", "N", error.detail).split()
+        words = re.sub(r"(start with) .*|\d[\d×x.,]*", r"\1", error.detail).split()
         if 400 <= error.status < 500:
             return REFUSED, f"{type(error).__name__}: {' '.join(words[:8])}"
         return ELSE, repr(error)
@@ -136,7 +136,7 @@ def _pillows(data: bytes) -> reference.Reading | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             pixels_HWC, opaque_HWC = (np.asarray(image.convert(mode)) for mode in ("RGB", "RGBA"))
-    except (OSError, ValueError):
+    except (OSError, SyntaxError, ValueError):
         return None
     return reference.Reading(pixels_HWC, opaque_HWC[..., 3:] > 0, RGB)
 

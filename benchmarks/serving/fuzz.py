@@ -117,7 +117,11 @@ CODECS: dict[str, Callable[[], list[bytes]]] = {
     "TIFF PackBits": lambda: tiffs("packbits"),
     "TIFF LZMA": lambda: tiffs("lzma"),
     "TIFF ZSTD": lambda: tiffs("zstd"),
-    "TIFF JPEG": lambda: pictured("jpeg"),
+    "TIFF JPEG": lambda: [
+        *pictured("jpeg"),
+        tiff("jpeg", tile=(16, 32), compressionargs={"outcolorspace": "RGB"}),
+        pillows("TIFF", photo(), compression="jpeg"),  # with tables apart
+    ],
     "TIFF WebP": lambda: pictured("webp"),
     "TIFF JPEG 2000": lambda: pictured("jpeg2000"),
     "TIFF LERC": lambda: pictured("lerc"),

@@ -59,7 +59,6 @@ def geotiff(
     shown_HW: npt.NDArray[np.bool_] | None = None,
     descriptions: tuple[str, ...] = (),
     colours: tuple[ColorInterp, ...] = (),
-    palette: dict[int, tuple[int, int, int, int]] | None = None,
     **profile: Any,  # noqa: ANN401
 ) -> bytes:
     """Return a file as GDAL writes it."""
@@ -71,8 +70,6 @@ def geotiff(
         with memory.open(driver=driver, **shape, **profile) as file:
             if colours:
                 file.colorinterp = colours
-            if palette:
-                file.write_colormap(1, palette)
             file.write(np.moveaxis(pixels_HWC, -1, 0))
             for band, name in enumerate(descriptions, 1):
                 file.set_band_description(band, name)
@@ -128,9 +125,16 @@ def with_nan() -> Encoding:
     return geotiff(pixels_HWC, compress="deflate", predictor=3), spec_of(pixels_HWC, nodata=-1)
 
 
-def with_a_palette() -> Encoding:
-    palette = {value: (value, 255 - value, value * 7 % 256, 255) for value in range(256)}
-    return geotiff(painted(bands=1), palette=palette), spec_of(painted())
+def with_a_palette(scale: int = 257, more: int = 0) -> Encoding:
+    """Colours of 16 bits: 257 times 8 bits, or as other writers make them."""
+    values = np.arange(256)
+    palette = np.stack([values, 255 - values, values * 7 % 256]) * scale + more
+    stream = io.BytesIO()
+    indices_HW = painted(bands=1)[..., 0]
+    tifffile.imwrite(
+        stream, indices_HW, photometric="palette", colormap=palette.astype(np.uint16), metadata=None
+    )
+    return stream.getvalue(), spec_of(painted())
 
 
 def interlaced() -> Encoding:

@@ -134,9 +134,12 @@ def _blank(
 
 def _painted(page: tifffile.TiffPage, indices_HWC: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return the colours (H,W,3) of a palette's indices (H,W,1)."""
-    palette = (np.asarray(page.colormap, np.uint16) >> 8).astype(np.uint8)
-    if palette.shape != (3, 256):
+    stored = np.asarray(page.colormap, np.uint16)
+    if stored.shape != (3, 256):
         raise CorruptChip("the TIFF's palette is none; save it anew")
+    # Of 16 bits, but some writers leave 8 bits as they are, or shift them.
+    scale = 1 if stored.max() < 256 else 257 if (stored % 256).any() else 256
+    palette = (stored // scale).astype(np.uint8)
     return np.ascontiguousarray(palette.T[indices_HWC[..., 0]])
 
 

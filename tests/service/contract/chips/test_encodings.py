@@ -142,6 +142,9 @@ ENCODINGS: dict[str, Callable[[], Encoding]] = {
     "COG, planes apart": partial(gdals, "int16", 8, driver="COG", interleave="band"),
     # What bands are, and what shows nothing.
     "a palette": with_a_palette,
+    "a palette of 8 bits": partial(with_a_palette, 1),
+    "a palette of shifted 8 bits": partial(with_a_palette, 256),
+    "a palette of any 16 bits": partial(with_a_palette, 251, 700),
     "RGB with an opacity": with_an_opacity,
     "RGB with an opacity that leaves out": partial(with_an_opacity, nodata=0),
     "RGB marked as grey with an opacity that leaves out": partial(
