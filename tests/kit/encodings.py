@@ -113,16 +113,18 @@ def pillows(
     return stream.getvalue(), spec_of(painted(), grey=mode == "L", **known or {})
 
 
-def with_an_opacity(nodata: float | None = None, **options: Any) -> Encoding:  # noqa: ANN401
+def with_an_opacity(nodata: float | None = None, *, soft: bool = True, **options: Any) -> Encoding:  # noqa: ANN401
+    """RGB with an opacity of 0 in places, and of all values or 255 elsewhere."""
     pixels_HWC = painted(bands=4)
-    pixels_HWC[..., 3] = SHOWN_HW * pixels_HWC[..., 3]
+    pixels_HWC[..., 3] = SHOWN_HW * (pixels_HWC[..., 3] if soft else np.uint8(255))
     return geotiff(pixels_HWC, **{"photometric": "rgb"} | options), spec_of(painted(), nodata=nodata)
 
 
-def with_nan() -> Encoding:
+def with_nan(bands: int = 4, **options: Any) -> Encoding:  # noqa: ANN401
+    """Four bands, of which some are NaN where there is nothing to see."""
     pixels_HWC = painted("float32", 4)
-    pixels_HWC[~SHOWN_HW] = np.nan
-    return geotiff(pixels_HWC, compress="deflate", predictor=3), spec_of(pixels_HWC, nodata=-1)
+    pixels_HWC[~SHOWN_HW, :bands] = np.nan
+    return geotiff(pixels_HWC, **options), spec_of(pixels_HWC, nodata=-1)
 
 
 def with_a_palette(scale: int = 257, more: int = 0) -> Encoding:

@@ -8,10 +8,12 @@ Shape suffixes: H height, W width, C bands.
 """
 
 import io
+from collections.abc import Callable
 from contextlib import suppress
 from math import prod
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -33,13 +35,13 @@ from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBan
 from service.contract.manifest import InputSpec, Pixel
 
 MIN_TILE_PX = 16  # the TIFF standard's own limit
-_LZW, _JPEG = 5, 7
+_LZW, _JPEG, _LERC = 5, 7, 34887
 # Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two),
 # PackBits, LZMA, ZSTD.
 _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
 # Picture formats inside a TIFF have sides of their own. A JPEG's are compared; the others (JPEG
 # 2000, LERC, WebP) are left to the limits of the process.
-_INNER_FORMATS = (_JPEG, 34712, 34887, 50001)
+_INNER_FORMATS = (_JPEG, 34712, _LERC, 50001)
 _GREY, _PALETTE, _YCBCR = 1, 3, 6
 _CONTIGUOUS = 1  # of planar configurations: a pixel's samples together
 _OTHER_COLOURS = {0: "grey with white as 0", 4: "a mask", 5: "CMYK (SEPARATED)", 8: "CIELAB"}
@@ -104,6 +106,8 @@ def _samples(page: tifffile.TiffPage) -> npt.NDArray[Pixel]:
         three = (page.planarconfig, page.samplesperpixel) == (_CONTIGUOUS, 3)
         page.photometric = tifffile.PHOTOMETRIC.RGB if three else tifffile.PHOTOMETRIC.MINISBLACK
         page.extrasamples = ()
+    if page.compression == _LERC:
+        page.decode = _lerc_decoder(page.decode)
     pixels = page.asarray(maxworkers=1)
     if page.axes.startswith("S"):
         pixels = np.moveaxis(pixels, 0, -1)
@@ -111,6 +115,34 @@ def _samples(page: tifffile.TiffPage) -> npt.NDArray[Pixel]:
     if pixels_HWC.shape[2] != page.samplesperpixel:
         raise CorruptChip("the TIFF holds other bands than it says; save it anew")
     return pixels_HWC.astype(pixels_HWC.dtype.newbyteorder("="), copy=False)
+
+
+def _lerc_decoder(decode: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a decoder of strips or tiles as tifffile's, that heeds what LERC itself leaves out."""
+
+    def decoded(data: bytes | None, index: int, **options: Any) -> tuple[Any, Any, tuple[int, ...]]:  # noqa: ANN401
+        _, place, shape = decode(None, index, **options)
+        return None if data is None else _from_lerc(data, shape), place, shape
+
+    return decoded
+
+
+def _from_lerc(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Decode LERC as libtiff writes it: NaN and an opacity of two values are in masks."""
+    values_HWC, shown_HWC = imagecodecs.lerc_decode(data, masks=True)
+    if shown_HWC is None:
+        shown_HWC = np.ones(shape[1:3], np.bool_)
+    if shown_HWC.ndim == 3:  # a mask for each band, and then the bands lie one after the other
+        values_HWC, shown_HWC = np.moveaxis(values_HWC, 0, -1), np.moveaxis(shown_HWC, 0, -1)
+    if values_HWC.shape[:2] != shape[1:3]:
+        raise CorruptChip("the TIFF's LERC data has other sides than it says; save it anew")
+    values_HWC, shown_HWC = (array.reshape(*shape[1:3], -1) for array in (values_HWC, shown_HWC))
+    if values_HWC.dtype.kind == "f":
+        values_HWC = np.where(shown_HWC, values_HWC, values_HWC.dtype.type(np.nan))
+    elif values_HWC.shape[-1] == shape[-1] - 1:
+        opacity_HWC = np.where(shown_HWC, np.iinfo(values_HWC.dtype).max, 0).astype(values_HWC.dtype)
+        values_HWC = np.concatenate([values_HWC, opacity_HWC], axis=-1)
+    return values_HWC.reshape(shape)
 
 
 def _blank(

@@ -154,7 +154,21 @@ ENCODINGS: dict[str, Callable[[], Encoding]] = {
     "colours in another order": partial(
         gdals, bands=4, photometric="minisblack", colours=COLOURS, known=OF_FOUR
     ),
-    "NaN": with_nan,
+    "NaN": partial(with_nan, compress="deflate", predictor=3),
+    **{
+        f"NaN in {bands} bands of {compression}, {interleave}": partial(
+            with_nan, bands, compress=compression, interleave=interleave, **LERC
+        )
+        for compression in ("lerc", "lerc_zstd")
+        for bands, interleave in ((4, "pixel"), (3, "pixel"), (1, "band"))
+    },
+    **{
+        f"RGB with an opacity of two values, {options}, nodata {nodata}": partial(
+            with_an_opacity, nodata, soft=False, compress="lerc_deflate", **LERC, **options
+        )
+        for options in ({}, TILED)
+        for nodata in (None, 0)
+    },
     "a value of nodata": partial(gdals, "int16", 4, nodata=2000, known={"nodata": -9999}),
     **{
         f"a mask of {dtype} in {driver}, {compression}": partial(
