@@ -148,20 +148,19 @@ def _from_lerc(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 def _blank(
     file: tifffile.TiffFile, data: bytes, names: tuple[str, ...], samples_HWC: npt.NDArray[Pixel]
 ) -> npt.NDArray[np.bool_]:
-    """Tell what the file says shows nothing (H,W,C or 1): by a value, its opacity or a mask."""
-    blank_HWC = np.zeros((*samples_HWC.shape[:2], 1), np.bool_)
-    if declared := file.pages.first.tags.get(_LEFT_OUT):
-        with suppress(ValueError):  # a text that is no number
-            blank_HWC = samples_HWC == float(declared.value)
-    if OPACITY in names:
-        blank_HWC = blank_HWC | (samples_HWC[..., [names.index(OPACITY)]] == 0)
+    """Tell what the file leaves out (H,W,C or 1); the first word that it has counts, as for GDAL."""
     for mask in file.pages[1:]:
         assert isinstance(mask, tifffile.TiffPage)
         if mask.samplesperpixel != 1:
             raise CorruptChip(f"the TIFF's mask has {mask.samplesperpixel} samples; save it anew")
         _check_form(mask, data)
-        blank_HWC = blank_HWC | (_samples(mask) == 0)
-    return blank_HWC
+        return np.asarray(_samples(mask) == 0)
+    if declared := file.pages.first.tags.get(_LEFT_OUT):
+        with suppress(ValueError):  # a text that is no number
+            return np.asarray(samples_HWC == float(declared.value))
+    if OPACITY in names:
+        return np.asarray(samples_HWC[..., [names.index(OPACITY)]] == 0)
+    return np.zeros((1, 1, 1), np.bool_)
 
 
 def _painted(page: tifffile.TiffPage, indices_HWC: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -214,6 +213,12 @@ def _check_form(page: tifffile.TiffPage, data: bytes) -> None:
         raise NotAnImage(
             f"the TIFF is compressed with {tifffile.COMPRESSION(page.compression).name}; accepted are none, "
             "LZW, deflate, PackBits, LZMA, ZSTD, JPEG, JPEG 2000, LERC and WebP"
+        )
+    if page.compression == _LERC and page.parent.byteorder == ">" and page.bitspersample > 8:
+        # libtiff stores numbers with their bytes reversed, as other numbers, exactly or nearly.
+        raise NotAnImage(
+            "the TIFF holds LERC in big-endian order, whose values cannot be trusted; save it as "
+            "little-endian (gdal_translate -co ENDIANNESS=LITTLE)"
         )
     if page.fillorder != 1:
         raise CorruptChip("the TIFF's bits are in reverse order (FillOrder 2); save it anew")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from service.contract.chips.decode import decode_chip
+from service.contract.errors import ChipError
 from service.contract.manifest import InputSpec
 
 pytest.importorskip("rasterio", reason="rasterio is the reader that chips are compared with")
@@ -177,6 +178,7 @@ ENCODINGS: dict[str, Callable[[], Encoding]] = {
         for driver, compression in (("GTiff", "none"), ("GTiff", "zstd"), ("COG", "lzw"), ("COG", "lerc"))
         for dtype, nodata in (("uint16", 0), ("int16", -9999))
     },
+    "a mask and a value of nodata": partial(gdals, "uint16", 4, nodata=2000, known=BLACK, **MASKED),
     "a mask in BigTIFF": partial(gdals, "uint16", 8, bigtiff="YES", endianness="big", known=BLACK, **MASKED),
     "a mask of a COG of JPEG": partial(
         gdals, driver="COG", compress="jpeg", blocksize=64, known=BLACK, shown_HW=SHOWN_HW
@@ -219,3 +221,10 @@ def test_pixels_are_those_that_gdal_reads(encoding: str) -> None:
 def test_jpeg_2000_in_a_tiff_which_gdal_does_not_read(dtype: str, bands: int, tile: Any) -> None:  # noqa: ANN401
     data, spec = tifffiles(dtype, bands, compression="jpeg2000", planarconfig="contig", tile=tile)
     np.testing.assert_array_equal(decode_chip(data, spec), painted(dtype, bands))
+
+
+def test_lerc_of_reversed_bytes_is_refused() -> None:
+    """What GDAL makes of big-endian numbers are other numbers, which LERC may change."""
+    assert decode_chip(*gdals(compress="lerc", endianness="big", **LERC)).shape == painted().shape
+    with pytest.raises(ChipError, match="LERC in big-endian order"):
+        decode_chip(*gdals("uint16", 4, compress="lerc", endianness="big", **LERC))
