@@ -76,14 +76,13 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
         with tifffile.TiffFile(io.BytesIO(with_only(data, tags, mask=spec.nodata is not None))) as file:
             page = file.pages.first
             names, palette = _checked(page, data, spec), page.photometric == _PALETTE
-            described = _described(page)
-            samples_HWC = _samples(page)
+            described, samples_HWC = _described(page), _samples(page)
             check_infrared(described, samples_HWC, spec)
             pixels_HWC = _painted(page, samples_HWC) if palette else samples_HWC
             # What is toned later has no such value yet.
             if spec.nodata is not None and page.dtype == spec.dtype:
                 blank_HWC = _blank(file, data, names, samples_HWC)
-                pixels_HWC = np.where(blank_HWC, pixels_HWC.dtype.type(spec.nodata), pixels_HWC)
+                np.copyto(pixels_HWC, pixels_HWC.dtype.type(spec.nodata), where=blank_HWC)
     except (ChipError, MemoryError):
         raise
     except Exception as error:  # a hostile TIFF makes the parser raise nearly anything
@@ -148,7 +147,7 @@ def _from_lerc(data: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 def _blank(
     file: tifffile.TiffFile, data: bytes, names: tuple[str, ...], samples_HWC: npt.NDArray[Pixel]
 ) -> npt.NDArray[np.bool_]:
-    """Tell what the file leaves out (H,W,C or 1); the first word that it has counts, as for GDAL."""
+    """Tell what the file leaves out (H,W,C or 1); the first word of it counts, as for GDAL."""
     for mask in file.pages[1:]:
         assert isinstance(mask, tifffile.TiffPage)
         if mask.samplesperpixel != 1:
