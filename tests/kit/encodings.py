@@ -17,21 +17,29 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from service.contract.manifest import InputSpec
-from tests.kit.ground import ground
 
 HEIGHT_PX, WIDTH_PX = 77, 101  # of no tile or strip a multiple
 RGB = ("red", "green", "blue")
 NAMES = {1: RGB[:1], 3: RGB, 4: ("red", "green", "blue", "nir")}
-SHOWN_HW = ground(9, 128)[:HEIGHT_PX, :WIDTH_PX, 0] > 110  # what a mask leaves
-
 Pixels = npt.NDArray[Any]
 Encoding = tuple[bytes, InputSpec]
 
 
+def _hills(seed: int) -> npt.NDArray[np.uint8]:
+    """Smooth hills with grain on them (H,W,3)."""
+    random = np.random.default_rng(seed)
+    coarse_HWC = random.integers(20, 236, (8, 10, 3), np.uint8)
+    smooth = Image.fromarray(coarse_HWC).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC)
+    grain_HWC = random.integers(-8, 9, (HEIGHT_PX, WIDTH_PX, 3))
+    return (np.asarray(smooth) + grain_HWC).clip(0, 255).astype(np.uint8)
+
+
+SHOWN_HW = _hills(9)[..., 0] > 110  # what a mask leaves
+
+
 def painted(dtype: str = "uint8", bands: int = 3) -> Pixels:
-    """Ground (H,W,C) whose values take all bits of a number type."""
-    layers = [ground(seed, 128) for seed in range(-(-bands // 3))]
-    pixels_HWC = np.concatenate(layers, axis=2)[:HEIGHT_PX, :WIDTH_PX, :bands]
+    """Hills (H,W,C) whose values take all bits of a number type."""
+    pixels_HWC = np.concatenate([_hills(seed) for seed in range(-(-bands // 3))], axis=2)[..., :bands]
     fine_HWC = pixels_HWC.astype(np.float64) + np.random.default_rng(1).random(pixels_HWC.shape)
     match dtype:
         case "uint8":
