@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from service.contract.chips.tiff_directory import SIGNATURES as TIFF
 from service.contract.chips.tone import toned
 from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
+from service.contract.sensors import Dtype
 
 LIMIT_S = 90  # of one file
 MAX_BYTES = 150 << 20  # of one file
@@ -50,6 +51,7 @@ SUFFIXES = {
     ".svs",
     ".gtiff",
 }
+OF_ANY_BANDS = (*TIFF, b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")  # TIFF and JPEG 2000
 EQUAL, DIFFERENT, REFUSED, ELSE = "accepted and equal", "ACCEPTED AND DIFFERENT", "refused", "ANYTHING ELSE"
 
 Outcome = tuple[str, str]  # which of these, and why
@@ -61,7 +63,7 @@ def specs(data: bytes) -> Iterator[InputSpec]:
     known: dict[str, Any] = {"width": max(size[0], 1), "height": max(size[1], 1)}
     yield InputSpec(bands=RGB, **known)
     yield InputSpec(bands=RGB, grey=True, nodata=0, **known)
-    if data.startswith(TIFF) and bands <= MAX_BANDS and dtype in ("uint8", "uint16", "int16", "float32"):
+    if data.startswith(OF_ANY_BANDS) and bands <= MAX_BANDS and dtype in get_args(Dtype):
         names = tuple(f"b{number}" for number in range(1, bands + 1))
         known |= {"bands": names, "file_bands": names, "dtype": dtype}
         yield InputSpec(**known)

@@ -74,7 +74,8 @@ def geotiff(
     transform = rasterio.Affine(10, 0, 500_000, 0, -10, 9_000_000)
     profile = {"crs": "EPSG:32721", "transform": transform} | profile
     shape = {"height": height, "width": width, "count": bands, "dtype": pixels_HWC.dtype}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+    ext = ".jp2" if driver == "JP2OpenJPEG" else ".tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile(ext=ext) as memory:
         with memory.open(driver=driver, **shape, **profile) as file:
             if colours:
                 file.colorinterp = colours

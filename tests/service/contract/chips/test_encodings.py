@@ -204,6 +204,12 @@ ENCODINGS: dict[str, Callable[[], Encoding]] = {
     "JPEG 2000 with loss": partial(pillows, "JPEG2000", irreversible=True, quality_layers=[10]),
     "JPEG 2000 codestream in tiles": partial(pillows, "JPEG2000", no_jp2=True, tile_size=(64, 64)),
     "JPEG 2000 with an opacity that leaves out": partial(pillows, "JPEG2000", "RGBA", known=BLACK),
+    **{
+        f"JPEG 2000 of one band of {dtype}, {bits} bits": partial(
+            gdals, dtype, 1, driver="JP2OpenJPEG", quality=100, reversible="yes", nbits=bits
+        )
+        for dtype, bits in (("uint16", 16), ("uint16", 15), ("uint16", 12), ("int16", 16))
+    },
     "JPEG 2000, grey": partial(pillows, "JPEG2000", "L"),
 }
 
