@@ -169,6 +169,7 @@ def main(folders: list[Path]) -> None:
             counts[outcome, reason if outcome == REFUSED else ""] += 1
             if outcome in (DIFFERENT, ELSE):
                 print(f"{outcome}: {path}: {reason}", flush=True)
+    pool.shutdown()
     print(f"\n{number:,} files, {counts.total():,} decodings")
     for (outcome, reason), count in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{outcome:24}{count:8,}  {reason}")
