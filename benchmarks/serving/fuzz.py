@@ -22,7 +22,7 @@ from PIL import Image
 
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
-from service.contract.chips.readers import READERS
+from service.contract.chips.readers.pool import READERS
 from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
 

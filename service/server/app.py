@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.contract.chips.readers import READERS
+from service.contract.chips.readers.pool import READERS
 from service.engine.served import serving
 from service.metrics import Metrics
 from service.server import page, problems, routes

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from service.contract.chips import reader_process
+from service.contract.chips.readers import process
 from service.contract.chips.tiff import Pixels
 from service.contract.manifest import InputSpec
 
@@ -37,4 +37,4 @@ def read(data: bytes, spec: InputSpec) -> Pixels:
 
 
 if __name__ == "__main__":
-    reader_process.main(read)
+    process.main(read)

@@ -21,7 +21,7 @@ from PIL import Image
 from service.contract.chips import jpeg, png, tiff_directory
 from service.contract.chips.bands import CONTEST, RGB, accepted, check_size, takes_pictures
 from service.contract.chips.pictures import read_picture
-from service.contract.chips.readers import READERS
+from service.contract.chips.readers.pool import READERS
 from service.contract.chips.tone import stretched, toned
 from service.contract.chips.values import check_values, settled
 from service.contract.errors import EmptyChip, NotAnImage, OutOfMemory, WrongBands

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.chips.bands import MAX_BANDS, MAX_SIDE_PX
-from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
+from service.contract.chips.readers.messages import Line, receive_into, receive_line, send
 from service.contract.errors import ChipError, CorruptChip, OutOfMemory, ServiceError
 from service.contract.manifest import InputSpec, Pixel
 from service.contract.processors import processors
@@ -49,7 +49,7 @@ Pixels = tuple[npt.NDArray[Pixel], tuple[str, ...]]
 class Readers:
     """The reader processes of this process."""
 
-    def __init__(self, most: int, module: str = "service.contract.chips.reader_process") -> None:
+    def __init__(self, most: int, module: str = "service.contract.chips.readers.process") -> None:
         """Prepare; nothing starts before it is needed.
 
         Args:

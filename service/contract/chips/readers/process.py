@@ -1,4 +1,4 @@
-"""The process that `readers` starts: reads one file after the other, and may die of it.
+"""The process that `pool` starts: reads one file after the other, and may die of it.
 
 Lives as long as the socket that is its standard input. Its own limits come first: address space, so
 that a claim in a file cannot take the machine's memory, and an alarm that ends what hangs when
@@ -17,7 +17,7 @@ import numpy as np
 
 from service.contract.chips.bands import RGB
 from service.contract.chips.pictures import read_band, read_picture
-from service.contract.chips.reader_messages import Line, receive_into, receive_line, send
+from service.contract.chips.readers.messages import Line, receive_into, receive_line, send
 from service.contract.chips.tiff import Pixels, read_tiff
 from service.contract.chips.tiff_directory import SIGNATURES
 from service.contract.errors import CorruptChip, OutOfMemory, ServiceError

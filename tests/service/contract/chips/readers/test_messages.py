@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.contract.chips.reader_messages import MAX_LINE, receive_into, receive_line, send
+from service.contract.chips.readers.messages import MAX_LINE, receive_into, receive_line, send
 
 
 def test_lines_and_bytes_arrive_whole() -> None:

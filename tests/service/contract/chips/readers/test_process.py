@@ -1,4 +1,4 @@
-"""The reader process, spoken to as its parent does; what ends it: test_readers.py."""
+"""The reader process, spoken to as its parent does; what ends it: test_pool.py."""
 
 import io
 import re
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from service.contract.chips.reader_messages import receive_into, receive_line, send
-from service.contract.chips.reader_process import MEMORY_BYTES
+from service.contract.chips.readers.messages import receive_into, receive_line, send
+from service.contract.chips.readers.process import MEMORY_BYTES
 from service.contract.manifest import InputSpec
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def reader(
 ) -> Iterator[tuple[socket.socket, "subprocess.Popen[bytes]"]]:
     here, there = socket.socketpair()
     with here, there:
-        run = f"exec {sys.executable} -m service.contract.chips.reader_process"
+        run = f"exec {sys.executable} -m service.contract.chips.readers.process"
         process = subprocess.Popen(
             ["sh", "-c", f"ulimit -v {address_space_kib}; {run}"],
             stdin=there.fileno(),

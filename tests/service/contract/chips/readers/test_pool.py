@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from service.contract.chips import readers
-from service.contract.chips.readers import Readers
+from service.contract.chips.readers import pool
+from service.contract.chips.readers.pool import Readers
 from service.contract.errors import CorruptChip, OutOfMemory, ServiceError
 from service.contract.manifest import InputSpec
 from tests.kit.fakes import RED, picture
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 
 
 def tiff(compression: str | None = None) -> bytes:
@@ -62,7 +62,7 @@ def test_neighbours_of_a_crash_are_answered(hostile: Readers) -> None:
 
 def test_a_chip_has_its_time(hostile: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
     reader_of(hostile)
-    monkeypatch.setattr(readers, "LIMIT_S", 0.3)
+    monkeypatch.setattr(pool, "LIMIT_S", 0.3)
     began_s = time.monotonic()
     with pytest.raises(CorruptChip, match=r"takes longer than 0\.3 s"):
         hostile.read(b"hang", SPEC)
@@ -96,7 +96,7 @@ def test_a_reader_that_died_while_it_was_idle_is_replaced(hostile: Readers) -> N
 
 
 def test_readers_are_renewed_from_time_to_time(hostile: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "LIFESPAN", 2)
+    monkeypatch.setattr(pool, "LIFESPAN", 2)
     processes = [reader_of(hostile) for _ in range(4)]
     assert processes[0] == processes[1] != processes[2] == processes[3]
 
@@ -117,7 +117,7 @@ def children(of: int | None = None) -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == (of or os.getpid()) and b"service.contract.chips.reader_process" in command:
+        if parent == (of or os.getpid()) and b"service.contract.chips.readers.process" in command:
             found.append(int(folder.name))
     return found
 
@@ -134,7 +134,7 @@ def test_closing_ends_the_readers() -> None:
 
 
 def run(script: str) -> "subprocess.Popen[str]":
-    begin = "import os, resource, sys, time; from tests.service.contract.chips.test_readers import *\n"
+    begin = "import os, resource, sys, time; from tests.service.contract.chips.readers.test_pool import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", begin + script], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -144,7 +144,7 @@ def test_without_file_descriptors_a_chip_may_come_again() -> None:
     script = """if True:
         import os, resource
         from service.contract.errors import CorruptChip, OutOfMemory
-        from service.contract.chips.readers import READERS
+        from service.contract.chips.readers.pool import READERS
         from service.contract.manifest import InputSpec
         resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
         taken = []
@@ -167,7 +167,7 @@ def test_without_file_descriptors_a_chip_may_come_again() -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
 def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
-    with run("readers.READERS.read(tiff(), SPEC); print(flush=True); time.sleep(60)") as parent:
+    with run("pool.READERS.read(tiff(), SPEC); print(flush=True); time.sleep(60)") as parent:
         assert parent.stdout
         parent.stdout.readline()
         (reader,) = children(parent.pid)
@@ -182,11 +182,11 @@ def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
 def test_modules_beside_the_chips_are_not_imported(tmp_path: Path) -> None:
     for name in ("tifffile", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
-    folder = tmp_path / "service" / "contract" / "chips"
+    folder = tmp_path / "service" / "contract" / "chips" / "readers"
     folder.mkdir(parents=True)
-    (folder / "reader_process.py").write_text("import os; os._exit(9)")
-    here = "tests.service.contract.chips.test_readers"
-    script = f"from {here} import *; print(readers.READERS.read(tiff(), SPEC)[1])"
+    (folder / "process.py").write_text("import os; os._exit(9)")
+    here = "tests.service.contract.chips.readers.test_pool"
+    script = f"from {here} import *; print(pool.READERS.read(tiff(), SPEC)[1])"
     command, environment = [sys.executable, "-P", "-c", script], {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).strip() == str(
         SPEC.bands
@@ -195,7 +195,7 @@ def test_modules_beside_the_chips_are_not_imported(tmp_path: Path) -> None:
 
 def test_a_forked_process_has_readers_of_its_own() -> None:
     script = """
-read = lambda: bool((readers.READERS.read(tiff(), SPEC)[0] == RED).all())
+read = lambda: bool((pool.READERS.read(tiff(), SPEC)[0] == RED).all())
 before = read()
 child = os.fork()
 if not child:
