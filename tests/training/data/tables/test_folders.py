@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit import stripes
 from tests.kit.band_files import SPEC, write_bands
-from tests.training.data.tables.test_forms import folders, found
+from tests.training.data.tables.test_forms import found
 from training.data.names import find_chips
 from training.run.folder import Source
+
+
+def folders(root: Path, *names: str, seed: int = 0) -> None:
+    for index, name in enumerate(names, seed):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stripes.draw(["red"], index).save(path)
 
 
 @pytest.mark.parametrize("below", [".", "images"])

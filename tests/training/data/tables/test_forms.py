@@ -147,13 +147,6 @@ def test_json_beside_each_chip(data: Path, suffix: str) -> None:
     assert len(watched(find_tags(Source(data=data)))) == len(ROWS)
 
 
-def folders(root: Path, *names: str, seed: int = 0) -> None:
-    for index, name in enumerate(names, seed):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stripes.draw(["red"], index).save(path)
-
-
 def test_a_folder_of_tables_is_read_as_one(data: Path, tmp_path: Path) -> None:
     head, *rows = one_hot(",", "image").splitlines()
     (tmp_path / "tables").mkdir()
