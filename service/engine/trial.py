@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.contract.errors import BundleError, ServiceError
+from service.contract.errors import BundleError, DeviceError, ServiceError
 from service.contract.manifest import InputSpec
 
 OPEN_BYTES, PER_FILE_BYTE = 1 << 25, 8  # to open a graph: weights are unpacked, copied and laid out anew
@@ -37,6 +37,7 @@ def trial(path: Path, spec: InputSpec, chips: int) -> Iterator[None]:
 
     Raises:
         BundleError: ONNX Runtime cannot do it.
+        DeviceError: memory is short.
     """
     side_px = max(spec.height, spec.width, LEAST_SIDE_PX)
     most_bytes = OPEN_BYTES + PER_FILE_BYTE * path.stat().st_size + chips * side_px**2 * PER_PIXEL_BYTES
@@ -49,6 +50,8 @@ def trial(path: Path, spec: InputSpec, chips: int) -> Iterator[None]:
         yield
     except ServiceError:
         raise
+    except MemoryError as error:
+        raise DeviceError(f"{path}: memory is too short to run it; give this process more") from error
     except Exception as error:  # ONNX Runtime's exceptions share no other base
         reason = " ".join(str(error).split())
         raise BundleError(f"{path}: does not run ({reason:.500}); export the bundle again") from error
