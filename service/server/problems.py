@@ -98,8 +98,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = ".".join(map(str, error.errors()[0]["loc"]))
+    detail = f"{where} has a value that it cannot have; /docs lists what is accepted"
     return _respond(Problem(type="about:blank", title="Invalid request", status=422, detail=detail))
 
 
