@@ -15,6 +15,7 @@ from pathlib import Path
 
 from service.contract.errors import BundleError, DeviceError, ServiceError
 from service.contract.manifest import InputSpec
+from service.contract.memory import resident_bytes
 
 OPEN_BYTES, PER_FILE_BYTE = 1 << 25, 8  # to open a graph: weights are unpacked, copied and laid out anew
 LEAST_SIDE_PX, PER_PIXEL_BYTES = (
@@ -23,7 +24,6 @@ LEAST_SIDE_PX, PER_PIXEL_BYTES = (
 )  # to run a chip: 512 channels of its size, or of that after resizing
 OPEN_S, CHIP_S = 60.0, 10.0
 _POLL_S = 0.01
-_STATM = Path("/proc/self/statm")
 
 
 @contextmanager
@@ -61,20 +61,12 @@ def trial(path: Path, spec: InputSpec, chips: int) -> Iterator[None]:
 
 
 def _watch(path: Path, most_bytes: int, most_s: float, done: threading.Event) -> None:
-    before_bytes, end_s = _resident_bytes(), time.monotonic() + most_s
+    before_bytes, end_s = resident_bytes(), time.monotonic() + most_s
     while not done.wait(_POLL_S):
-        if _resident_bytes() - before_bytes > most_bytes:
+        if resident_bytes() - before_bytes > most_bytes:
             _end(f"{path}: takes more than {most_bytes >> 20} MiB, which no exported graph does")
         if time.monotonic() > end_s:
             _end(f"{path}: is not done after {most_s:g} s; the machine is too slow for it, or it has no end")
-
-
-def _resident_bytes() -> int:
-    """Return this process's memory; 0 where the system does not tell, and nothing is bounded."""
-    try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except OSError:
-        return 0
 
 
 def _end(reason: str) -> None:

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from service.contract.errors import SettingsError
-from service.contract.memory import give_back_large_buffers
+from service.contract.memory import give_back_after_bursts, give_back_large_buffers
 from service.server.app import create_app
 from service.server.state import Running
 from service.settings import Settings
@@ -48,6 +48,7 @@ def serve(settings: Settings) -> None:
             with _refused(settings):  # another process may have been quicker
                 bound.listen(BACKLOG)
             _announce(app.state.running, bound)
+            give_back_after_bursts()
             # uvicorn repeats the signal once it has closed its connections; the lifespan
             # must end before the process, so the repetition must not kill it.
             for number in (signal.SIGTERM, signal.SIGINT):
