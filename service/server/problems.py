@@ -27,7 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 def explained(error: Exception) -> ServiceError:
     """Return what an error of any kind is to a client; unforeseen ones go to the log in full."""
     if isinstance(error, ServiceError):
-        return error
+        # Its frames hold the body and, by a future, the error: a circle that Python finds late.
+        return error.with_traceback(None)
     if isinstance(error, MemoryError):
         return Overloaded("the service is short of memory; send the request again in a moment")
     logger.error("an unforeseen error", exc_info=error)
