@@ -9,7 +9,10 @@ label, waits neither for the server nor for ONNX Runtime.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +24,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from service.contract.errors import StartupError
+from service.contract.limits import check_limits
 from service.contract.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ app = typer.Typer(
 )
 
 SHOWN = 5  # names of files
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 DEFAULT_BUNDLE = "the one that comes with Chipvote"
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", "-b", help="Bundle folder", show_default=DEFAULT_BUNDLE)
@@ -45,10 +50,28 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the HTT
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 could not (or some file could not), 2 wrong usage."""
     try:
-        app(arguments, prog_name="chipvote")
+        try:
+            app(arguments, prog_name="chipvote")
+        finally:
+            sys.stdout.flush()
     except StartupError as error:
         print(f"chipvote: {error}", file=sys.stderr)
+    except MemoryError:
+        print("chipvote: memory is short; give this process more of it", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
+        print(
+            f"chipvote: the output cannot be written ({error.strerror}); write it elsewhere", file=sys.stderr
+        )
     sys.exit(1)
+
+
+def _end(number: int, _: object) -> None:
+    """End at once: nothing was accepted yet, and a library may be busy for long."""
+    os.write(2, f"chipvote: ended by {signal.Signals(number).name} while starting\n".encode())
+    os._exit(128 + number)
 
 
 def _tell_version(asked: bool) -> None:
@@ -85,6 +108,9 @@ def serve(
     ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # process 1 has no default: it would load on
+    check_limits()
     from service.server import launch
     from service.settings import read_settings
 

@@ -8,18 +8,18 @@
       README.md              the model card, for people; the service does not read it
 
 Training writes a bundle with `seal`, the service reads it with `load`, and both go
-through the same checks. Knows files, hashes and shapes; never opens a graph, so it
-needs neither ONNX nor ONNX Runtime.
+through the same checks. Knows files, hashes and shapes; walks a graph and never runs it, so it
+needs neither ONNX nor ONNX Runtime. A bundle may come from anyone:
+every file is bounded before it is read.
 
 Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 """
 
 import hashlib
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from service.contract.archive import Form, read_arrays
 from service.contract.decision import Decider, Voter
 from service.contract.early_exit import EarlyVoter
 from service.contract.errors import BundleError
+from service.contract.graph_file import check_graph_file
 from service.contract.manifest import (
     FileRef,
     Manifest,
@@ -39,6 +41,8 @@ from service.contract.manifest import (
 )
 
 MANIFEST = "bundle.json"
+MAX_MANIFEST_BYTES = 1 << 24
+MAX_VALUES = 250_000  # in a manifest: each may cost hundreds of bytes, and one wrong value more
 SCHEMA = Manifest.model_fields["schema_version"].default
 SEAL = "seal"  # key of the manifest's own sha256, which is no part of its content
 
@@ -87,6 +91,23 @@ class Bundle:
         """Label names in output order."""
         return [label.name for label in self.manifest.labels]
 
+    def graph(self, member: Member, precision: Precision) -> bytes:
+        """Return a member's graph, verified: what lies there may have changed since `load`.
+
+        Raises:
+            BundleError: it has.
+        """
+        ref = member.graphs[precision].file
+        path = self.folder / ref.path
+        try:
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != ref.sha256:
+                raise ValueError("the file has changed since the bundle was read")
+            check_graph_file(data)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: {error}; restore it or export the bundle again") from error
+        return data
+
     def graph_path(self, member: Member, precision: Precision) -> Path:
         """Return where a member's graph lies."""
         return self.folder / member.graphs[precision].file.path
@@ -108,19 +129,14 @@ def load(folder: Path) -> Bundle:
         BundleError: names the file that is missing, altered or inconsistent, and the fix.
     """
     path = folder / MANIFEST
-    try:
-        text = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path}: cannot be read ({error}); --bundle or CHIPVOTE_BUNDLE must name a folder that "
-            "`chipvote-train export` wrote"
-        ) from error
-    manifest = _parse(path, text)
+    manifest = _parse(path, _read(path))
     bundle = Bundle(folder, manifest)
     graphs = [graph.file for member in manifest.members for graph in member.graphs.values()]
     for ref in (*graphs, manifest.golden, manifest.out_of_fold):
         if ref:
             _verify(folder, ref)
+    for ref in graphs:
+        _check_graph(folder / ref.path)
     _ = bundle.golden
     return bundle
 
@@ -152,26 +168,48 @@ def _seal_of(facts: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise OSError("no such file")  # nor a pipe or a device, which may never end
+        if path.stat().st_size <= MAX_MANIFEST_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{path}: cannot be read ({error}); --bundle or CHIPVOTE_BUNDLE must name a folder that "
+            "`chipvote-train export` wrote"
+        ) from error
+    raise BundleError(
+        f"{path}: is larger than {MAX_MANIFEST_BYTES} bytes, which no manifest is; "
+        "restore the file or export the bundle again"
+    )
+
+
 def _parse(path: Path, text: bytes) -> Manifest:
     try:
+        if text.count(b",") > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values")
         facts = json.loads(text)
         found = facts.pop(SEAL, None) if isinstance(facts, dict) else None
         version = facts.get("schema_version", SCHEMA) if isinstance(facts, dict) else SCHEMA
         if version != SCHEMA:
             raise BundleError(
-                f"{path}: schema_version {version!r}, and this Chipvote reads {SCHEMA}; export the bundle "
-                "again with `chipvote-train export`"
+                f"{path}: schema_version {version!r:.40}, and this Chipvote reads {SCHEMA}; export the "
+                "bundle again with `chipvote-train export`"
             )
         manifest = Manifest.model_validate(facts)
+        sealed = found == _seal_of(facts)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "manifest"
         raise BundleError(
-            f"{path}: {where}: {first['msg']}; restore the file or export the bundle again"
+            f"{path}: {where:.200}: {first['msg']:.500}; restore the file or export the bundle again"
         ) from error
+    except RecursionError as error:
+        raise BundleError(f"{path}: is nested too deeply; restore it or export the bundle again") from error
     except ValueError as error:
         raise BundleError(f"{path}: no JSON ({error}); restore it or export the bundle again") from error
-    if found != _seal_of(facts):
+    if not sealed:
         raise BundleError(
             f"{path}: was altered since it was sealed; restore the file or export the bundle again"
         )
@@ -189,35 +227,44 @@ def _verify(folder: Path, ref: FileRef) -> None:
 def _compare(folder: Path, path: Path, ref: FileRef) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BundleError(f"{path}: a link leads out of the bundle's folder; copy the file inside")
-    if not path.is_file():
-        raise BundleError(f"{path}: missing; restore the file or export the bundle again")
-    actual = reference(folder, ref.path)
-    if actual != ref:
-        raise BundleError(
-            f"{path}: sha256 is {actual.sha256[:12]}…, the manifest says {ref.sha256[:12]}…; "
-            "the file was altered or cut short: restore it or export the bundle again"
-        )
+    if not path.is_file():  # pipes and devices may never end
+        what = "is no file" if path.exists() else "missing"
+        raise BundleError(f"{path}: {what}; restore the file or export the bundle again")
+    if (size := path.stat().st_size) != ref.size_bytes:
+        raise _altered(path, f"it has {size} bytes", f"{ref.size_bytes}")
+    if (actual := reference(folder, ref.path)) != ref:
+        raise _altered(path, f"sha256 is {actual.sha256[:12]}…", f"{ref.sha256[:12]}…")
+
+
+def _altered(path: Path, found: str, told: str) -> BundleError:
+    return BundleError(
+        f"{path}: {found}, the manifest says {told}; "
+        "the file was altered or cut short: restore it or export the bundle again"
+    )
+
+
+def _check_graph(path: Path) -> None:
+    try:
+        with path.open("rb") as stream:
+            check_graph_file(mmap(stream.fileno(), 0, access=ACCESS_READ))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: {error}; export the bundle again") from error
 
 
 def _read_golden(folder: Path, manifest: Manifest) -> Golden:
     path = folder / manifest.golden.path
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BundleError(f"{path}: not a readable npz ({error}); export the bundle again") from error
-    count = len(arrays["chips"]) if "chips" in arrays else 0
     labels, spec = len(manifest.labels), manifest.input
-    shapes: dict[str, tuple[int, ...]] = {"labels": (count, labels)}
-    shapes["chips"] = (count, spec.height, spec.width, len(spec.bands))
-    for precision in manifest.precisions:
-        shapes[f"probabilities_{precision}"] = (len(manifest.members), count, labels)
-    for name, shape in shapes.items():
-        if name not in arrays or arrays[name].shape != shape or count == 0:
-            found = arrays[name].shape if name in arrays else "nothing"
-            raise BundleError(f"{path}: {name} must be {shape}, found {found}; export the bundle again")
-    if arrays["chips"].dtype != spec.dtype:
-        raise BundleError(
-            f"{path}: chips must be {spec.dtype}, found {arrays['chips'].dtype}; export the bundle again"
-        )
-    return Golden(arrays)
+
+    def forms(count: int) -> dict[str, Form]:
+        chips = Form((count, spec.height, spec.width, len(spec.bands)), spec.dtype)
+        probabilities = Form((len(manifest.members), count, labels), "float32")
+        return {
+            "labels": Form((count, labels), "bool"),
+            "chips": chips,
+            **{f"probabilities_{precision}": probabilities for precision in sorted(manifest.precisions)},
+        }
+
+    try:
+        return Golden(read_arrays(path, forms, counted="chips"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: {error}; export the bundle again") from error

@@ -32,7 +32,10 @@ and what is accepted. Knows nothing of HTTP frameworks: `app.py` turns a
 `ServiceError` into RFC 9457 problem+json.
 """
 
+import logging
 from typing import ClassVar
+
+logger = logging.getLogger("chipvote")
 
 
 class ServiceError(Exception):
@@ -202,3 +205,13 @@ class SettingsError(StartupError):
 def is_shortage(error: Exception) -> bool:
     """Tell whether a library's error means that memory is short: few say so by a `MemoryError`."""
     return any(word in str(error).lower() for word in ("memory", "mem_error"))
+
+
+def corrupt(error: Exception) -> CorruptChip:
+    """Return what a decoder's error is to a client.
+
+    The decoder's own words go to the log: they are its developers', and may hold addresses or names
+    of this machine.
+    """
+    logger.debug("a decoder refused a picture: %r", error)
+    return CorruptChip("the image is truncated or corrupt; send the whole file")

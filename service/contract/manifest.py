@@ -33,13 +33,15 @@ Interval = Annotated[tuple[Unit, Unit], AfterValidator(_rising)]  # 95 %, by boo
 class FileRef(Part):
     """A file of the bundle, by its path inside the folder and its content."""
 
-    path: str
+    path: str = Field(max_length=255)
     sha256: Sha256
-    size_bytes: int = Field(ge=0)
+    size_bytes: int = Field(ge=0, lt=1 << 31)  # protobuf reads no larger graph
 
     @model_validator(mode="after")
     def _stay_inside(self) -> Self:
         path = PurePosixPath(self.path)
+        if not self.path.isprintable():
+            raise ValueError(f"path {self.path!r} is no name of a file; use a plain one")
         if path.is_absolute() or ".." in path.parts or "\\" in self.path or not path.parts:
             raise ValueError(f"path {self.path!r} leaves the bundle's folder; use a plain file name")
         return self

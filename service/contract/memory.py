@@ -4,20 +4,29 @@ glibc takes large buffers from the system and gives them back when they are free
 one is, it raises the size from which it does so to that buffer's, up to 32 MiB: soon pictures of
 any size lie in the heaps of many threads, between what stays, and hold on to them. A fixed size
 ends that: soaked with mixed chips for ten minutes (`benchmarks/serving/soak.py`), the service's own
-process grew by 3.9 MB a minute without it, and by 1.0 with it.
+process grew by 3.9 MB a minute without it, and by 1.0 with it. Bodies come in small pieces, which
+leave holes in the heaps; after a burst of them, the holes are given back too.
 
 Knows the C library, and nothing of what needs memory.
 """
 
 import ctypes
+import os
+import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 
 # Above a chip of 256×256 px and several bands: chips come too often to ask the system each time.
 LARGE_BYTES = 1 << 19
 # Free memory at a heap's end that is kept: less would ask the system again and again.
 KEPT_BYTES = 1 << 25
 
+EVERY_S, GROWTH_BYTES = 5.0, 1 << 26  # how often free memory is looked for, and when it is worth it
+CALM_BYTES = 1 << 20  # by which memory changes when little is done
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+_STATM = Path("/proc/self/statm")
 
 
 def give_back_large_buffers() -> None:
@@ -26,3 +35,39 @@ def give_back_large_buffers() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
         library.mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def give_back_after_bursts(every_s: float = EVERY_S) -> None:
+    """Start a thread that gives free memory back when it is calm and more is held than there was.
+
+    A body comes in small pieces. They are freed, but what was allocated among them and stays keeps
+    the heaps from shrinking by themselves.
+    """
+    arguments = (every_s, resident_bytes())
+    threading.Thread(target=_trim, args=arguments, name="memory", daemon=True).start()
+
+
+def resident_bytes() -> int:
+    """Return this process's memory; 0 where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return 0
+
+
+def _trim(every_s: float, least_bytes: int) -> None:
+    with suppress(AttributeError, OSError, TypeError):
+        library = ctypes.CDLL(None)
+        before_bytes = trimmed_bytes = 0
+        while True:
+            time.sleep(every_s)
+            now_bytes = resident_bytes()
+            calm = abs(now_bytes - before_bytes) < CALM_BYTES  # while it works, it needs what it has
+            if (
+                calm
+                and now_bytes > least_bytes + GROWTH_BYTES
+                and abs(now_bytes - trimmed_bytes) > CALM_BYTES
+            ):
+                library.malloc_trim(0)  # without Python's lock
+                trimmed_bytes = now_bytes = resident_bytes()
+            before_bytes = now_bytes

@@ -55,7 +55,7 @@ def open_session(
         Exception: whatever ONNX Runtime refuses with; its exceptions share no other base.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only; everything that matters raises
+    options.log_severity_level = 4  # not even errors: they are raised as well
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     if exact:

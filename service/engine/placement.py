@@ -17,13 +17,14 @@ import onnxruntime as ort
 
 from service.contract.bundle import Bundle
 from service.contract.errors import DeviceError, SettingsError
-from service.contract.manifest import Member, Pixel, Precision
+from service.contract.manifest import INPUT, Member, Pixel, Precision
 from service.contract.onnx_runtime import needs_exact
 from service.contract.processors import processors
 from service.engine.autotune import fastest, plans
-from service.engine.cpu import CpuRunner
+from service.engine.cpu import AT_ONCE, CpuRunner
 from service.engine.cuda import CudaRunner
 from service.engine.sessions import Device, Gpu, check_graph, open_on, require_cuda
+from service.engine.trial import trial
 
 logger = logging.getLogger("chipvote")
 
@@ -132,7 +133,10 @@ def _place_on_cpu(
     available = processors()
     candidates = plans(tried, min(threads or available, available))
     first = partial(_open, bundle, bundle.manifest.members[0])
-    plan, chips_per_s = fastest(candidates, partial(first, device="cpu"), bundle.golden.chips_GHWC)
+    paths = [bundle.graph_path(bundle.manifest.members[0], choice) for choice in tried]
+    largest = max(paths, key=lambda path: path.stat().st_size)
+    with trial(largest, bundle.manifest.input, chips=2 * AT_ONCE * available):
+        plan, chips_per_s = fastest(candidates, partial(first, device="cpu"), bundle.golden.chips_GHWC)
     for tried_plan, rate in chips_per_s.items():
         logger.info(
             "first member, %s, %d thread(s), %d chip(s) side by side: %.3g chips/s%s",
@@ -188,8 +192,17 @@ def _open(
 ) -> ort.InferenceSession:
     path, graph = bundle.graph_path(member, precision), member.graphs[precision]
     exact = device == "cpu" and needs_exact(graph.bounded, precision)
-    session = open_on(device, path, threads, gpu, exact=exact)
-    check_graph(session, path, bundle.manifest.input, len(bundle.manifest.labels))
+    spec, labels = bundle.manifest.input, len(bundle.manifest.labels)
+    # Its bytes are verified once more and handed over: the file may have changed since.
+    opened = partial(open_on, device, path, threads, gpu, exact=exact, data=bundle.graph(member, precision))
+    if device != "cpu":
+        session = opened()
+        check_graph(session, path, spec, labels)
+        return session
+    with trial(path, spec, chips=1):
+        session = opened()
+        check_graph(session, path, spec, labels)
+        session.run(None, {INPUT: bundle.golden.chips_GHWC[:1]})
     return session
 
 

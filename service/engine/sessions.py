@@ -9,6 +9,7 @@ Knows one graph at a time: no members, no votes.
 """
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -79,8 +80,17 @@ def open_on(
     gpu: Gpu = Gpu(),  # noqa: B008
     *,
     exact: bool = False,
+    data: bytes | None = None,
 ) -> ort.InferenceSession:
-    """Load one graph; exact kernels as `open_session` knows them.
+    """Load one graph.
+
+    Args:
+        device: where it runs.
+        path: its file.
+        threads: that share the work of one run.
+        gpu: how sessions use a GPU.
+        exact: as `open_session` knows it.
+        data: what is in the file, where that was read already.
 
     Raises:
         DeviceError: CUDA or TensorRT does not come up, or has no kernel for some part of the graph.
@@ -98,7 +108,9 @@ def open_on(
         }
         providers = _gpu_providers(path, gpu)
     try:
-        session = open_session(path, threads=threads, exact=exact, providers=providers, entries=entries)
+        session = open_session(
+            data or path, threads=threads, exact=exact, providers=providers, entries=entries
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no other base
         if device == "cuda":
             raise DeviceError(
@@ -116,10 +128,12 @@ def open_on(
 def _share_memory() -> None:
     """Let this process's sessions on the CPU take turns in the same memory for their activations.
 
-    Each member has its own otherwise: fifteen then take twice what they take together.
+    Each member has its own otherwise: fifteen then take twice what they take together. What asks
+    for more than the machine has is refused at once: its failure would make later requests larger.
     """
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(place, None)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({"max_mem": memory_bytes}))
 
 
 def _gpu_providers(path: Path, gpu: Gpu) -> list[Provider]:

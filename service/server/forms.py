@@ -6,6 +6,7 @@ there may be. Text and files in other fields are counted and dropped. Knows noth
 
 import codecs
 import io
+import logging
 from email.message import Message
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from python_multipart.multipart import parse_options_header
 
 from service.client.files import printable
 from service.contract.errors import MalformedForm, NoChip
+
+logger = logging.getLogger("chipvote")
 
 FIELD = "chip"
 MAX_TEXTS = 1000
@@ -61,7 +64,7 @@ class Form:
                 },
             )
         except FormParserError as error:
-            raise self._malformed(str(error)) from error
+            raise self._malformed("its boundary cannot be used") from error
 
     def write(self, chunk: bytes) -> None:
         """Take the next piece of the body.
@@ -73,7 +76,8 @@ class Form:
         try:
             self._parser.write(chunk)
         except (FormParserError, UnicodeError) as error:
-            raise self._malformed(str(error)) from error
+            logger.debug("a form was refused: %r", error)
+            raise self._malformed("it is not written as its content type says") from error
 
     def chips(self) -> list[tuple[str | None, bytes]]:
         """Return name and bytes of every chip, once all of the body has come.

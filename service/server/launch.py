@@ -9,24 +9,28 @@ import copy
 import logging
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from service.contract.errors import SettingsError
-from service.contract.memory import give_back_large_buffers
+from service.contract.memory import give_back_after_bursts, give_back_large_buffers
 from service.server.app import create_app
 from service.server.state import Running
 from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
 
+BACKLOG = 2048  # connections that the system keeps until they are taken
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests being answered then still are.
 
     Raises:
-        StartupError: the service cannot run; nothing was listening yet.
+        StartupError: the service cannot run; nobody could connect yet.
     """
     give_back_large_buffers()
     app = create_app(settings)
@@ -39,26 +43,34 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=settings.shutdown_s,
     )
 
-    async def run() -> None:
+    async def run(bound: socket.socket) -> None:
         async with app.router.lifespan_context(app):
-            with _listen(settings.host, settings.port) as listener:
-                _announce(app.state.running, listener)
-                # uvicorn repeats the signal once it has closed its connections; the lifespan
-                # must end before the process, so the repetition must not kill it.
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    signal.signal(number, signal.SIG_IGN)
-                await uvicorn.Server(config).serve([listener])
+            with _refused(settings):  # another process may have been quicker
+                bound.listen(BACKLOG)
+            _announce(app.state.running, bound)
+            give_back_after_bursts()
+            # uvicorn repeats the signal once it has closed its connections; the lifespan
+            # must end before the process, so the repetition must not kill it.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            await uvicorn.Server(config).serve([bound])
         logger.info("stopped")
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(run())
+    # Bound first: that a port is taken should not be said after a minute of loading.
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as bound:
+        with _refused(settings):
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((settings.host, settings.port))
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run(bound))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+@contextmanager
+def _refused(settings: Settings) -> Iterator[None]:
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        yield
     except OSError as error:
+        host, port = settings.host, settings.port
         raise SettingsError(
             f"CHIPVOTE_HOST={host} CHIPVOTE_PORT={port}: cannot listen there ({error.strerror}); "
             "set another port or address, or stop what uses it"

@@ -27,7 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 def explained(error: Exception) -> ServiceError:
     """Return what an error of any kind is to a client; unforeseen ones go to the log in full."""
     if isinstance(error, ServiceError):
-        return error
+        # Its frames hold the body and, by a future, the error: a circle that Python finds late.
+        return error.with_traceback(None)
     if isinstance(error, MemoryError):
         return Overloaded("the service is short of memory; send the request again in a moment")
     logger.error("an unforeseen error", exc_info=error)
@@ -98,8 +99,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    detail = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    where = ".".join(map(str, error.errors()[0]["loc"]))
+    detail = f"{where} has a value that it cannot have; /docs lists what is accepted"
     return _respond(Problem(type="about:blank", title="Invalid request", status=422, detail=detail))
 
 

@@ -70,7 +70,12 @@ function asGeoJson(chips, model) {
 
 const csv = (rows) => rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
 
-const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+/** Text that a spreadsheet would run as a formula gets an apostrophe before it, which training takes away. */
+const guarded = (value) =>
+  typeof value === "string" && /^(?![+-]?[\d.]+(e[+-]?\d+)?$)'*[=+\-@\t\r]/i.test(value) ? `'${value}` : String(value);
+
+const cell = (value) => quoted(guarded(value));
+const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 function save(name, type, text) {
   const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });

@@ -125,6 +125,23 @@ def test_corrections_become_a_tags_file_that_the_trainer_reads(page: Page, tmp_p
     assert spoken == [{*before, "water"} - {"trees"}, set(right)]
 
 
+def test_names_that_are_formulas_are_saved_as_text_and_read_back(page: Page, tmp_path: Path) -> None:
+    names = ["=1+1.png", "@x.png", "-a, b.png", "'=c.png", "plain.png", "-1.5"]
+    page.set_input_files(
+        "#files", [upload(name, encoded(picture((9, 90, 40), 256), "PNG")) for name in names]
+    )
+    finished(page, len(names))
+    rows = list(csv.reader(io.StringIO(text(saved(page, "CSV")))))
+    guarded = ["'=1+1.png", "'@x.png", "'-a, b.png", "''=c.png", "plain.png", "-1.5"]
+    assert [row[0] for row in rows[1:]] == guarded
+    page.locator("#correct").click()
+    page.get_by_role("option", name="=1+1.png").first.click()
+    page.get_by_role("button", name="All right, next chip").click()
+    file = tmp_path / "labels.csv"
+    file.write_text(text(saved(page, "Save tags CSV")), newline="")
+    assert read_tags(file).names == ["=1+1.png"]
+
+
 def test_a_review_goes_on_where_it_was_though_chips_leave_the_view(page: Page) -> None:
     chips = [upload(f"{n}.png", encoded(picture((n * 40, 90, 40), 256), "PNG")) for n in range(5)]
     page.set_input_files("#files", chips)

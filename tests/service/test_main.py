@@ -1,21 +1,25 @@
 """`python -m service` as its own process: what an operator and a container see."""
 
 import http.client
+import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 import pytest
 
 from service.contract.bundle import Bundle
 from tests.kit.fakes import RED, encoded, picture
+from tests.kit.serving import DEFAULT_BUNDLE
 
 ROOT = Path(__file__).parents[2]
 RED_PNG = encoded(picture(RED), "PNG")
@@ -26,9 +30,17 @@ def command(folder: Path, *options: str) -> list[str]:
 
 
 @contextmanager
-def running(bundle: Bundle) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def running(
+    bundle: Bundle, limits: Mapping[int, tuple[int, int]] = MappingProxyType({})
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that serves, and its port as it printed it."""
+
+    def limit() -> None:
+        for kind, both in limits.items():
+            resource.setrlimit(kind, both)
+
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    options["preexec_fn"] = limit
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
             line = next(line for line in process.stderr if " serving " in line)
@@ -66,6 +78,91 @@ def test_a_signal_lets_the_request_in_progress_end(colours: Bundle, number: sign
         assert process.wait(20) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def ended(
+    *options: str, folder: Path = DEFAULT_BUNDLE, limits: Mapping[int, int] = MappingProxyType({})
+) -> str:
+    """The last words of a process that does not come up."""
+
+    def limit() -> None:
+        for kind, most in limits.items():
+            resource.setrlimit(kind, (most, most))
+
+    arguments = [*command(folder, "--device", "cpu"), *options]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False, preexec_fn=limit
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
+        said = ended("--port", str(port), folder=tmp_path / "there is no bundle")
+    assert f"CHIPVOTE_PORT={port}: cannot listen there (Address already in use)" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "says"),
+    [
+        (resource.RLIMIT_NOFILE, 32, "may open 32 files, and needs 256 or more"),
+        (resource.RLIMIT_AS, 1_000_000 << 10, "may use 976 MiB of addresses, and needs"),
+    ],
+)
+def test_too_low_a_limit_is_named_with_its_fix(kind: int, most: int, says: str) -> None:
+    said = ended(limits={kind: most})
+    assert said.startswith("chipvote: this process ")
+    assert says in said
+    assert "`ulimit -" in said
+
+
+def test_as_many_files_are_opened_as_may_be(colours: Bundle) -> None:
+    with running(colours, limits={resource.RLIMIT_NOFILE: (64, 4096)}) as (process, _):
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (4096, 4096)
+
+
+@pytest.mark.parametrize(("number", "process_1"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_a_signal_while_loading_ends_it_at_once(number: signal.Signals, process_1: bool) -> None:
+    namespace = ["unshare", "--pid", "--fork", "--kill-child"] if process_1 else []
+    if process_1 and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody make a process 1")
+    with subprocess.Popen(
+        [*namespace, *command(DEFAULT_BUNDLE, "--device", "cpu")], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "first member" in line)
+        child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        began_s = time.monotonic()
+        os.kill(int(child[0]) if process_1 else process.pid, number)
+        assert process.wait(20) == 128 + number
+        assert time.monotonic() - began_s < 2
+        said = process.stderr.read()
+    assert f"chipvote: ended by {number.name} while starting" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("arguments", [["labels"], ["labels", "--json"], ["check"]])
+def test_a_full_disk_is_said(colours: Bundle, arguments: list[str]) -> None:
+    script = "from service import cli; cli.main()"
+    environment = {**os.environ, "CHIPVOTE_BUNDLE": str(colours.folder), "CHIPVOTE_DEVICE": "cpu"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            timeout=30,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "chipvote: the output cannot be written (No space left on device); write it elsewhere\n"
+    )
 
 
 def wait_until_refused(port: int) -> None:

@@ -20,7 +20,7 @@ from training.data.groups import Grouping, find_groups, read_column
 from training.data.labels import group_of_each, multi_hot
 from training.data.reading import LabelledChips, read_chips
 from training.data.tables.forms import find_tags, watched
-from training.run.files import write_csv, write_json
+from training.run.files import unguarded, write_csv, write_json
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)
@@ -134,9 +134,9 @@ def open_dataset(run: Run) -> Dataset:
     return Dataset(
         title=facts["title"],
         digest=facts["digest"],
-        names=[row["image_name"] for row in rows],
+        names=[unguarded(row["image_name"]) for row in rows],
         labels=facts["labels"],
-        targets_NL=multi_hot([row["tags"].split() for row in rows], facts["labels"]),
+        targets_NL=multi_hot([unguarded(row["tags"]).split() for row in rows], facts["labels"]),
         folds_N=np.array([int(row["fold"]) for row in rows]),
         chips_NHWC=chips_NHWC,
         mean_C=np.array(statistics["mean"]),

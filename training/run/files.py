@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,9 +85,26 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 — anything JSO
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+# What a spreadsheet takes for a formula; a number is none. More apostrophes may stand before it.
+_FORMULA = re.compile(r"(?![+-]?[\d.]+(e[+-]?\d+)?$)'*[=+\-@\t\r]", re.IGNORECASE)
+
+
+def guarded(cell: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run; `unguarded` takes it away."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """Return what was written as this cell: what `guarded` is given, and the page's files alike."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a table, row by row as they come, so that the file is either whole or as it was."""
+    """Write a table, row by row as they come, so that the file is either whole or as it was.
+
+    Text that a spreadsheet would run is `guarded`.
+    """
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(map(guarded, header))
+        writer.writerows(map(guarded, row) for row in rows)

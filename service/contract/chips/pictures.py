@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from service.contract.chips.bands import accepted, check_grey, check_size
-from service.contract.errors import CorruptChip, WrongBands, is_shortage
+from service.contract.errors import CorruptChip, WrongBands, corrupt, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 
 # Pillow's own limit warns and then raises far above ours; ours is checked before any decoding.
@@ -59,10 +59,10 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
             return pixels_HWC
     except UnidentifiedImageError as error:
         raise CorruptChip("the image's header is broken; send the whole file") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:  # Pillow asserts what files say
         if is_shortage(error):
             raise MemoryError from error
-        raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
+        raise corrupt(error) from error
 
 
 def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
@@ -80,7 +80,7 @@ def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:
         if is_shortage(error):
             raise MemoryError from error
-        raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
+        raise corrupt(error) from error
     pixels_HWC = np.atleast_3d(pixels)
     height, width, bands = pixels_HWC.shape
     check_size(width, height, 1)

@@ -31,7 +31,7 @@ from service.contract.chips.bands import (
 )
 from service.contract.chips.lzw import check_lzw
 from service.contract.chips.tiff_directory import with_only
-from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBands, is_shortage
+from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBands, corrupt, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 
 MIN_TILE_PX = 16  # the TIFF standard's own limit
@@ -88,7 +88,7 @@ def read_tiff(data: bytes, spec: InputSpec) -> Pixels:
     except Exception as error:  # a hostile TIFF makes the parser raise nearly anything
         if is_shortage(error):
             raise MemoryError from error
-        raise CorruptChip(f"the image is truncated or corrupt ({error}); send the whole file") from error
+        raise corrupt(error) from error
     if len(names) > pixels_HWC.shape[2]:
         pixels_HWC = np.repeat(pixels_HWC, len(names), axis=2)  # grey, the same for every colour
     # No more goes on than the bundle asks for: a file may have dozens of bands.

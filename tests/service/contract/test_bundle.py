@@ -162,16 +162,17 @@ def reseal_golden(folder: Path, **arrays: Any) -> None:  # noqa: ANN401
 
 
 def test_golden_of_the_wrong_shape_is_refused(copy: Path) -> None:
-    with pytest.raises(BundleError, match=r"golden\.npz: labels must be \(1, 4\), found nothing"):
+    with pytest.raises(BundleError, match=r"golden\.npz: labels must be \(1, 4\) of bool, found nothing"):
         reseal_golden(copy, chips=np.zeros((1, 64, 64, 3), np.uint8))
 
 
 def test_golden_of_the_wrong_number_type_is_refused(copy: Path) -> None:
     arrays = dict(np.load(copy / "golden.npz"))
-    with pytest.raises(BundleError, match=r"golden\.npz: chips must be uint8, found uint16"):
+    with pytest.raises(BundleError, match=r"golden\.npz: chips must be .* of uint8, found .* of uint16"):
         reseal_golden(copy, **{**arrays, "chips": arrays["chips"].astype(np.uint16)})
 
 
 def test_golden_with_a_pickle_is_refused(copy: Path) -> None:
-    with pytest.raises(BundleError, match=r"golden\.npz: not a readable npz"):
-        reseal_golden(copy, chips=np.array([{}], dtype=object))
+    arrays = dict(np.load(copy / "golden.npz"))
+    with pytest.raises(BundleError, match=r"golden\.npz: chips must be .* of uint8, found .* of object"):
+        reseal_golden(copy, **{**arrays, "chips": np.array([{}] * 4, dtype=object)})

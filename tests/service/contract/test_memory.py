@@ -43,3 +43,32 @@ def test_large_buffers_go_back_to_the_system() -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     give_back_large_buffers()
+
+
+# Pieces as bodies come in, each too small to go back by itself, with something smaller among them.
+_BURST = """
+import time
+from service.contract.memory import give_back_after_bursts, give_back_large_buffers, resident_bytes
+give_back_large_buffers()
+give_back_after_bursts(0.05)
+before = resident_bytes()
+pieces, kept = [], []
+for index in range(3000):
+    pieces.append(bytes(70_000))
+    kept.append(bytes(700))
+most = resident_bytes()
+del pieces
+for _ in range(200):
+    time.sleep(0.05)
+    if resident_bytes() - before < 30e6:
+        break
+print((most - before) >> 20, (resident_bytes() - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
+def test_what_a_burst_leaves_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _BURST], capture_output=True, text=True, check=True)
+    most_mb, left_mb = map(int, done.stdout.split())
+    assert most_mb > 150
+    assert left_mb < 40

@@ -20,7 +20,7 @@ def test_sessions_are_quiet_and_their_idle_threads_do_not_spin(monkeypatch: pyte
     open_session(b"", threads=2, entries={"session.use_env_allocators": "1"})
     open_session(b"", exact=True, spinning=True)
     plain, exact = opened
-    assert (plain.intra_op_num_threads, plain.log_severity_level) == (2, 3)
+    assert (plain.intra_op_num_threads, plain.log_severity_level) == (2, 4)
     assert plain.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert plain.get_session_config_entry("session.use_env_allocators") == "1"
     assert exact.get_session_config_entry("session.intra_op.allow_spinning") == "1"

@@ -82,11 +82,11 @@ def test_on_cuda_members_run_in_fixed_buffers(
     asked: list[tuple[Device, Gpu]] = []
 
     def open_on_cpu(
-        device: Device, path: Path, threads: int, gpu: Gpu, *, exact: bool
+        device: Device, path: Path, threads: int, gpu: Gpu, *, exact: bool, data: bytes
     ) -> onnxruntime.InferenceSession:
         assert not exact
         asked.append((device, gpu))
-        return open_on("cpu", path, 1)
+        return open_on("cpu", path, 1, data=data)
 
     monkeypatch.setattr("service.engine.placement.require_cuda", lambda _: None)
     monkeypatch.setattr("service.engine.placement.open_on", open_on_cpu)

@@ -6,8 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from service.answers.predictions import problem
-from service.contract.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceError
-from service.server.problems import MEDIA_TYPE, documented, install
+from service.contract.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceError, WrongSize
+from service.server.problems import MEDIA_TYPE, documented, explained, install
 
 
 def assert_problem(response: httpx2.Response, status: int) -> Any:  # noqa: ANN401
@@ -68,3 +68,11 @@ def test_an_invalid_parameter_is_a_problem_that_names_it() -> None:
             return await client.get("/double?number=two")
 
     assert "query.number" in assert_problem(asyncio.run(ask()), 422)["detail"]
+
+
+def test_an_error_that_is_answered_holds_no_body() -> None:
+    """Its frames would, and they hold the error again: hundreds of MB stayed after large bodies."""
+    try:
+        raise WrongSize("too small")
+    except WrongSize as error:
+        assert explained(error).__traceback__ is None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.kit import stripes
-from training.run.files import allocated_array, atomic_write, undamaged, write_csv, write_json
+from training.run.files import allocated_array, atomic_write, undamaged, unguarded, write_csv, write_json
 from training.run.folder import Run, Source
 
 SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
@@ -168,3 +168,17 @@ def test_an_array_that_the_disk_cannot_hold_is_refused(
     with pytest.raises(OSError, match="make room on the disk"):
         allocated_array(tmp_path / "chips.npy", (1000,), np.float16)
     assert not (tmp_path / "chips.npy").exists()
+
+
+FORMULAS = ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", "'=1", "''=1", '=HYPERLINK("x","y")', "-1+2"]
+
+
+def test_text_that_a_spreadsheet_would_run_is_guarded_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    plain = ["a", "-1.5", "+2e-3", "'a", "a=b", "", "é"]
+    write_csv(path, ("image_name", "=tags"), [(text, -0.5) for text in [*FORMULAS, *plain]])
+    with path.open(newline="", encoding="utf-8") as stream:
+        cells = [row[0] for row in csv.reader(stream)]
+    assert cells == ["image_name", *(f"'{text}" for text in FORMULAS), *plain]
+    assert [unguarded(cell) for cell in cells[1:]] == [*FORMULAS, *plain]
+    assert "-0.5" in path.read_text()

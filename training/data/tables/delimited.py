@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from training.data.tables.table import Row, Table
+from training.run.files import unguarded
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -16,7 +17,8 @@ def read_delimited(path: Path) -> Table:
     """Read a table whose first line names its columns.
 
     Rows without any value are nothing, and so are empty cells behind a row's end: spreadsheets
-    write both. Names of columns lose the blanks around them.
+    write both. Names of columns lose the blanks around them. An apostrophe that keeps text from
+    being a formula is none of the text.
 
     Raises:
         ValueError: it is no text, no table, or has two columns of one name.
@@ -27,9 +29,9 @@ def read_delimited(path: Path) -> Table:
     reader = csv.reader(io.StringIO(text[first.end() :] if first else text, newline=""), delimiter=delimiter)
     above = 1 if first else 0
     try:
-        columns = _without_empty_end([cell.strip() for cell in next(reader, [])])
+        columns = _without_empty_end([unguarded(cell.strip()) for cell in next(reader, [])])
         rows = [
-            Row(f"{path}, line {reader.line_num + above}", cells)
+            Row(f"{path}, line {reader.line_num + above}", list(map(unguarded, cells)))
             for cells in reader
             if any(cell.strip() for cell in cells)
         ]

@@ -139,7 +139,8 @@ class _Reader:
         try:
             self._connection, self._process = _start(module)
         except (OSError, MemoryError) as error:
-            raise OutOfMemory(f"no reader for TIFFs can start ({error}); {_AGAIN}") from error
+            logger.error("no reader for TIFFs can start: %s", error)
+            raise OutOfMemory(f"no reader for TIFFs can start; {_AGAIN}") from error
         try:
             receive_line(self._connection, time.monotonic() + START_S)
         except (EOFError, OSError, ValueError) as error:

@@ -64,3 +64,11 @@ def test_four_bands_of_jpeg_2000_need_a_word_for_their_colours() -> None:
     )
     with pytest.raises(WrongBands, match="has 4 bands, and which is which cannot be told"):
         read_picture(encoded(opaque, "JPEG2000", no_jp2=True), FORMATS, SPEC)
+
+
+def test_a_palette_that_is_missing_is_a_broken_file() -> None:
+    data = encoded(picture(RED).convert("P"), "PNG")
+    start = data.index(b"PLTE") - 4
+    without = data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4]) :]
+    with pytest.raises(CorruptChip, match="whole file"):
+        read_picture(without, FORMATS, SPEC.model_copy(update={"nodata": 0}))

@@ -71,3 +71,9 @@ def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
     path.write_bytes("image_name,tags\na,forêt\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"tags.csv: is not UTF-8 text .*; save it as CSV in UTF-8"):
         read_tags(path)
+
+
+def test_an_apostrophe_before_a_formula_is_none_of_the_name(tmp_path: Path) -> None:
+    tags = read_tags(write(tmp_path, "image_name,tags\n'=1+1.png,'-b a\n\"'@x, y.png\",c\n'd.png,c\n"))
+    assert tags.names == ["=1+1.png", "@x, y.png", "'d.png"]
+    assert tags.rows() == [["-b", "a"], ["c"], ["c"]]
