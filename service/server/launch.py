@@ -18,12 +18,16 @@ from uvicorn.config import LOGGING_CONFIG
 from service.contract.errors import SettingsError
 from service.contract.memory import give_back_after_bursts, give_back_large_buffers
 from service.server.app import create_app
+from service.server.edge.configuration import configuration
+from service.server.edge.limits import Limits, limits
 from service.server.state import Running
 from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
 
 BACKLOG = 2048  # connections that the system keeps until they are taken
+# Of every connection: by itself the system would keep up to 4 MB of answers that nobody reads.
+SEND_BUFFER_BYTES = 256 << 10
 
 
 def serve(settings: Settings) -> None:
@@ -33,11 +37,12 @@ def serve(settings: Settings) -> None:
         StartupError: the service cannot run; nobody could connect yet.
     """
     give_back_large_buffers()
+    bounds = limits(settings)
     app = create_app(settings)
-    config = uvicorn.Config(
+    config = configuration(
         app,
+        bounds,
         lifespan="off",
-        ws="none",  # nothing here speaks it: who asks for it is answered as any other request
         log_config=_logging(),
         access_log=settings.access_log,
         timeout_graceful_shutdown=settings.shutdown_s,
@@ -47,7 +52,7 @@ def serve(settings: Settings) -> None:
         async with app.router.lifespan_context(app):
             with _refused(settings):  # another process may have been quicker
                 bound.listen(BACKLOG)
-            _announce(app.state.running, bound)
+            _announce(app.state.running, bound, bounds)
             give_back_after_bursts()
             # uvicorn repeats the signal once it has closed its connections; the lifespan
             # must end before the process, so the repetition must not kill it.
@@ -60,6 +65,7 @@ def serve(settings: Settings) -> None:
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as bound:
         with _refused(settings):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             bound.bind((settings.host, settings.port))
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run(bound))
@@ -77,7 +83,7 @@ def _refused(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _announce(running: Running, listener: socket.socket) -> None:
+def _announce(running: Running, listener: socket.socket, bounds: Limits) -> None:
     host, port = listener.getsockname()[:2]
     manifest, ensemble = running.served.bundle.manifest, running.served.ensemble
     logger.info(
@@ -90,6 +96,7 @@ def _announce(running: Running, listener: socket.socket) -> None:
         f"[{host}]" if ":" in host else host,
         port,
     )
+    logger.info("%s", bounds)
 
 
 def _logging() -> dict[str, object]:

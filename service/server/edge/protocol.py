@@ -1,0 +1,275 @@
+"""One connection: uvicorn's protocol, with bounds on all that comes in and goes out.
+
+Feeds the parser one request at a time: what a client sends behind a request that is being answered
+waits unread. A piece ends where a head or a chunked body may end, so the parser never runs ahead.
+Whatever breaks a bound is answered by a problem, if an answer is still possible, and cut.
+"""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.contract.errors import MalformedRequest, ServiceError, SlowRequest
+from service.server.edge.connections import Connections
+from service.server.edge.framing import Framing
+from service.server.edge.heads import body_bytes
+from service.server.edge.limits import RESERVE, Limits
+from service.server.edge.refusals import refusal
+
+_MOST_TRAILERS = 10
+_PIECES = 32  # in a row; then it is the others' turn
+# An answer to who still writes is lost if the connection closes at once: it is reset.
+_LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
+_GLANCES = 8  # at an answer that is being taken, in each stretch of `stall_s`
+_LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
+
+
+class _Flow(FlowControl):
+    """Does not read on while something is kept, though an application asks for more."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """What comes behind a chunked body: nobody's, and not much."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        super().append((b"", b""))
+        if len(self) > _MOST_TRAILERS:
+            raise MalformedRequest(f"the request has more than {_MOST_TRAILERS} trailers")
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """Reads requests from one connection and answers them in turn."""
+
+    flow: _Flow
+
+    def __init__(
+        self,
+        limits: Limits,
+        everyone: Connections,
+        count: Callable[[int], None],
+        **given: Any,  # noqa: ANN401
+    ) -> None:
+        """Begin.
+
+        Args:
+            limits: of this connection.
+            everyone: this connection and the others.
+            count: hears the status of each refusal.
+            given: uvicorn's own.
+        """
+        super().__init__(**given)
+        self._limits, self._all, self._count = limits, everyone, count
+        self._rest, self._at = b"", 0  # what is not parsed yet, and from where on
+        self._framing = Framing(limits)
+        self._deaf_since: int | None = None  # bytes dropped since nothing is read any more
+        self._unwritten, self._stretch_ends_s = 0, 0.0  # of an answer that is being taken
+        self._head_timer: TimerHandle | None = None
+        self._write_timer: TimerHandle | None = None
+        self._linger_timer: TimerHandle | None = None
+
+    # What comes in.
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Take or refuse a connection."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport)
+        transport.set_write_buffer_limits(high=0)  # whatever the system does not take is watched
+        try:
+            self._all.enter(self)
+        except ServiceError as error:
+            if len(self.connections) > self._limits.connections + _LINGERING:
+                self._deaf_since = 0
+                transport.abort()  # in one second there may be more of them than open files
+            else:
+                self._refuse(error)
+            return
+        self._all.wait(self)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self._limits.idle_s, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it all."""
+        self._all.leave(self)
+        self._unset_keepalive_if_required()
+        for timer in (self._head_timer, self._write_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
+        self._rest = b""
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, as far as its turn has come."""
+        if self._deaf_since is not None:
+            self._drop(len(data))
+        elif self._rest or self._is_answering():
+            self._keep(self._rest[self._at :] + data, 0)
+        else:
+            self._unset_keepalive_if_required()
+            self._parse(data, 0)
+
+    def _keep(self, data: bytes, at: int) -> None:
+        self._rest, self._at = data, at
+        self.flow.pause_reading()
+        self.flow.held = True
+
+    def _go_on(self) -> None:
+        """Parse what was kept."""
+        if not self._rest or self._is_answering() or self.transport.is_closing():
+            return
+        rest, at = self._rest, self._at
+        self._rest, self._at = b"", 0
+        self._unset_keepalive_if_required()
+        self.flow.held = False
+        self.flow.resume_reading()
+        self._parse(rest, at)
+
+    def _parse(self, data: bytes, at: int) -> None:
+        for _ in range(_PIECES):
+            end = self._framing.end_of_piece(data, at)
+            if not self._feed(data if end - at == len(data) else data[at:end]):
+                return
+            if end == len(data):
+                if self._framing.head_has_begun and self._head_timer is None:
+                    self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
+                return
+            at = end
+            if self._is_answering():
+                break  # `on_response_complete` goes on
+        else:
+            self.loop.call_soon(self._go_on)
+        self._keep(data, at)
+
+    def _feed(self, piece: bytes) -> bool:
+        """Hand a piece to the parser; tell whether to go on."""
+        try:
+            self._framing.before(piece)
+            self.parser.feed_data(piece)
+            self._framing.after(piece)
+        except httptools.HttpParserUpgrade:  # nothing here speaks another protocol, and the body is lost
+            self._deaf_since = 0
+            self.cycle.keep_alive = False
+            return False
+        except ServiceError as error:
+            self._refuse(error)
+            return False
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, ServiceError) else _malformed())
+            return False
+        return True
+
+    # What the parser finds.
+
+    def on_headers_complete(self) -> None:
+        """Check a head, and have it answered."""
+        size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
+        self._framing.head(self.url, size_bytes)
+        super().on_headers_complete()
+        self.headers = _Trailers()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self._all.work(self)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._framing.body(len(body))
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the next bytes are another request's."""
+        self._framing.end()
+        super().on_message_complete()
+
+    # What goes out.
+
+    def on_response_complete(self) -> None:
+        """Turn to the next request."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if not self._framing.in_head:
+            self.transport.close()  # a body that is not over, and that nobody waits for
+            return
+        self._all.wait(self)
+        if self._rest:
+            self.loop.call_soon(self._go_on)
+
+    def pause_writing(self) -> None:
+        """Watch how the client takes its answer."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Watch no more: it has taken all."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _watch_writing(self) -> None:
+        unwritten, now_s = self.transport.get_write_buffer_size(), self.loop.time()
+        if self._write_timer is None or self._unwritten - unwritten >= self._limits.least_bytes:
+            self._unwritten, self._stretch_ends_s = unwritten, now_s + self._limits.stall_s
+        if now_s >= self._stretch_ends_s:
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(self._limits.stall_s / _GLANCES, self._watch_writing)
+
+    # How it ends.
+
+    def give_way(self) -> None:
+        """Close, for another connection to have its place."""
+        self.transport.abort()
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        seconds = self._limits.header_s
+        self._refuse(SlowRequest(f"the request's head did not end within {seconds:g} s; send it at once"))
+
+    def _is_answering(self) -> bool:
+        """Tell whether a request has come as a whole, and its answer is not over."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer by a problem, unless another answer has begun, and read nothing any more."""
+        self._unset_keepalive_if_required()
+        self._deaf_since, self._rest = 0, b""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected, cycle.waiting_for_100_continue = True, False
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
+        self._count(error.status)
+        self.transport.write(refusal(error, self.server_state.default_headers))
+        self.transport.write_eof()
+        self.flow.held = False
+        self.flow.resume_reading()
+        self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    def _drop(self, size_bytes: int) -> None:
+        assert self._deaf_since is not None
+        self._deaf_since += size_bytes
+        if self._deaf_since > _LINGER_BYTES and self._linger_timer is not None:
+            self.transport.abort()
+
+
+def _malformed() -> MalformedRequest:
+    return MalformedRequest(
+        "what came is no request of HTTP/1.1: a malformed first line, header or chunk, a bare line feed, or "
+        "a length given twice; see RFC 9112"
+    )
