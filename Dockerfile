@@ -3,16 +3,17 @@
 #   docker build -t chipvote:cpu .
 #   docker build -t chipvote:cuda --build-arg VARIANT=cuda .     needs an NVIDIA driver for CUDA 13 when it runs
 
-ARG PYTHON_TAG=3.11.15-slim-trixie
+# By tag here; `make pin-images` prints it with its digest, python:…@sha256:…, to build from for good.
+ARG PYTHON_IMAGE=python:3.11.15-slim-trixie
 
-FROM python:${PYTHON_TAG} AS packages
+FROM ${PYTHON_IMAGE} AS packages
 ARG VARIANT=cpu
 WORKDIR /source
 COPY requirements/service-cpu.txt requirements/service-gpu.txt requirements/
 COPY deploy/install.sh deploy/
 RUN sh deploy/install.sh "${VARIANT}" /app
 
-FROM python:${PYTHON_TAG}
+FROM ${PYTHON_IMAGE}
 # Numeric, so that an orchestrator can see that it is not root.
 RUN groupadd --gid 10001 chipvote && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp chipvote
 

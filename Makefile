@@ -5,6 +5,7 @@ VENV = .venv
 SERVICE_VENV = .venv-service
 PEERS_VENV = .venv-peers
 GENERATOR_VENV = .venv-generator
+SUPPLY_VENV = .venv-supply
 
 HOST = 127.0.0.1
 PORT = 8000
@@ -25,10 +26,11 @@ DEVELOPING = $(VENV)/.developing
 SERVICE_ONLY = $(SERVICE_VENV)/.testing
 COMPARING = $(PEERS_VENV)/.comparing
 GENERATING = $(GENERATOR_VENV)/.generating
+LISTING = $(SUPPLY_VENV)/.listing
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image wheels clean distclean
+.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image sbom licences pin-images wheels clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,9 +80,29 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) requirements/generator.in -o requirements/generator.txt
+	$(COMPILE) requirements/supply.in -o requirements/supply.txt
 
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh
+
+sbom: $(LISTING) ## list the Python packages of the images for scanners (CycloneDX), in dist/
+	@mkdir -p dist
+	@sed 's/^dynamic = .*/version = "$(RELEASE)"/' pyproject.toml > dist/pyproject.toml
+	@set -e; for variant in cpu gpu; do \
+		PYTHONWARNINGS=ignore $(SUPPLY_VENV)/bin/cyclonedx-py requirements --output-reproducible --validate \
+			--pyproject dist/pyproject.toml --output-file dist/sbom-$$variant.json requirements/service-$$variant.txt; \
+		echo "dist/sbom-$$variant.json"; \
+	done
+	@rm dist/pyproject.toml
+
+licences: $(LISTING) $(SERVING) ## list the licences of the CPU service's packages, in dist/
+	@mkdir -p dist
+	@$(SUPPLY_VENV)/bin/pip-licenses --python $(VENV)/bin/python --from mixed --with-urls --format markdown \
+		--packages $(call NAMES,service-cpu) > dist/licences.md
+	@echo dist/licences.md
+
+pin-images: ## print the images' digests of today, for a file .env beside the compose file; needs docker
+	@deploy/pin_images.sh
 
 wheels: $(SERVING) ## build the wheels of the server (with the default bundle) and of the client into dist/
 	rm -rf build service/client/build
@@ -92,7 +114,7 @@ clean: ## remove caches and the service's test environment
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments too; runs/ and models/ stay
-	rm -rf $(VENV) $(PEERS_VENV) $(GENERATOR_VENV)
+	rm -rf $(VENV) $(PEERS_VENV) $(GENERATOR_VENV) $(SUPPLY_VENV)
 
 # bin/pip, not bin/python: Debian without python3-venv leaves a folder with a Python and no pip.
 %/bin/pip:
@@ -109,6 +131,9 @@ $(1)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-is
 @touch $@
 endef
 
+RELEASE = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/contract/version.py)
+NAMES = $(shell sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements/$(1).txt | sort -u)
+
 LOCKS = $(patsubst %,requirements/%.txt,build $(1))
 
 $(SERVING): pyproject.toml $(call LOCKS,service-cpu) | $(VENV)/bin/pip
@@ -123,7 +148,9 @@ $(SERVICE_ONLY): pyproject.toml $(call LOCKS,service-cpu dev) | $(SERVICE_VENV)/
 $(COMPARING): pyproject.toml $(call LOCKS,peers) | $(PEERS_VENV)/bin/pip
 	$(call install,$(PEERS_VENV),peers)
 
-# Not the project: the generated client must do without it.
+# Not the project: the generated client must do without it, and what lists packages is none of them.
 $(GENERATING): requirements/generator.txt | $(GENERATOR_VENV)/bin/pip
-	$(GENERATOR_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+$(LISTING): requirements/supply.txt | $(SUPPLY_VENV)/bin/pip
+$(GENERATING) $(LISTING):
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -1,6 +1,8 @@
 """The files that run the project elsewhere agree with the code; needs no container engine."""
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-# The peers of the benchmarks and the generator of clients have environments of their own.
-OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator")]
+# Peers of the benchmarks, generator of clients and lister of packages have their own environments.
+OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator", "supply")]
 
 
 def read_yaml(path: str) -> Any:  # noqa: ANN401
@@ -24,6 +26,12 @@ def read_yaml(path: str) -> Any:  # noqa: ANN401
 def compose_services() -> dict[str, dict[str, Any]]:
     services: dict[str, dict[str, Any]] = read_yaml("docker-compose.yml")["services"]
     return services
+
+
+def kubernetes() -> dict[str, dict[str, Any]]:
+    """Return what the manifest holds, by kind."""
+    text = (ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8")
+    return {document["kind"]: document for document in yaml.safe_load_all(text)}
 
 
 def pinned(lock: Path) -> dict[str, set[str]]:
@@ -41,15 +49,56 @@ def test_compose_gives_a_service_no_more_than_it_needs(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["mem_limit"]
-    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service["ports"])
-    assert not re.search(r"(:|:latest)$", service["image"]) and ":" in service["image"]
+    assert service["pids_limit"]
+    assert "privileged" not in service
+    # The edge is opened without the services behind it.
+    opened_by = "EDGE_ADDRESS" if name == "edge" else "BIND_ADDRESS"
+    assert all(port.startswith(f"${{{opened_by}:-127.0.0.1}}:") for port in service["ports"])
+
+
+@pytest.mark.parametrize("name", compose_services())
+def test_images_have_a_version_and_can_be_pinned_by_digest(name: str) -> None:
+    service = compose_services()[name]
+    if "build" in service:
+        image = service["build"]["args"]["PYTHON_IMAGE"]
+        dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+        assert f"ARG PYTHON_IMAGE={image.split(':-')[1].rstrip('}')}\n" in dockerfile
+        assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON_IMAGE}"}
+    else:
+        image = service["image"]
+    assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z/]+:v?\d[\w.-]+\}", image)
+
+
+def test_every_image_is_asked_for_its_digest(tmp_path: Path) -> None:
+    """By a docker that knows one digest, since the registries are elsewhere."""
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] && echo sha256:0123\n')
+    docker.chmod(0o755)
+    done = subprocess.run(
+        ["sh", ROOT / "deploy/pin_images.sh"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(line.split("=") for line in done.stdout.splitlines())
+    assert found.keys() == {"GRAFANA_IMAGE", "NGINX_IMAGE", "PROMETHEUS_IMAGE", "PYTHON_IMAGE"}
+    assert all(image.endswith("@sha256:0123") for image in found.values())
+
+
+def test_the_edge_waits_for_the_service_and_outlives_its_requests() -> None:
+    services = compose_services()
+    edge, service = services["edge"], services["chipvote"]
+    assert edge["profiles"] == ["edge"]
+    assert edge["depends_on"] == {"chipvote": {"condition": "service_healthy"}}
+    assert edge["user"] == "101:101"
+    assert edge["stop_grace_period"] == service["stop_grace_period"]
 
 
 def test_bodies_take_at_most_a_quarter_of_the_memory_that_a_service_gets() -> None:
     limits = [service["mem_limit"] for name, service in compose_services().items() if "chipvote" in name]
     assert limits == ["${CHIPVOTE_MEMORY:-4g}"] * 2
-    deployment, _ = yaml.safe_load_all((ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8"))
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (container,) = kubernetes()["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["memory"] == "4Gi"
     assert Settings().max_inflight_bytes == (4 << 30) // 4
 
@@ -72,13 +121,49 @@ def test_dockerfile_copies_only_what_the_context_holds() -> None:
 
 
 def test_kubernetes_probes_are_routes() -> None:
-    path = ROOT / "deploy/kubernetes/chipvote.yaml"
-    deployment, service = yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    pod = deployment["spec"]["template"]
-    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    pod = kubernetes()["Deployment"]["spec"]["template"]
+    assert kubernetes()["Service"]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     (container,) = pod["spec"]["containers"]
     probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
     assert probes == {"/health/live", "/health/ready"}
+
+
+def test_a_pod_may_do_no_more_than_it_needs() -> None:
+    pod = kubernetes()["Deployment"]["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"].keys() >= {"memory", "ephemeral-storage"}
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
+    assert "sizeLimit" in pod["volumes"][0]["emptyDir"]
+
+
+def test_a_pod_is_called_on_one_port_and_calls_nobody() -> None:
+    pod = kubernetes()["Deployment"]["spec"]["template"]
+    policy = kubernetes()["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert policy["egress"] == []
+    (rule,) = policy["ingress"]
+    assert rule["from"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": pod["spec"]["containers"][0]["ports"][0]["name"]}]
+
+
+def test_emptying_a_node_leaves_a_pod() -> None:
+    deployment, budget = kubernetes()["Deployment"]["spec"], kubernetes()["PodDisruptionBudget"]["spec"]
+    assert budget["selector"]["matchLabels"] == deployment["selector"]["matchLabels"]
+    assert 1 <= budget["maxUnavailable"] < deployment["replicas"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
