@@ -5,12 +5,13 @@ services in one process may differ. Knows names, ranges and defaults, and nothin
 what they are used for.
 """
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.errors import SettingsError
 
@@ -32,6 +33,10 @@ def default_bundle() -> Path:
         installed = []
     folders = (Path(str(file.locate())).resolve().parent for file in installed if file.name == "bundle.json")
     return next((folder for folder in folders if folder.match(str(_BUNDLE))), beside)
+
+
+def _words(value: Any) -> Any:  # noqa: ANN401
+    return value.split() if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -83,8 +88,40 @@ class Settings(BaseSettings):
         description="most bytes of all bodies being read or answered at once, 2 or more, and at least twice "
         "CHIPVOTE_MAX_BODY_BYTES",
     )
+    max_connections: int = Field(
+        1000, ge=1, le=1_000_000, description="most connections at once, 1 to 1000000, if descriptors suffice"
+    )
+    max_connections_per_address: int = Field(
+        0, ge=0, description="most connections of one address (IPv6: of one /64); 0 for half of all"
+    )
+    max_url_bytes: int = Field(8 << 10, ge=64, description="most bytes of path and query, 64 or more")
+    max_header_bytes: int = Field(16 << 10, ge=256, description="most bytes of a request's head, 256 or more")
+    max_headers: int = Field(100, ge=1, description="most headers of a request, 1 or more")
+    header_s: float = Field(10, gt=0, description="seconds in which a request's head must come, above 0")
+    idle_s: float = Field(10, gt=0, description="seconds that a connection may wait for a request, above 0")
+    stall_s: float = Field(
+        30,
+        gt=0,
+        description=f"seconds, above 0: in each such time a body must bring, or a client take of its answer, "
+        f"{PREFIX}LEAST_RATE bytes a second",
+    )
+    least_rate: int = Field(
+        500, ge=1, description=f"bytes a second, 1 or more, in each {PREFIX}STALL_S of a body or an answer"
+    )
+    origins: Annotated[frozenset[str], NoDecode, BeforeValidator(_words)] = Field(
+        frozenset(),
+        description="origins whose pages may use the service, as https://maps.example, separated by blanks",
+    )
     access_log: bool = Field(True, description="true or false: print a line per request")
     shutdown_s: int = Field(30, ge=0, description="seconds that open requests get to end after SIGTERM")
+
+    @field_validator("origins")
+    @classmethod
+    def _compare_as_browsers_write(cls, origins: frozenset[str]) -> frozenset[str]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/\s,*?#@]+", origin):
+                raise ValueError(f"{origin!r} is no origin: scheme and host, no path, no slash at the end")
+        return frozenset(map(str.lower, origins))
 
     @field_validator("max_inflight_bytes")
     @classmethod

@@ -17,7 +17,12 @@
     │   ├── StalledBody        408
     │   ├── LostBody           400
     │   ├── InvalidParameter   422
-    │   └── BodyTooLarge       413
+    │   ├── BodyTooLarge       413
+    │   ├── MalformedRequest   400  this one and the next three: of what comes before the body
+    │   ├── SlowRequest        408
+    │   ├── AddressTooLong     414
+    │   ├── HeadersTooLarge    431
+    │   └── ForeignPage        403
     ├── Overloaded             503
     │   └── OutOfMemory        503
     ├── NotReady               503
@@ -159,8 +164,42 @@ class BodyTooLarge(RequestError):
     title = "Body too large"
 
 
+class MalformedRequest(RequestError):
+    """Raised when what came is not HTTP/1.1, or could be read in two ways."""
+
+    title = "Malformed request"
+
+
+class SlowRequest(RequestError):
+    """Raised when a request's headers do not end in time."""
+
+    status = 408
+    title = "Slow request"
+
+
+class AddressTooLong(RequestError):
+    """Raised when path and query of a request pass the configured limit."""
+
+    status = 414
+    title = "Address too long"
+
+
+class HeadersTooLarge(RequestError):
+    """Raised when a request's headers are too many or too long."""
+
+    status = 431
+    title = "Headers too large"
+
+
+class ForeignPage(RequestError):
+    """Raised when a browser's page of another origin asks for work."""
+
+    status = 403
+    title = "Page of another origin"
+
+
 class Overloaded(ServiceError):
-    """Raised when the queue or the memory for bodies is full; the client should retry later."""
+    """Raised when places, connections or the memory for bodies are taken; to be retried later."""
 
     status = 503
     title = "Overloaded"

@@ -16,6 +16,8 @@ from uvicorn.config import LOGGING_CONFIG
 from service.contract.errors import SettingsError
 from service.contract.memory import give_back_large_buffers
 from service.server.app import create_app
+from service.server.edge.configuration import configuration
+from service.server.edge.limits import Limits, limits
 from service.server.state import Running
 from service.settings import Settings
 
@@ -29,11 +31,12 @@ def serve(settings: Settings) -> None:
         StartupError: the service cannot run; nothing was listening yet.
     """
     give_back_large_buffers()
+    bounds = limits(settings)
     app = create_app(settings)
-    config = uvicorn.Config(
+    config = configuration(
         app,
+        bounds,
         lifespan="off",
-        ws="none",  # nothing here speaks it: who asks for it is answered as any other request
         log_config=_logging(),
         access_log=settings.access_log,
         timeout_graceful_shutdown=settings.shutdown_s,
@@ -42,7 +45,7 @@ def serve(settings: Settings) -> None:
     async def run() -> None:
         async with app.router.lifespan_context(app):
             with _listen(settings.host, settings.port) as listener:
-                _announce(app.state.running, listener)
+                _announce(app.state.running, listener, bounds)
                 # uvicorn repeats the signal once it has closed its connections; the lifespan
                 # must end before the process, so the repetition must not kill it.
                 for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,7 +68,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _announce(running: Running, listener: socket.socket) -> None:
+def _announce(running: Running, listener: socket.socket, bounds: Limits) -> None:
     host, port = listener.getsockname()[:2]
     manifest, ensemble = running.served.bundle.manifest, running.served.ensemble
     logger.info(
@@ -78,6 +81,7 @@ def _announce(running: Running, listener: socket.socket) -> None:
         f"[{host}]" if ":" in host else host,
         port,
     )
+    logger.info("%s", bounds)
 
 
 def _logging() -> dict[str, object]:

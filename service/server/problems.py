@@ -65,10 +65,10 @@ def response(error: ServiceError | ClientDisconnect | MemoryError) -> Response:
         detail = "the connection ended before the body did"
         return _respond(Problem(type="about:blank", title="Incomplete request", status=400, detail=detail))
     known = explained(error)
-    return _respond(problem(known), _headers(known))
+    return _respond(problem(known), headers(known))
 
 
-def _headers(error: ServiceError) -> dict[str, str] | None:
+def headers(error: ServiceError) -> dict[str, str] | None:
     """Return what a client may go by, beside the problem."""
     if error.status == 503:
         return {"Retry-After": "1"}

@@ -23,6 +23,7 @@ from service.contract.errors import (
     ChipError,
     EmptyChip,
     EncodedBody,
+    ForeignPage,
     InvalidParameter,
     LostBody,
     MalformedForm,
@@ -40,6 +41,7 @@ from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
 from service.server.body_budget import Share
+from service.server.edge.pace import Pace
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
@@ -58,8 +60,8 @@ router = APIRouter()
     responses={
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
-            UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
+            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
+            NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
     openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
@@ -89,8 +91,9 @@ async def predict(request: Request) -> Response:
 
 
 async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
+    pace = Pace(service.settings.stall_s, service.settings.least_rate)
     return await read_uploads(
-        request, share, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
+        request, share, pace, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
     )
 
 
@@ -164,8 +167,8 @@ def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: In
     responses={
         200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels, NotAnImage,
-            UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
+            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
+            NotAnImage, UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },
     openapi_extra={"requestBody": ONE_CHIP},

@@ -21,12 +21,12 @@ from service.contract.errors import (
     UnsupportedBody,
 )
 from service.server.body_budget import Share
+from service.server.edge.pace import Pace
 from service.server.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff")
 _PLAIN = {b"content-encoding": "identity", b"transfer-encoding": "chunked"}  # the bytes as they are
-SILENCE_S = 60.0  # without a byte; what has come so far takes memory that others need
 
 
 class Upload(NamedTuple):
@@ -37,13 +37,14 @@ class Upload(NamedTuple):
 
 
 async def read_uploads(
-    request: Request, share: Share, *, max_body_bytes: int, max_chips: int
+    request: Request, share: Share, pace: Pace, *, max_body_bytes: int, max_chips: int
 ) -> list[Upload]:
     """Read all chips of a request: at least one, at most `max_chips`.
 
     Args:
         request: its body comes in pieces.
         share: takes every byte before it is kept, for as long as the caller keeps the chips.
+        pace: which the body must keep; what has come so far takes memory that others need.
         max_body_bytes: most bytes of one body.
         max_chips: most files of one form.
 
@@ -58,11 +59,11 @@ async def read_uploads(
     content_type = header.partition(";")[0].strip().lower()
     if content_type in RAW_TYPES:
         with io.BytesIO() as raw:  # and no list of pieces, which would need as much again to be joined
-            await _read(request, share, max_body_bytes, raw.write)
+            await _read(request, share, pace, max_body_bytes, raw.write)
             return [Upload(None, raw.getvalue())]
     if content_type == "multipart/form-data":
         with Form(header, max_chips) as form:
-            await _read(request, share, max_body_bytes, form.write)
+            await _read(request, share, pace, max_body_bytes, form.write)
             return [Upload(name, data) for name, data in form.chips()]
     raise UnsupportedBody(
         f"the content type is {content_type or 'missing'}; send multipart/form-data with files in the "
@@ -90,7 +91,9 @@ def _check_coding(request: Request) -> None:
         )
 
 
-async def _read(request: Request, share: Share, max_body_bytes: int, keep: Callable[[bytes], object]) -> None:
+async def _read(
+    request: Request, share: Share, pace: Pace, max_body_bytes: int, keep: Callable[[bytes], object]
+) -> None:
     """Hand a body on, piece by piece.
 
     Raises:
@@ -103,33 +106,36 @@ async def _read(request: Request, share: Share, max_body_bytes: int, keep: Calla
             raise _too_large(max_body_bytes)
         share.expect(int(claimed))
     size = 0
-    message = await _next(request, None)  # in its own time: a body that has not begun holds nothing
     while True:
+        message = await _next(request, pace, size)
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
         size += len(chunk)
+        pace.count(len(chunk))
         if size > max_body_bytes:
             raise _too_large(max_body_bytes)
         share.take(len(chunk))
         keep(chunk)
         if not message.get("more_body", False):
             break
-        try:
-            message = await _next(request, SILENCE_S)
-        except TimeoutError as error:
-            raise StalledBody(
-                f"{size} bytes of the body came, and then none for {SILENCE_S:g} s; send the request again"
-            ) from error
     if not size and "upgrade" in request.headers:
         _check_lost(request)
 
 
-async def _next(request: Request, patience_s: float | None) -> Message:
-    """Wait for the next piece."""
+async def _next(request: Request, pace: Pace, size: int) -> Message:
+    """Wait for the next piece.
+
+    Raises:
+        StalledBody: it does not come in time.
+        NotReady: the service stopped.
+    """
     try:
-        async with asyncio.timeout(patience_s):
-            return await request.receive()
+        return await pace.next(request.receive)
+    except TimeoutError as error:
+        raise StalledBody(
+            f"{size} bytes of the body came, and then too few for {pace.stall_s:g} s; send the request again"
+        ) from error
     except asyncio.CancelledError as error:  # the server does so when its time to shut down is over
         raise NotReady("the service stopped before the body had come; send the request again") from error
 

@@ -1,0 +1,80 @@
+"""The numbers that one connection and all of them together keep to.
+
+Knows settings and the process's descriptors; nothing of HTTP.
+"""
+
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+
+from service.contract.errors import SettingsError
+from service.settings import PREFIX, Settings
+
+# Descriptors for all but connections: reader processes, files, the event loop's own, and those
+# that are refused or on their way out.
+RESERVE = 96
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is let in; seconds, bytes and bytes a second."""
+
+    connections: int
+    connections_per_address: int
+    url_bytes: int
+    header_bytes: int
+    headers: int
+    header_s: float
+    idle_s: float
+    stall_s: float
+    least_rate: int
+
+    @property
+    def least_bytes(self) -> float:
+        """What must pass in each `stall_s`."""
+        return self.stall_s * self.least_rate
+
+    def __str__(self) -> str:
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"up to {self.connections} connections, {self.connections_per_address} from one address; the "
+            f"limit of {descriptors} open files (`ulimit -n`) allows {descriptors - RESERVE}"
+        )
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the limits of one service, raising the process's own limit of descriptors if it may.
+
+    Raises:
+        SettingsError: too few descriptors for a single connection.
+    """
+    connections = _affordable(settings.max_connections)
+    return Limits(
+        connections=connections,
+        connections_per_address=settings.max_connections_per_address or max(1, connections // 2),
+        url_bytes=settings.max_url_bytes,
+        header_bytes=settings.max_header_bytes,
+        headers=settings.max_headers,
+        header_s=settings.header_s,
+        idle_s=settings.idle_s,
+        stall_s=settings.stall_s,
+        least_rate=settings.least_rate,
+    )
+
+
+def _affordable(wanted: int) -> int:
+    """Return how many connections there may be, so that none ever takes the last descriptor."""
+    needed = wanted + RESERVE
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most, hard = (number if number != resource.RLIM_INFINITY else needed for number in (most, hard))
+    if most < needed:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
+            most = min(needed, hard)
+    affordable = min(wanted, most - RESERVE)
+    if affordable < 1:
+        raise SettingsError(
+            f"this process may open {most} descriptors (`ulimit -n`), and {RESERVE} are kept for all but "
+            f"connections; allow {needed} for {PREFIX}MAX_CONNECTIONS={wanted}"
+        )
+    return affordable

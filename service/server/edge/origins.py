@@ -1,0 +1,83 @@
+"""Who may make a browser send work here: this service's own pages, and those of set origins.
+
+A page of any other origin can make its reader's browser post a form to any address that the browser
+reaches. What a GET answers stays readable as ever: a browser shows it to no page of another origin
+unless told to (CORS), which it is for set origins alone.
+"""
+
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.contract.errors import ForeignPage
+from service.server import problems
+from service.settings import PREFIX
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_PREFLIGHT_S = 600
+_Headers = dict[bytes, bytes]
+
+
+class Origins:
+    """Refuses what foreign pages send, and answers the questions of those that are set."""
+
+    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(origin.encode() for origin in allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: _Headers = dict(scope["headers"])
+        if headers.get(b"origin", b"").lower() in self._allowed:
+            await self._share(scope, headers, receive, send)
+        elif scope["method"] in _READING or _is_own(headers):
+            await self._app(scope, receive, send)
+        else:
+            origin = headers.get(b"origin", b"of another origin").decode("latin-1")
+            error = ForeignPage(
+                f"a page {origin} may not use this service; the address of the page and of the service must "
+                f"be one, or {PREFIX}ORIGINS name the page's"
+            )
+            await problems.response(error)(scope, receive, send)
+
+    async def _share(self, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
+        """Serve one request of an origin that is set, and let its page read the answer."""
+        allowance = [
+            (b"access-control-allow-origin", headers[b"origin"]),
+            (b"vary", b"origin"),
+        ]
+
+        async def send_allowed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *allowance]}
+            await send(message)
+
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+            await self._app(scope, receive, send_allowed)
+            return
+        allowance += [
+            (b"access-control-allow-methods", b"GET, HEAD, POST"),
+            (
+                b"access-control-allow-headers",
+                headers.get(b"access-control-request-headers", b"content-type"),
+            ),
+            (b"access-control-max-age", b"%d" % _PREFLIGHT_S),
+        ]
+        await send_allowed({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+def _is_own(headers: _Headers) -> bool:
+    """Tell whether no browser sent this, or one for this service's own page.
+
+    `Sec-Fetch-Site` is the browser's own word, whatever names a proxy changed on the way. Browsers
+    before 2023 send the page's origin alone, and no page can leave that away or change it.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site in (b"same-origin", b"none")
+    origin = headers.get(b"origin")
+    return origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()

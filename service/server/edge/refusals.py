@@ -1,0 +1,30 @@
+"""A problem as the bytes of an answer, for what is refused before there is a request to answer."""
+
+import http
+from collections.abc import Iterable
+
+from pydantic_core import to_json
+
+from service.answers.predictions import problem
+from service.contract.errors import ServiceError
+from service.server.problems import MEDIA_TYPE, headers
+
+
+def refusal(error: ServiceError, usual: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a whole answer that ends its connection.
+
+    Args:
+        error: becomes problem+json.
+        usual: headers of every answer, such as the date.
+    """
+    body = to_json(problem(error))
+    fields = [
+        *((name.decode(), value.decode()) for name, value in usual),
+        ("content-type", MEDIA_TYPE),
+        ("content-length", str(len(body))),
+        *(headers(error) or {}).items(),
+        ("connection", "close"),
+    ]
+    lines = [f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}"]
+    lines += [f"{name.lower()}: {value}" for name, value in fields]
+    return "\r\n".join([*lines, "", ""]).encode() + body
