@@ -4,9 +4,10 @@ python-multipart finds the parts; here is which of them are chips, what they are
 there may be. Text and files in other fields are counted and dropped. Knows nothing of requests.
 """
 
-import codecs
+import encodings
 import io
 from email.message import Message
+from encodings.aliases import aliases
 from typing import NamedTuple
 
 from python_multipart import MultipartParser
@@ -15,6 +16,15 @@ from python_multipart.multipart import parse_options_header
 
 from service.client.files import printable
 from service.contract.errors import MalformedForm, NoChip
+
+# UTF-8 and the single-byte sets of browsers (WHATWG, Encoding), by Python's names. Others that it
+# knows take seconds for a thousand names (punycode), or are none of characters; and it never forgets
+# a name that it was asked for.
+_CHARSETS = frozenset(
+    ["utf_8", "ascii", "latin_1", "cp866", "cp874", "koi8_r", "koi8_u", "mac_roman", "mac_cyrillic"]
+    + [f"iso8859_{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)]
+    + [f"cp125{page}" for page in range(9)]
+)
 
 FIELD = "chip"
 MAX_TEXTS = 1000
@@ -44,7 +54,7 @@ class Form:
         self._text_bytes = 0  # of the part that is being read, if it is a text
         self._is_text = self._closed = False
         _, parameters = parse_options_header(content_type)
-        self._charset = _charset(parameters.get(b"charset", b"utf-8"))
+        self._charset = _charset(parameters.get(b"charset", b"utf-8").decode("latin-1")) or "latin-1"
         if b"boundary" not in parameters:
             raise self._malformed("its content type names no boundary")
         try:
@@ -156,18 +166,17 @@ class Form:
         )
 
 
-def _charset(name: bytes) -> str:
-    """Return Python's name of the character set that a form chose for its names."""
-    try:
-        return codecs.lookup(name.decode("latin-1")).name
-    except (LookupError, ValueError):
-        return "latin-1"
+def _charset(name: str) -> str | None:
+    """Return Python's name of a character set; None if names may not be written in it."""
+    key = encodings.normalize_encoding(name).lower()
+    module = aliases.get(key, key)
+    return module if module in _CHARSETS else None
 
 
 def _decoded(name: bytes, charset: str) -> str:
     try:
         return name.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except UnicodeDecodeError:
         return name.decode("latin-1")
 
 
@@ -187,8 +196,8 @@ def _extended_name(disposition: bytes) -> str | None:
     """Read a `filename*` (RFC 5987, RFC 2231); None if there is none that can be read."""
     message = Message()
     message["content-disposition"] = disposition.decode("latin-1")
-    try:
-        name = message.get_filename()
-    except ValueError:  # a character set that is none
-        return None
+    name = message.get_param("filename", header="content-disposition")
+    if isinstance(name, tuple):  # character set, language, and bytes as if they were Latin-1
+        charset = _charset(name[0] or "us-ascii")
+        name = name[2].encode("latin-1", "replace").decode(charset, "replace") if charset else None
     return None if name is None else printable(name)

@@ -61,7 +61,8 @@ router = APIRouter()
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
             EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
-            NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
+            NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded,
+            NotReady,
         ),
     },
     openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},

@@ -58,12 +58,10 @@ class Origins:
         if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
             await self._app(scope, receive, send_allowed)
             return
+        asked = headers.get(b"access-control-request-headers", b"content-type")
         allowance += [
             (b"access-control-allow-methods", b"GET, HEAD, POST"),
-            (
-                b"access-control-allow-headers",
-                headers.get(b"access-control-request-headers", b"content-type"),
-            ),
+            (b"access-control-allow-headers", asked),
             (b"access-control-max-age", b"%d" % _PREFLIGHT_S),
         ]
         await send_allowed({"type": "http.response.start", "status": 204, "headers": []})

@@ -13,7 +13,7 @@ class Pace:
     """How one body keeps up."""
 
     def __init__(self, stall_s: float, least_rate: float) -> None:
-        """Begin the first stretch.
+        """Begin the first stretch with the first wait.
 
         Args:
             stall_s: length of a stretch in seconds.
@@ -22,7 +22,7 @@ class Pace:
         self.stall_s = stall_s
         self._least_bytes = stall_s * least_rate
         self._got_bytes = 0
-        self._ends_s = asyncio.get_running_loop().time() + stall_s
+        self._ends_s: float | None = None
 
     def count(self, size_bytes: int) -> None:
         """Note what came."""
@@ -35,11 +35,13 @@ class Pace:
             TimeoutError: one did not.
         """
         while True:
+            if self._ends_s is None:
+                self._got_bytes = 0
+                self._ends_s = asyncio.get_running_loop().time() + self.stall_s
             try:
                 async with asyncio.timeout_at(self._ends_s):
                     return await receive()
             except TimeoutError:
                 if self._got_bytes < self._least_bytes:
                     raise
-                self._got_bytes = 0
-                self._ends_s = asyncio.get_running_loop().time() + self.stall_s
+                self._ends_s = None

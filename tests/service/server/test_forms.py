@@ -1,6 +1,7 @@
 """Which parts of a form are chips, and their names; whole requests are in `test_uploads.py`."""
 
 import io
+import time
 
 import httpx2
 import pytest
@@ -98,6 +99,34 @@ def test_a_form_needs_a_boundary(boundary: str) -> None:
     with pytest.raises(MalformedForm), Form(f"multipart/form-data{boundary}", 3) as form:
         form.write(part('name="chip"; filename="a.png"', b"1") + b"--edge--\r\n")
         form.chips()
+
+
+def test_a_form_may_choose_among_the_character_sets_of_browsers() -> None:
+    for charset, name in (
+        ("windows-1251", "лес"),
+        ("ISO-8859-15", "forêt €"),
+        ("KOI8-R", "лес"),
+        ("us-ascii", "a"),
+    ):
+        with Form(f"{CONTENT_TYPE}; charset={charset}", 3) as form:
+            form.write(b'--edge\r\nContent-Disposition: form-data; name="chip"; filename="')
+            form.write(name.encode(charset) + b'"\r\n\r\n1\r\n--edge--\r\n')
+            assert form.chips() == [(name, b"1")]
+
+
+@pytest.mark.parametrize(
+    "charset", ["punycode", "idna", "utf-7", "unicode_escape", "rot13", "zip", "nothing"]
+)
+def test_a_character_set_costs_no_time(charset: str) -> None:
+    """Of a thousand names as long as may be; what is no set of characters counts as Latin-1."""
+    name = 4000 * "a"
+    text = part(f'name="{name}"', b"1")
+    extended = part(f"name=\"chip\"; filename*={charset}''{name}", b"1", "image/png")
+    began_s = time.process_time()
+    with Form(f"{CONTENT_TYPE}; charset={charset}", 3) as form:
+        form.write(1000 * text + 3 * extended + b"--edge--\r\n")
+        assert form.chips() == [(None, b"1")] * 3
+    assert time.process_time() - began_s < 1
 
 
 def test_names_and_their_absence_reach_the_answer(client: httpx2.Client) -> None:

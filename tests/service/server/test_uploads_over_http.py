@@ -15,8 +15,9 @@ from starlette.types import Message
 from service.contract.errors import (
     NotReady,
 )
-from service.server import drain, uploads
+from service.server import drain
 from service.server.body_budget import Budget, Share
+from service.server.edge.pace import Pace
 from service.server.uploads import read_uploads
 from service.settings import Settings
 from tests.kit.fakes import RED, encoded, picture
@@ -28,7 +29,6 @@ def test_bodies_that_stall_leave_room_for_small_ones_and_are_left(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen bodies of almost the limit, where there is room for two."""
-    monkeypatch.setattr(uploads, "SILENCE_S", 2.0)
     monkeypatch.setattr(drain, "SILENCE_S", 0.1)
     most_bytes = 2 * settings.max_body_bytes
     size_bytes = settings.max_body_bytes - 1
@@ -44,7 +44,7 @@ def test_bodies_that_stall_leave_room_for_small_ones_and_are_left(
         return float(line.split()[1])
 
     with (
-        serving(settings.model_copy(update={"max_inflight_bytes": most_bytes})) as client,
+        serving(settings.model_copy(update={"max_inflight_bytes": most_bytes, "stall_s": 2})) as client,
         ExitStack() as stack,
     ):
         connections = []
@@ -126,7 +126,9 @@ def test_a_service_that_stops_asks_to_send_again(pieces: int) -> None:
         headers = [(b"content-type", b"image/png")]
         request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
         with Share(Budget(1 << 30)) as share:
-            reading = asyncio.create_task(read_uploads(request, share, max_body_bytes=1 << 20, max_chips=3))
+            reading = asyncio.create_task(
+                read_uploads(request, share, Pace(10, 1), max_body_bytes=1 << 20, max_chips=3)
+            )
             await asyncio.sleep(0.01)
             reading.cancel()
             await reading
