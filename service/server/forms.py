@@ -18,8 +18,8 @@ from service.client.files import printable
 from service.contract.errors import MalformedForm, NoChip
 
 # UTF-8 and the single-byte sets of browsers (WHATWG, Encoding), by Python's names. Others that it
-# knows take seconds for a thousand names (punycode), or are none of characters; and it never forgets
-# a name that it was asked for.
+# knows take seconds for a thousand names (punycode), or are not of characters; and it never forgets
+# a set that it was asked for.
 _CHARSETS = frozenset(
     ["utf_8", "ascii", "latin_1", "cp866", "cp874", "koi8_r", "koi8_u", "mac_roman", "mac_cyrillic"]
     + [f"iso8859_{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)]

@@ -52,6 +52,13 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("GPU_MEMORY_BYTES", "-1"),
         ("CUDA_GRAPHS", "maybe"),
         ("MAX_INFLIGHT_BYTES", "1"),
+        ("MAX_CONNECTIONS", "0"),
+        ("MAX_HEADER_BYTES", "1"),
+        ("IDLE_S", "0"),
+        ("LEAST_RATE", "-1"),
+        ("ORIGINS", "*"),
+        ("ORIGINS", "https://a.example/"),
+        ("ORIGINS", "https://a.example,https://b.example"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_it_accepts(
@@ -80,3 +87,9 @@ def test_a_budget_that_no_large_body_could_enter_is_refused(monkeypatch: pytest.
 
 def test_every_setting_says_what_it_accepts() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_origins_are_compared_as_browsers_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().origins == frozenset()
+    monkeypatch.setenv("CHIPVOTE_ORIGINS", "https://Maps.example  http://localhost:3000")
+    assert read_settings().origins == {"https://maps.example", "http://localhost:3000"}

@@ -74,7 +74,7 @@ def _affordable(wanted: int) -> int:
     affordable = min(wanted, most - RESERVE)
     if affordable < 1:
         raise SettingsError(
-            f"this process may open {most} descriptors (`ulimit -n`), and {RESERVE} are kept for all but "
+            f"this process may open {most} files (`ulimit -n`), and {RESERVE} are kept for all but "
             f"connections; allow {needed} for {PREFIX}MAX_CONNECTIONS={wanted}"
         )
     return affordable

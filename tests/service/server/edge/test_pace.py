@@ -12,6 +12,7 @@ async def read(pauses_s: list[float], size_bytes: int) -> int:
     """Read pieces of a body that come after these pauses; return how many came in time."""
     pace = Pace(STALL_S, 1000)
     pauses = iter(pauses_s)
+    pause_s: float | None = None
 
     async def receive() -> Message:
         nonlocal pause_s
@@ -26,7 +27,6 @@ async def read(pauses_s: list[float], size_bytes: int) -> int:
         pause_s = None
         return {"type": "http.request"}
 
-    pause_s: float | None = None
     for count in range(len(pauses_s)):
         try:
             await pace.next(receive)

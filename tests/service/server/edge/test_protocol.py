@@ -220,12 +220,6 @@ def test_one_address_has_only_its_share_of_the_connections(edge: httpx2.Client) 
         assert another.get("/health/live").status_code == 200
 
 
-def test_no_answer_names_the_server(edge: httpx2.Client) -> None:
-    with httpx2.Client(base_url=edge.base_url) as another:
-        headers = another.get("/health/live").headers
-    assert "date" in headers and "server" not in headers
-
-
 def test_the_host_decides_no_redirect(edge: httpx2.Client) -> None:
     with httpx2.Client(base_url=edge.base_url) as another:
         for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
