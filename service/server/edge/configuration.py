@@ -10,6 +10,7 @@ from typing import Any, cast
 import uvicorn
 from fastapi import FastAPI
 
+from service.metrics import Metrics
 from service.server.edge.connections import Connections
 from service.server.edge.limits import Limits
 from service.server.edge.protocol import EdgeProtocol
@@ -18,7 +19,12 @@ from service.server.edge.protocol import EdgeProtocol
 def configuration(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Config:  # noqa: ANN401
     """Return uvicorn's configuration; more options are uvicorn's own."""
     connections = Connections(limits.connections, limits.connections_per_address)
-    protocol = functools.partial(EdgeProtocol, limits, connections)
+    metrics: Metrics = app.state.metrics
+
+    def count(status: int) -> None:
+        metrics.requests.labels("unknown", status).inc()
+
+    protocol = functools.partial(EdgeProtocol, limits, connections, count)
     return uvicorn.Config(
         app,
         http=cast(type[EdgeProtocol], protocol),  # uvicorn calls it, once for each connection

@@ -6,44 +6,47 @@ Whatever breaks a bound is answered by a problem, if an answer is still possible
 """
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.contract.errors import (
-    AddressTooLong,
-    HeadersTooLarge,
-    MalformedRequest,
-    ServiceError,
-    SlowRequest,
-)
+from service.contract.errors import MalformedRequest, ServiceError, SlowRequest
 from service.server.edge.connections import Connections
+from service.server.edge.framing import Framing
 from service.server.edge.heads import body_bytes
-from service.server.edge.limits import Limits
+from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
 
-_END = b"\r\n\r\n"  # of a head, and of a chunked body
-_PIECE_BYTES = 16 << 10
 _PIECES = 8  # in a row; then it is the others' turn
-# A chunk of 20 bytes pays for its own size line; smaller ones use up what headers may have.
-_CHUNK_SHARE = 1.25
 # An answer to who still writes is lost if the connection closes at once: it is reset.
 _LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
+_LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
 
 
 class EdgeProtocol(HttpToolsProtocol):
     """Reads requests from one connection and answers them in turn."""
 
-    def __init__(self, limits: Limits, connections_: Connections, **given: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        limits: Limits,
+        everyone: Connections,
+        count: Callable[[int], None],
+        **given: Any,  # noqa: ANN401
+    ) -> None:
+        """Begin.
+
+        Args:
+            limits: of this connection.
+            everyone: this connection and the others.
+            count: hears the status of each refusal.
+            given: uvicorn's own.
+        """
         super().__init__(**given)
-        self._limits, self._all = limits, connections_
+        self._limits, self._all, self._count = limits, everyone, count
         self._rest, self._at = b"", 0  # what is not parsed yet, and from where on
-        self._in_head = True
-        self._head_end = b""  # the last bytes of a head so far, where its end may be cut in two
-        self._past_first_line = False
-        self._body_left = 0  # of a body whose length is known
-        self._surplus: float = 0  # bytes of this head, or of this body that bring nothing
+        self._framing = Framing(limits)
         self._deaf_since: int | None = None  # bytes dropped since nothing is read any more
         self._unwritten = 0
         self._head_timer: TimerHandle | None = None
@@ -59,9 +62,16 @@ class EdgeProtocol(HttpToolsProtocol):
         try:
             self._all.enter(self)
         except ServiceError as error:
-            self._refuse(error)
+            if len(self.connections) > self._limits.connections + _LINGERING:
+                self._deaf_since = 0
+                transport.abort()  # in one second there may be more of them than open files
+            else:
+                self._refuse(error)
             return
-        self._wait()
+        self._all.wait(self)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self._limits.idle_s, self.timeout_keep_alive_handler
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it all."""
@@ -99,11 +109,11 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes, at: int) -> None:
         for _ in range(_PIECES):
-            end = self._end_of_piece(data, at)
+            end = self._framing.end_of_piece(data, at)
             if not self._feed(data if end - at == len(data) else data[at:end]):
                 return
             if end == len(data):
-                if self._surplus and self._in_head and self._head_timer is None:
+                if self._framing.head_has_begun and self._head_timer is None:
                     self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
                 return
             at = end
@@ -113,23 +123,12 @@ class EdgeProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._go_on)
         self._keep(data, at)
 
-    def _end_of_piece(self, data: bytes, at: int) -> int:
-        """Return where at most one request ends, or before."""
-        if self._body_left:
-            return min(len(data), at + self._body_left)
-        if self._head_end:
-            found = (self._head_end + data[at : at + 3]).find(_END)
-            if found >= 0:
-                return at + found + len(_END) - len(self._head_end)
-        found = data.find(_END, at, at + _PIECE_BYTES)
-        return found + len(_END) if found >= 0 else min(len(data), at + _PIECE_BYTES)
-
     def _feed(self, piece: bytes) -> bool:
         """Hand a piece to the parser; tell whether to go on."""
         try:
-            self._check_head(piece)
+            self._framing.before(piece)
             self.parser.feed_data(piece)
-            self._check_body()
+            self._framing.after(piece)
         except httptools.HttpParserUpgrade:  # nothing here speaks another protocol, and the body is lost
             self._deaf_since = 0
             self.cycle.keep_alive = False
@@ -141,51 +140,16 @@ class EdgeProtocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause if isinstance(cause, ServiceError) else _malformed())
             return False
-        if self._in_head:
-            self._head_end = (self._head_end + piece)[-3:] if self._surplus else b""
-            self._past_first_line = bool(self._surplus) and (self._past_first_line or b"\n" in piece)
         return True
-
-    def _check_head(self, piece: bytes) -> None:
-        """Count a piece, before the parser keeps it.
-
-        Raises:
-            RequestError: the head has become too long, or begins with a bare line feed.
-        """
-        begins = not self._surplus
-        self._surplus += len(piece)
-        if not self._in_head:
-            return
-        if begins and piece.startswith(b"\n"):
-            raise _malformed()
-        if self._surplus > self._limits.header_bytes:
-            if self._past_first_line or b"\n" in piece:
-                raise HeadersTooLarge(f"the request's head has more than {self._limits.header_bytes} bytes")
-            raise self._too_long()
-
-    def _check_body(self) -> None:
-        """Forget what the body has paid for.
-
-        Raises:
-            MalformedRequest: there is much beside it.
-        """
-        if not self._in_head and self._surplus > self._limits.header_bytes:
-            raise MalformedRequest("the body's chunks are too small, or extensions or trailers too long")
-        self._surplus = max(0, self._surplus)
 
     # What the parser finds.
 
     def on_headers_complete(self) -> None:
         """Check a head, and have it answered."""
-        limits = self._limits
-        if len(self.url) > limits.url_bytes:
-            raise self._too_long()
-        if len(self.headers) > limits.headers:
-            raise HeadersTooLarge(f"the request has more than {limits.headers} headers")
-        self._body_left = body_bytes(self.parser.get_http_version(), self.headers)
+        size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
+        self._framing.head(self.url, len(self.headers), size_bytes)
         super().on_headers_complete()
         self.headers = []  # trailers are nobody's
-        self._in_head, self._surplus, self._head_end, self._past_first_line = False, 0, b"", False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -193,15 +157,12 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
-        self._surplus -= _CHUNK_SHARE * len(body)
-        if self._body_left:
-            self._body_left -= len(body)
+        self._framing.body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the next bytes are another request's."""
-        self._check_body()
-        self._in_head, self._surplus, self._body_left = True, 0, 0
+        self._framing.end()
         super().on_message_complete()
 
     # What goes out.
@@ -211,7 +172,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if not self._in_head:
+        if not self._framing.in_head:
             self.transport.close()  # a body that is not over, and that nobody waits for
             return
         self._all.wait(self)
@@ -246,12 +207,6 @@ class EdgeProtocol(HttpToolsProtocol):
         """Close, for another connection to have its place."""
         self.transport.abort()
 
-    def _wait(self) -> None:
-        self._all.wait(self)
-        self.timeout_keep_alive_task = self.loop.call_later(
-            self._limits.idle_s, self.timeout_keep_alive_handler
-        )
-
     def _head_is_late(self) -> None:
         self._head_timer = None
         seconds = self._limits.header_s
@@ -261,9 +216,6 @@ class EdgeProtocol(HttpToolsProtocol):
         """Tell whether a request has come as a whole, and its answer is not over."""
         cycle = self.cycle
         return cycle is not None and not cycle.more_body and not cycle.response_complete
-
-    def _too_long(self) -> AddressTooLong:
-        return AddressTooLong(f"path and query have more than {self._limits.url_bytes} bytes")
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer by a problem, unless another answer has begun, and read nothing any more."""
@@ -276,6 +228,7 @@ class EdgeProtocol(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.abort()
                 return
+        self._count(error.status)
         self.transport.write(refusal(error, self.server_state.default_headers))
         self.transport.write_eof()
         self.flow.resume_reading()

@@ -128,6 +128,18 @@ def test_a_head_is_bounded(edge: httpx2.Client, sent: bytes, status: int) -> Non
     assert problem_of(answer(edge, sent))["status"] == status
 
 
+def test_refusals_are_counted(edge: httpx2.Client) -> None:
+    def count() -> float:
+        with httpx2.Client(base_url=edge.base_url) as another:
+            lines = another.get("/metrics").text.splitlines()
+        counted = 'chipvote_requests_total{route="unknown",status="414"}'
+        return next((float(line.split()[-1]) for line in lines if line.startswith(counted)), 0)
+
+    before = count()
+    answer(edge, b"GET /" + 5000 * b"a")
+    assert count() == before + 1
+
+
 def test_a_long_head_after_a_short_one_is_refused_too(edge: httpx2.Client) -> None:
     with connected(edge, LIVE) as wire:
         assert b"live" in wire.recv(1 << 16)
