@@ -42,6 +42,8 @@ class Drain:
             nonlocal held
             if body.is_left():
                 if message["type"] == "http.response.start":
+                    if message["status"] == 408:
+                        body.give_up()
                     if body.may_outlast_the_bounds():
                         message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
                 elif not message.get("more_body", False):
@@ -64,7 +66,7 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope, self._receive = scope, receive
         self._read_bytes = 0
-        self._asked = self._ended = False
+        self._asked = self._ended = self._given_up = False
 
     async def receive(self) -> Message:
         """Hand on the next piece."""
@@ -77,7 +79,7 @@ class _Body:
 
     def is_left(self) -> bool:
         """Tell whether something has not been read."""
-        if self._ended:
+        if self._ended or self._given_up:
             return False
         return bool(self._header(b"transfer-encoding")) or self._header(b"content-length") not in (b"", b"0")
 
@@ -85,11 +87,16 @@ class _Body:
         """Tell whether the connection is of no use afterwards: it may be amid a body then."""
         claimed = self._header(b"content-length")
         return (
-            self._unasked()
+            self._given_up
+            or self._unasked()
             or not claimed.isdigit()
             or len(claimed) > 19
             or int(claimed) - self._read_bytes > MOST_BYTES
         )
+
+    def give_up(self) -> None:
+        """Wait for no more: whoever is too slow has been waited for."""
+        self._given_up = True
 
     async def drop(self) -> None:
         """Read on to the end, or to a bound."""

@@ -23,6 +23,8 @@ from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
 
+SEND_BUFFER_BYTES = 256 << 10
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests being answered then still are.
@@ -60,12 +62,15 @@ def serve(settings: Settings) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
             f"CHIPVOTE_HOST={host} CHIPVOTE_PORT={port}: cannot listen there ({error.strerror}); "
             "set another port or address, or stop what uses it"
         ) from error
+    # Of every connection: by itself the system would keep up to 4 MB of answers that nobody reads.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return listener
 
 
 def _announce(running: Running, listener: socket.socket, bounds: Limits) -> None:

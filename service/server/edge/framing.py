@@ -8,9 +8,9 @@ from service.contract.errors import AddressTooLong, HeadersTooLarge, MalformedRe
 from service.server.edge.limits import Limits
 
 _END = b"\r\n\r\n"  # of a head, and of a chunked body
-_PIECE_BYTES = 16 << 10
-# A chunk of 20 bytes pays for its own size line; smaller ones use up what headers may have.
-_CHUNK_SHARE = 1.25
+_PIECE_BYTES = 4 << 10
+# Of chunk sizes, extensions and trailers. A chunk of 20 bytes pays for its own size line.
+_SURPLUS_BYTES, _CHUNK_SHARE = 4 << 10, 1.25
 
 
 class Framing:
@@ -21,7 +21,7 @@ class Framing:
         self._body_left = 0  # of a body whose length is known
         self._surplus: float = 0  # bytes of this head, or of this body that bring nothing
         self._end_of_head = b""  # the last bytes so far, where the end may be cut in two
-        self._past_first_line = False
+        self._lines = 0  # of this head
         self.in_head = True
 
     @property
@@ -52,8 +52,11 @@ class Framing:
             return
         if begins and piece.startswith(b"\n"):
             raise MalformedRequest("the request begins with a bare line feed; end lines by CR LF")
+        self._lines += piece.count(b"\n")
+        if self._lines > self._limits.headers + 2:  # the first and the last are none
+            raise HeadersTooLarge(f"the request has more than {self._limits.headers} headers")
         if self._surplus > self._limits.header_bytes:
-            if self._past_first_line or b"\n" in piece:
+            if self._lines:
                 raise HeadersTooLarge(f"the request's head has more than {self._limits.header_bytes} bytes")
             raise self._too_long()
 
@@ -66,25 +69,21 @@ class Framing:
         self._check_body()
         if self.head_has_begun:
             self._end_of_head = (self._end_of_head + piece)[-3:]
-            self._past_first_line = self._past_first_line or b"\n" in piece
 
-    def head(self, url: bytes, headers: int, body_bytes: int) -> None:
+    def head(self, url: bytes, body_bytes: int) -> None:
         """Take a whole head.
 
         Args:
             url: path and query.
-            headers: how many there are.
             body_bytes: length of the body; 0 for none or for chunks.
 
         Raises:
-            RequestError: too long, or too many.
+            AddressTooLong: it is.
         """
         if len(url) > self._limits.url_bytes:
             raise self._too_long()
-        if headers > self._limits.headers:
-            raise HeadersTooLarge(f"the request has more than {self._limits.headers} headers")
         self.in_head, self._body_left = False, body_bytes
-        self._surplus, self._end_of_head, self._past_first_line = 0, b"", False
+        self._surplus, self._end_of_head, self._lines = 0, b"", 0
 
     def body(self, size_bytes: int) -> None:
         """Take a part of the body."""
@@ -102,7 +101,7 @@ class Framing:
         self.in_head, self._surplus, self._body_left = True, 0, 0
 
     def _check_body(self) -> None:
-        if not self.in_head and self._surplus > self._limits.header_bytes:
+        if not self.in_head and self._surplus > _SURPLUS_BYTES:
             raise MalformedRequest("the body's chunks are too small, or extensions or trailers too long")
         self._surplus = max(0, self._surplus)
 

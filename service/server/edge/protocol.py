@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.contract.errors import MalformedRequest, ServiceError, SlowRequest
@@ -19,14 +20,26 @@ from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
 
-_PIECES = 8  # in a row; then it is the others' turn
+_PIECES = 16  # in a row; then it is the others' turn
 # An answer to who still writes is lost if the connection closes at once: it is reset.
-_LINGER_S, _LINGER_BYTES = 1.0, 1 << 20
+_LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
 _LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
+
+
+class _Flow(FlowControl):
+    """Does not read on while something is kept, though an application asks for more."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
 
 
 class EdgeProtocol(HttpToolsProtocol):
     """Reads requests from one connection and answers them in turn."""
+
+    flow: _Flow
 
     def __init__(
         self,
@@ -58,6 +71,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take or refuse a connection."""
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         transport.set_write_buffer_limits(high=0)  # whatever the system does not take is watched
         try:
             self._all.enter(self)
@@ -96,6 +110,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _keep(self, data: bytes, at: int) -> None:
         self._rest, self._at = data, at
         self.flow.pause_reading()
+        self.flow.held = True
 
     def _go_on(self) -> None:
         """Parse what was kept."""
@@ -104,6 +119,7 @@ class EdgeProtocol(HttpToolsProtocol):
         rest, at = self._rest, self._at
         self._rest, self._at = b"", 0
         self._unset_keepalive_if_required()
+        self.flow.held = False
         self.flow.resume_reading()
         self._parse(rest, at)
 
@@ -147,7 +163,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check a head, and have it answered."""
         size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
-        self._framing.head(self.url, len(self.headers), size_bytes)
+        self._framing.head(self.url, size_bytes)
         super().on_headers_complete()
         self.headers = []  # trailers are nobody's
         if self._head_timer is not None:
@@ -231,6 +247,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._count(error.status)
         self.transport.write(refusal(error, self.server_state.default_headers))
         self.transport.write_eof()
+        self.flow.held = False
         self.flow.resume_reading()
         self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 

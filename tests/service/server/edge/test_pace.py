@@ -5,7 +5,7 @@ from starlette.types import Message
 
 from service.server.edge.pace import Pace
 
-STALL_S = 0.05
+STALL_S = 0.2
 
 
 async def read(pauses_s: list[float], size_bytes: int) -> int:
@@ -41,10 +41,10 @@ async def read(pauses_s: list[float], size_bytes: int) -> int:
     [
         ([10], 50, 0),  # silence from the start
         ([0, 10], 10**9, 1),  # silence afterwards: what came before is no credit for more than a stretch
-        ([0.01] * 20, 1, None),  # a byte now and then
-        ([0.01] * 20, 20, 20),  # twice as quick as it must be
-        ([0.06] * 3, 100, 0),  # each piece is late
-        ([0, 0.06, 0.06], 100, 3),
+        ([0.02] * 20, 1, None),  # a byte now and then
+        ([0.02] * 20, 200, 20),  # quick enough
+        ([0.3], 1000, 0),  # the first is late
+        ([0, 0.25, 0.25], 1000, 3),  # one in each stretch
     ],
 )
 def test_each_stretch_must_bring_enough(pauses_s: list[float], size_bytes: int, in_time: int | None) -> None:

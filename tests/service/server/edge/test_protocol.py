@@ -77,9 +77,9 @@ MALFORMED = {
     "a tunnel": b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     "a negative chunk": CHUNKED + b"-1\r\na\r\n0\r\n\r\n",
     "tiny chunks": CHUNKED + 2000 * chunk(b"a"),
-    "long chunk extensions": CHUNKED + b"1;" + 3000 * b"a" + b"\r\na\r\n0\r\n\r\n",
-    "long trailers": CHUNKED + b"0\r\n" + 300 * b"A: bcdefg\r\n" + b"\r\n",
-    "an endless trailer": CHUNKED + b"0\r\nA: " + 3000 * b"b",
+    "long chunk extensions": CHUNKED + b"1;" + 5000 * b"a" + b"\r\na\r\n0\r\n\r\n",
+    "long trailers": CHUNKED + b"0\r\n" + 600 * b"A: bcdefg\r\n" + b"\r\n",
+    "an endless trailer": CHUNKED + b"0\r\nA: " + 5000 * b"b",
 }
 
 
