@@ -8,9 +8,9 @@ from service.contract.errors import AddressTooLong, HeadersTooLarge, MalformedRe
 from service.server.edge.limits import Limits
 
 _END = b"\r\n\r\n"  # of a head, and of a chunked body
-_PIECE_BYTES = 4 << 10
+_PIECE_BYTES = 2 << 10
 # Of chunk sizes, extensions and trailers. A chunk of 20 bytes pays for its own size line.
-_SURPLUS_BYTES, _CHUNK_SHARE = 4 << 10, 1.25
+_SURPLUS_BYTES, _CHUNK_SHARE = 2 << 10, 1.25
 
 
 class Framing:

@@ -1,7 +1,7 @@
 """At least so many bytes in each stretch of time: who is slower is cut off.
 
-For bodies on their way in. A stretch begins when the one before it has brought enough, so what came
-quickly at first is no credit for silence afterwards.
+For bodies on their way in. A stretch ends as soon as it has brought enough, and the next begins:
+what came quickly at first is no credit for silence afterwards.
 """
 
 import asyncio
@@ -27,21 +27,16 @@ class Pace:
     def count(self, size_bytes: int) -> None:
         """Note what came."""
         self._got_bytes += size_bytes
+        if self._got_bytes >= self._least_bytes:
+            self._got_bytes, self._ends_s = 0, None
 
     async def next(self, receive: Receive) -> Message:
-        """Wait for the next piece, over as many stretches as bring enough.
+        """Wait for the next piece.
 
         Raises:
-            TimeoutError: one did not.
+            TimeoutError: the stretch ended before it brought enough.
         """
-        while True:
-            if self._ends_s is None:
-                self._got_bytes = 0
-                self._ends_s = asyncio.get_running_loop().time() + self.stall_s
-            try:
-                async with asyncio.timeout_at(self._ends_s):
-                    return await receive()
-            except TimeoutError:
-                if self._got_bytes < self._least_bytes:
-                    raise
-                self._ends_s = None
+        if self._ends_s is None:
+            self._ends_s = asyncio.get_running_loop().time() + self.stall_s
+        async with asyncio.timeout_at(self._ends_s):
+            return await receive()

@@ -20,9 +20,11 @@ from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
 
-_PIECES = 16  # in a row; then it is the others' turn
+_MOST_TRAILERS = 10
+_PIECES = 32  # in a row; then it is the others' turn
 # An answer to who still writes is lost if the connection closes at once: it is reset.
 _LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
+_GLANCES = 8  # at an answer that is being taken, in each stretch of `stall_s`
 _LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
 
 
@@ -34,6 +36,15 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self.held:
             super().resume_reading()
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """What comes behind a chunked body: nobody's, and not much."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        super().append((b"", b""))
+        if len(self) > _MOST_TRAILERS:
+            raise MalformedRequest(f"the request has more than {_MOST_TRAILERS} trailers")
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -61,7 +72,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._rest, self._at = b"", 0  # what is not parsed yet, and from where on
         self._framing = Framing(limits)
         self._deaf_since: int | None = None  # bytes dropped since nothing is read any more
-        self._unwritten = 0
+        self._unwritten, self._stretch_ends_s = 0, 0.0  # of an answer that is being taken
         self._head_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
         self._linger_timer: TimerHandle | None = None
@@ -165,7 +176,7 @@ class EdgeProtocol(HttpToolsProtocol):
         size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
         self._framing.head(self.url, size_bytes)
         super().on_headers_complete()
-        self.headers = []  # trailers are nobody's
+        self.headers = _Trailers()
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -208,14 +219,13 @@ class EdgeProtocol(HttpToolsProtocol):
             self._write_timer = None
 
     def _watch_writing(self) -> None:
-        self._unwritten = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self._limits.stall_s, self._check_writing)
-
-    def _check_writing(self) -> None:
-        if self._unwritten - self.transport.get_write_buffer_size() < self._limits.least_bytes:
+        unwritten, now_s = self.transport.get_write_buffer_size(), self.loop.time()
+        if self._write_timer is None or self._unwritten - unwritten >= self._limits.least_bytes:
+            self._unwritten, self._stretch_ends_s = unwritten, now_s + self._limits.stall_s
+        if now_s >= self._stretch_ends_s:
             self.transport.abort()
         else:
-            self._watch_writing()
+            self._write_timer = self.loop.call_later(self._limits.stall_s / _GLANCES, self._watch_writing)
 
     # How it ends.
 

@@ -44,7 +44,7 @@ async def read(pauses_s: list[float], size_bytes: int) -> int:
         ([0.02] * 20, 1, None),  # a byte now and then
         ([0.02] * 20, 200, 20),  # quick enough
         ([0.3], 1000, 0),  # the first is late
-        ([0, 0.25, 0.25], 1000, 3),  # one in each stretch
+        ([0.02, 0.1, 10], 150, 2),  # half of what a stretch must bring
     ],
 )
 def test_each_stretch_must_bring_enough(pauses_s: list[float], size_bytes: int, in_time: int | None) -> None:

@@ -79,6 +79,7 @@ MALFORMED = {
     "tiny chunks": CHUNKED + 2000 * chunk(b"a"),
     "long chunk extensions": CHUNKED + b"1;" + 5000 * b"a" + b"\r\na\r\n0\r\n\r\n",
     "long trailers": CHUNKED + b"0\r\n" + 600 * b"A: bcdefg\r\n" + b"\r\n",
+    "many trailers": CHUNKED + b"0\r\n" + 11 * b"A: b\r\n" + b"\r\n",
     "an endless trailer": CHUNKED + b"0\r\nA: " + 5000 * b"b",
 }
 
