@@ -17,10 +17,13 @@
     │   ├── StalledBody        408
     │   ├── LostBody           400
     │   ├── InvalidParameter   422
-    │   └── BodyTooLarge       413
+    │   ├── BodyTooLarge       413
+    │   ├── TooManyChips       413
+    │   └── ClientGone         400
     ├── Overloaded             503
     │   └── OutOfMemory        503
     ├── NotReady               503
+    ├── DeadlinePassed         504
     └── StartupError           never reaches a client: the service refuses to start
         ├── BundleError
         │   └── WrongAnswers
@@ -40,6 +43,11 @@ class ServiceError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "", retry_after_s: int = 1) -> None:
+        """Take what was wrong, and when to try again where that may help."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
     @property
     def detail(self) -> str:
@@ -159,6 +167,19 @@ class BodyTooLarge(RequestError):
     title = "Body too large"
 
 
+class TooManyChips(RequestError):
+    """Raised when a request's chips take longer than it may take, even alone."""
+
+    status = 413
+    title = "Too many chips"
+
+
+class ClientGone(RequestError):
+    """Raised when the connection ends before the answer; nobody reads it."""
+
+    title = "Incomplete request"
+
+
 class Overloaded(ServiceError):
     """Raised when the queue or the memory for bodies is full; the client should retry later."""
 
@@ -177,6 +198,13 @@ class NotReady(ServiceError):
 
     status = 503
     title = "Not ready"
+
+
+class DeadlinePassed(ServiceError):
+    """Raised when a chip was not answered in the time that its request had."""
+
+    status = 504
+    title = "Deadline passed"
 
 
 class StartupError(ServiceError):

@@ -7,6 +7,7 @@ port opens, and so that the drain after SIGTERM ends before the process does.
 import asyncio
 import copy
 import logging
+import os
 import signal
 import socket
 
@@ -16,14 +17,20 @@ from uvicorn.config import LOGGING_CONFIG
 from service.contract.errors import SettingsError
 from service.contract.memory import give_back_large_buffers
 from service.server.app import create_app
+from service.server.endings.connections import Connection
 from service.server.state import Running
 from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
 
+STUCK = 70  # the exit status of a process that cannot go on (EX_SOFTWARE of sysexits.h)
+LAST_ANSWERS_S = 2  # for refusals to go out before such a process ends
+
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests being answered then still are.
+
+    Ends the process with status 70 if a thread gets stuck.
 
     Raises:
         StartupError: the service cannot run; nothing was listening yet.
@@ -33,6 +40,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
+        http=Connection,
         ws="none",  # nothing here speaks it: who asks for it is answered as any other request
         log_config=_logging(),
         access_log=settings.access_log,
@@ -47,11 +55,30 @@ def serve(settings: Settings) -> None:
                 # must end before the process, so the repetition must not kill it.
                 for number in (signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, signal.SIG_IGN)
-                await uvicorn.Server(config).serve([listener])
+                stuck = await _serve_on(listener, config, app.state.running.served.stuck)
         logger.info("stopped")
+        if stuck:
+            # Python would wait for the stuck thread, some of them for ever.
+            logging.shutdown()
+            os._exit(STUCK)
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
+
+
+async def _serve_on(listener: socket.socket, config: uvicorn.Config, stuck: asyncio.Event) -> bool:
+    """Serve until a signal, or until the service is stuck; tell whether it is."""
+    server = uvicorn.Server(config)
+
+    async def stop_when_stuck() -> None:
+        await stuck.wait()
+        config.timeout_graceful_shutdown = LAST_ANSWERS_S
+        server.should_exit = True
+
+    watching = asyncio.create_task(stop_when_stuck())
+    await server.serve([listener])
+    watching.cancel()
+    return stuck.is_set()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import httpx2
 import uvicorn
 
 from service.server.app import create_app
+from service.server.endings.connections import Connection
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,9 @@ SAMPLE_CHIP = ROOT / "docs/sample-chip.jpg"
 def serving(settings: Settings) -> Iterator[httpx2.Client]:
     """Serve on a free port of the loopback address; yield a client of it."""
     server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", ws="none")
+        uvicorn.Config(
+            create_app(settings), http=Connection, port=0, log_config=None, lifespan="on", ws="none"
+        )
     )
     thread = threading.Thread(target=server.run)
     thread.start()

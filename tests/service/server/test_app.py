@@ -96,15 +96,16 @@ def test_overload_is_a_503_that_says_when_to_retry(settings: Settings, fake: Fak
     async def scenario() -> None:
         async with started(settings.model_copy(update={"queue_size": 2})) as client:
             fake.gate.clear()
-            accepted = asyncio.create_task(predict(client, 10))
-            while not fake.entered.is_set():
+            accepted = [asyncio.create_task(predict(client, 10)) for _ in range(2)]
+            while "queue_places_taken 2.0" not in (await client.get("/metrics")).text:
                 await asyncio.sleep(0.001)
             refused = await predict(client)
-            assert "2 chips" in assert_problem(refused, 503)["detail"]
+            assert "2 requests are already waiting" in assert_problem(refused, 503)["detail"]
             assert refused.headers["retry-after"] == "1"
             assert (await client.get("/health/ready")).status_code == 200
             fake.gate.set()
-            assert len((await accepted).json()["predictions"]) == 10
+            for answered in await asyncio.gather(*accepted):
+                assert len(answered.json()["predictions"]) == 10
             assert (await predict(client)).status_code == 200
 
     run(scenario)
