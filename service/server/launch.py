@@ -24,7 +24,7 @@ from service.settings import Settings
 logger = logging.getLogger("chipvote")
 
 STUCK = 70  # the exit status of a process that cannot go on (EX_SOFTWARE of sysexits.h)
-LAST_ANSWERS_S = 2  # for refusals to go out before such a process ends
+LAST_ANSWERS_S = 2  # for refusals to go out, and probes to see it, before such a process ends; twice
 
 
 def serve(settings: Settings) -> None:
@@ -72,6 +72,7 @@ async def _serve_on(listener: socket.socket, config: uvicorn.Config, stuck: asyn
 
     async def stop_when_stuck() -> None:
         await stuck.wait()
+        await asyncio.sleep(LAST_ANSWERS_S)
         config.timeout_graceful_shutdown = LAST_ANSWERS_S
         server.should_exit = True
 

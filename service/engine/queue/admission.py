@@ -153,7 +153,10 @@ class Admission:
             raise NotReady("the service is starting or stopping; send the request again in a moment")
         requests = len(self._lone) + len(self._many)
         if requests >= self.places:
-            raise self._overloaded(chips, 0, f"{requests} requests are already waiting")
+            # A place comes with the next answer; where all have many chips, with the last of one.
+            before = 0 if self._lone else requests * min(ticket.left for ticket in self._many)
+            after_s = before / self._rate.chips_per_s
+            raise self._overloaded(chips, after_s, f"{requests} requests are already waiting")
         alone_s = chips / self._rate.chips_per_s
         if chips > 1 and alone_s > deadline_s:
             raise TooManyChips(
