@@ -95,10 +95,10 @@ class Engine(Generic[V]):
             await asyncio.to_thread(worker.join)
 
     def put(
-        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Sequence[Hashable], explain: bool = False
+        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
     ) -> None:
-        """Queue one chip, in a line of `FairQueue`."""
-        self._waiting.put(Job(chip_HWC, answer, explain), *line)
+        """Queue one chip, in its line of the `FairQueue`."""
+        self._waiting.put(Job(chip_HWC, answer, explain), line)
 
     def refuse(self, answer: Pending, error: Exception) -> None:
         """Answer an expected chip that never came by an error."""
@@ -124,10 +124,11 @@ class Engine(Generic[V]):
     def _serve(self, worker: Worker, voter: SupportsVote, most: int) -> None:
         stack = _Stack(most)
         while jobs := self._take(most):
-            with worker.at_work():
-                for explain in (False, True):
-                    if batch := [job for job in jobs if job.explain is explain]:
-                        self._answer(voter, stack, batch)
+            worker.begin()
+            for explain in (False, True):
+                if batch := [job for job in jobs if job.explain is explain]:
+                    self._answer(voter, stack, batch)
+            worker.rest()
 
     def _take(self, most: int) -> list[Job]:
         """Wait for a chip, take what waits beside it; nothing once the engine stops.

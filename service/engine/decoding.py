@@ -4,7 +4,7 @@ A decoded chip goes straight to the engine: the event loop hears of it when it i
 not once more in between. Knows no requests and no limits.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from service.contract.chips.decode import decode_chip
@@ -26,7 +26,7 @@ def threads_for(asked: int) -> int:
 class _Job(NamedTuple):
     data: bytes
     answer: Pending
-    line: Sequence[Hashable]
+    line: Hashable | None
     explain: bool
 
 
@@ -41,14 +41,14 @@ class Decoders:
         for worker in self.workers:
             worker.start()
 
-    def put(self, data: bytes, answer: Pending, line: Sequence[Hashable], explain: bool = False) -> None:
-        """Have one chip decoded and answered, in a line of `FairQueue`.
+    def put(self, data: bytes, answer: Pending, line: Hashable | None, explain: bool = False) -> None:
+        """Have one chip decoded and answered, in its line of the `FairQueue`.
 
         With `explain`, all members' probabilities and the evidence come along. The answer may be a
         `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is too
         little to decode it), or a `ServiceError` (the engine failed on its batch).
         """
-        self._waiting.put(_Job(data, answer, line, explain), *line)
+        self._waiting.put(_Job(data, answer, line, explain), line)
 
     def close(self) -> None:
         """End the threads once they have done what waits."""
@@ -58,8 +58,9 @@ class Decoders:
 
     def _run(self, worker: Worker) -> None:
         while jobs := self._waiting.take():
-            with worker.at_work():
-                self._decode(jobs.pop())  # the list would hold its bytes until the next comes
+            worker.begin()
+            self._decode(jobs.pop())  # the list would hold its bytes until the next comes
+            worker.rest()
 
     def _decode(self, job: _Job) -> None:
         if job.answer.done():  # nobody waits for it any more

@@ -31,9 +31,7 @@ class Ticket:
 
     def __init__(self, chips: int, share: Callable[[], int], answered: Callable[[], None]) -> None:
         self.left = chips  # not yet answered
-        # Where its chips stand in queues: lone chips take turns with requests of many, and the
-        # latter with each other.
-        self.line: tuple[Hashable, ...] = ("lone", None) if chips == 1 else ("many", self)
+        self.line: Hashable | None = None if chips == 1 else self  # in every `FairQueue`
         self._share, self._answered = share, answered
         self._waiting: deque[tuple[Pending, Callable[[Pending], None]]] = deque()
         self._on_way: set[Pending] = set()
@@ -81,7 +79,7 @@ class Ticket:
             raise self._ended
 
     def _feed(self) -> None:
-        while self._waiting and len(self._on_way) < self._share():
+        while self._waiting and (not self._on_way or len(self._on_way) < self._share()):
             answer, send = self._waiting.popleft()
             if not answer.done():
                 self._on_way.add(answer)
@@ -183,12 +181,7 @@ class Admission:
         ticket = Ticket(chips, self._share, self._answered)
         kind = self._lone if chips == 1 else self._many
         kind.add(ticket)
-        due = None
-        if deadline_s < math.inf:
-            late = DeadlinePassed(
-                f"no answer within {deadline_s:g} s; send the request again, or let it wait longer"
-            )
-            due = loop.call_later(deadline_s, ticket.end, late)
+        due = loop.call_later(deadline_s, _end_late, ticket, deadline_s) if deadline_s < math.inf else None
         try:
             yield ticket
         finally:
@@ -199,9 +192,9 @@ class Admission:
                 self._idle.set()
 
     def _share(self) -> int:
-        """Return how many places one request may hold: one, and its part of those left over."""
+        """Return how many places a request of many chips may hold: one, and a part of the rest."""
         left_over = self.places - len(self._lone) - len(self._many)
-        return min(1 + left_over // (len(self._many) or 1), self._most_for_one)
+        return min(1 + left_over // len(self._many), self._most_for_one)
 
     def _answered(self) -> None:
         self._rate.count(asyncio.get_running_loop().time())
@@ -213,3 +206,7 @@ class Admission:
         self._promised_s = min(promised_s, now_s + LONGEST_S)
         wait_s = max(1, math.ceil(self._promised_s - now_s))
         return Overloaded(f"{why}; send the request again in {wait_s} s", wait_s)
+
+
+def _end_late(ticket: Ticket, deadline_s: float) -> None:
+    ticket.end(DeadlinePassed(f"no answer within {deadline_s:g} s; send it again, or let it wait longer"))

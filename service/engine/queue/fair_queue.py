@@ -1,9 +1,8 @@
 """A queue between threads in which takers serve everybody in turn, whoever put in more.
 
-What is put in stands in a line, named by a path such as (kind, request). At every level of the
-paths the names take turns: with two kinds, every other item is of the one; among the requests of a
-kind, each gives one item a round. A level more, as a client's name before the kind, is one name
-more in the paths.
+An item stands alone, or in a line with others. Lines take turns, an item each; and items that stand
+alone take turns with all lines together: neither many lone items nor long lines keep the others
+waiting. What a line is, a request or all requests of one client, is for the users to say.
 
 Knows no chips and no requests.
 """
@@ -18,19 +17,18 @@ T = TypeVar("T")
 
 
 class Rotation(Generic[T]):
-    """Lines that take turns; each holds items in their order, or is a rotation itself."""
+    """Lines that take turns; each holds items in their order."""
 
     def __init__(self) -> None:
-        self._turns: deque[Hashable] = deque()  # the names of lines with something in them
-        self._lines: dict[Hashable, deque[T] | Rotation[T]] = {}
+        self._turns: deque[Hashable] = deque()  # of lines with something in them
+        self._lines: dict[Hashable, deque[T]] = {}
 
-    def append(self, item: T, name: Hashable, *path: Hashable) -> None:
+    def append(self, item: T, line: Hashable) -> None:
         """Put an item at the end of its line."""
-        line = self._lines.get(name)
-        if line is None:
-            line = self._lines[name] = Rotation() if path else deque()
-            self._turns.append(name)
-        line.append(item, *path)
+        if line not in self._lines:
+            self._lines[line] = deque()
+            self._turns.append(line)
+        self._lines[line].append(item)
 
     def popleft(self) -> T:
         """Take the first item of the line whose turn it is.
@@ -38,32 +36,38 @@ class Rotation(Generic[T]):
         Raises:
             IndexError: there is none.
         """
-        name = self._turns.popleft()
-        line = self._lines[name]
-        item = line.popleft()
-        if line:
-            self._turns.append(name)
+        line = self._turns.popleft()
+        items = self._lines[line]
+        item = items.popleft()
+        if items:
+            self._turns.append(line)
         else:
-            del self._lines[name]
+            del self._lines[line]
         return item
 
-    def __bool__(self) -> bool:
-        return bool(self._turns)
+    def __len__(self) -> int:
+        """Return how many lines there are."""
+        return len(self._turns)
 
 
 class FairQueue(Generic[T]):
-    """A rotation that threads share."""
+    """Lone items and a rotation, for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._items: Rotation[T] = Rotation()
+        self._alone: deque[T] = deque()
+        self._lines: Rotation[T] = Rotation()
+        self._line_is_next = True
         # One sign per item, which C code waits for; False: closed, and passed on to the next taker.
         self._signs: SimpleQueue[bool] = SimpleQueue()
 
-    def put(self, item: T, *path: Hashable) -> None:
-        """Put an item into a line; all paths of a queue are equally long."""
+    def put(self, item: T, line: Hashable | None = None) -> None:
+        """Put an item into its line, or by itself."""
         with self._lock:
-            self._items.append(item, *path)
+            if line is None:
+                self._alone.append(item)
+            else:
+                self._lines.append(item, line)
         self._signs.put(True)
 
     def take(self, most: int = 1, *, wait: bool = True) -> list[T]:
@@ -81,7 +85,13 @@ class FairQueue(Generic[T]):
                 break
             signs += 1
         with self._lock:
-            return [self._items.popleft() for _ in range(signs)]
+            return [self._next() for _ in range(signs)]
+
+    def _next(self) -> T:
+        if self._alone and self._lines:
+            self._line_is_next = not self._line_is_next
+            return self._lines.popleft() if self._line_is_next else self._alone.popleft()
+        return self._alone.popleft() if self._alone else self._lines.popleft()
 
     def close(self) -> None:
         """Let takers go once they have taken everything; nothing new may come."""

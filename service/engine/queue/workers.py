@@ -4,13 +4,12 @@ Knows no chips.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 
 
 class Worker:
-    """One thread; `work` runs in it, and marks each piece by `at_work`."""
+    """One thread; `work` runs in it, and says when a piece begins and ends."""
 
     def __init__(self, name: str, work: Callable[["Worker"], None]) -> None:
         self._since_s: float | None = None  # None: waits for work
@@ -25,11 +24,12 @@ class Worker:
         self._work(self)
         self._ended = True
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Be at a piece of work."""
+    def begin(self) -> None:
+        """Be at a piece of work from now on."""
         self._since_s = monotonic()
-        yield
+
+    def rest(self) -> None:
+        """Be done with it."""
         self._since_s = None
 
     def trouble(self, patience_s: float) -> str | None:

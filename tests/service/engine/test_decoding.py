@@ -27,7 +27,7 @@ async def started(ensemble: FakeEnsemble) -> AsyncIterator[Callable[[bytes], Cor
 
     async def vote(data: bytes) -> Verdict:
         answer: Pending = asyncio.get_running_loop().create_future()
-        decoders.put(data, answer, ("lone", None))
+        decoders.put(data, answer, None)
         return await answer
 
     try:

@@ -21,15 +21,15 @@ def test_every_line_keeps_its_order_and_lines_take_turns() -> None:
     assert len(queue) == 0
 
 
-def test_kinds_take_turns_whatever_the_number_of_lines_in_them() -> None:
+def test_lone_items_take_turns_with_all_lines_together() -> None:
     queue: FairQueue[str] = FairQueue()
     for item in "ABCD":
-        queue.put(item, "many", "first")
+        queue.put(item, "first")
     for item in "abcd":
-        queue.put(item, "many", "second")
-    queue.put("1", "lone", None)
-    queue.put("2", "lone", None)
-    assert drained(queue) == "A1a2BbCcDd"
+        queue.put(item, "second")
+    queue.put("1")
+    queue.put("2")
+    assert drained(queue) == "1A2aBbCcDd"
 
 
 def test_a_taker_waits_for_the_first_and_takes_what_is_beside_it() -> None:

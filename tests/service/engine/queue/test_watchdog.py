@@ -29,8 +29,8 @@ def test_a_thread_that_hangs_is_noticed() -> None:
     end = threading.Event()
 
     def hang(worker: Worker) -> None:
-        with worker.at_work():
-            end.wait(10)
+        worker.begin()
+        end.wait(10)
 
     (said,) = told_of(hang, 5)
     end.set()
@@ -50,8 +50,9 @@ def test_a_thread_that_waits_works_in_short_pieces_or_has_ended_is_none() -> Non
 
     def go_on(worker: Worker) -> None:
         for _ in range(10):
-            with worker.at_work():
-                end.wait(PATIENCE_S / 4)
+            worker.begin()
+            end.wait(PATIENCE_S / 4)
+            worker.rest()
         end.wait(PATIENCE_S * 2)
 
     assert told_of(go_on, 6 * PATIENCE_S) == []
