@@ -57,7 +57,7 @@ class FairQueue(Generic[T]):
         self._lock = threading.Lock()
         self._alone: deque[T] = deque()
         self._lines: Rotation[T] = Rotation()
-        self._line_is_next = True
+        self._line_was_last = True
         # One sign per item, which C code waits for; False: closed, and passed on to the next taker.
         self._signs: SimpleQueue[bool] = SimpleQueue()
 
@@ -88,10 +88,8 @@ class FairQueue(Generic[T]):
             return [self._next() for _ in range(signs)]
 
     def _next(self) -> T:
-        if self._alone and self._lines:
-            self._line_is_next = not self._line_is_next
-            return self._lines.popleft() if self._line_is_next else self._alone.popleft()
-        return self._alone.popleft() if self._alone else self._lines.popleft()
+        self._line_was_last = not (self._alone and (self._line_was_last or not self._lines))
+        return (self._lines if self._line_was_last else self._alone).popleft()
 
     def close(self) -> None:
         """Let takers go once they have taken everything; nothing new may come."""

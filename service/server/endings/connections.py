@@ -5,7 +5,7 @@ first bytes, which are those of every answer, go out at once: the system of a cl
 resets the connection when they come. Until then uvicorn would close every such connection.
 
 To be joined with other rules for connections: `Connection` is uvicorn's protocol, and overrides
-three of its methods, each of which calls the original.
+four of its methods; all but `eof_received` call the original.
 """
 
 import asyncio
@@ -51,6 +51,15 @@ class Connection(HttpToolsProtocol):
         """Let the request's route find its connection."""
         super().on_message_begin()
         cast(dict[str, Any], self.scope)["extensions"] = {_EXTENSION: self}
+
+    def on_message_complete(self) -> None:
+        """Go on reading behind a request, or its client's going would not be heard of.
+
+        uvicorn stops amid a large body, and again where another request comes before the answer.
+        """
+        super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection for an answer that is under way."""

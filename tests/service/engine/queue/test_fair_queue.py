@@ -32,6 +32,16 @@ def test_lone_items_take_turns_with_all_lines_together() -> None:
     assert drained(queue) == "1A2aBbCcDd"
 
 
+def test_a_lone_item_is_next_after_lines_have_been() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in "ABCD":
+        queue.put(item, "line")
+    for lone in "123":
+        queue.take()
+        queue.put(lone)
+        assert queue.take() == [lone]
+
+
 def test_a_taker_waits_for_the_first_and_takes_what_is_beside_it() -> None:
     queue: FairQueue[str] = FairQueue()
     assert queue.take(3, wait=False) == []

@@ -43,6 +43,15 @@ def asking(client: httpx2.Client, sent: bytes = ONE + RED_PNG) -> socket.socket:
     return connection
 
 
+def long_form() -> bytes:
+    """A request whose body is longer than what uvicorn reads ahead."""
+    text = b'--edge\r\nContent-Disposition: form-data; name="text"\r\n\r\n' + bytes(900_000) + b"\r\n"
+    chip = b'--edge\r\nContent-Disposition: form-data; name="chip"; filename="a.png"\r\n\r\n' + RED_PNG
+    body = text + chip + b"\r\n" + chip + b"\r\n--edge--\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
 def until(client: httpx2.Client, line: str) -> None:
     deadline_s = time.monotonic() + 8
     while line not in client.get("/metrics").text:
@@ -72,6 +81,15 @@ def test_chips_of_clients_that_are_gone_are_not_computed(
     fake.gate.set()
     assert held.post("/predict", content=RED_PNG, headers={"Content-Type": "image/png"}).status_code == 200
     assert sum(fake.batch_sizes) == 2
+
+
+def test_so_are_those_of_a_long_form(held: httpx2.Client) -> None:
+    connections = [asking(held, long_form()) for _ in range(5)]
+    until(held, "queue_places_taken 11.0")
+    for connection in connections:
+        connection.close()
+    until(held, 'dropped_chips_total{reason="Incomplete request"} 10.0')
+    until(held, "queue_places_taken 1.0")
 
 
 @pytest.mark.parametrize("wait_s", [0, 1])
