@@ -1,8 +1,8 @@
 """Clients that go while they wait, and clients that have said all and still listen.
 
-TCP says the same of both: nothing more will come. So the connection stays open, and the answer's
-first bytes, which are those of every answer, go out at once: the system of a client that has gone
-resets the connection when they come. Until then uvicorn would close every such connection.
+TCP says the same of both: nothing more will come, and uvicorn would close the connection. Here it
+stays open, and the answer's first bytes, which are those of every answer, go out one after the
+other: the system of a client that has gone resets the connection when they come.
 
 To be joined with other rules for connections: `Connection` is uvicorn's protocol, and overrides
 four of its methods; all but `eof_received` call the original.
@@ -18,8 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _EXTENSION = "chipvote.connection"
 _OPENING = b"HTTP/1.1 "  # of every answer
-_FIRST = len(b"HTTP/1.1")
-ANSWER_S = 0.25  # for the other side's system to say that nobody is there
+FIRST_PAUSE_S = 0.02  # for the other side's system to say that nobody is there; then twice as long
 
 
 @contextmanager
@@ -81,24 +80,24 @@ class Connection(HttpToolsProtocol):
 
 
 class _Begun:
-    """A transport on which the first bytes of an answer go out before it, in two pieces."""
+    """A transport on which the first bytes of an answer go out before it, one by one."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport, self._sent = transport, 0
-        self._send(_FIRST)
-        # Nobody reads from a connection that has ended: only another write hears of a reset.
-        self._second = asyncio.get_running_loop().call_later(ANSWER_S, self._send, len(_OPENING))
+        self._send(FIRST_PAUSE_S)
 
     def write(self, data: bytes) -> None:
         """Write the answer, from where its beginning ends."""
-        self._second.cancel()
+        self._next.cancel()
         self._transport.write(data[self._sent :])
         self._sent = 0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._transport, name)
 
-    def _send(self, until: int) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(_OPENING[self._sent : until])
-            self._sent = until
+    def _send(self, pause_s: float) -> None:
+        """Send another byte: nobody reads from this connection, only writing hears of a reset."""
+        if self._sent < len(_OPENING) and not self._transport.is_closing():
+            self._transport.write(_OPENING[self._sent : self._sent + 1])
+            self._sent += 1
+            self._next = asyncio.get_running_loop().call_later(pause_s, self._send, 2 * pause_s)
