@@ -67,7 +67,7 @@ DOCUMENTED: list[dict[str, Any]] = [
 ]
 
 # What else a client prefers is none of our business, nor is what does not parse (RFC 7240, 2).
-_PREFERS_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+_PREFERS_WAIT = re.compile(rb"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
 def deadline_s(request: Request, most_s: float) -> float:
@@ -77,8 +77,10 @@ def deadline_s(request: Request, most_s: float) -> float:
         request: with or without the header `Prefer`.
         most_s: what is allowed; 0 for any time.
     """
-    found = _PREFERS_WAIT.search(", ".join(request.headers.getlist("prefer")))
-    return min(most_s or math.inf, float(found[1]) if found else math.inf)
+    most_s = most_s or math.inf
+    preferred = [value for name, value in request.scope["headers"] if name == b"prefer"]
+    found = _PREFERS_WAIT.search(b", ".join(preferred)) if preferred else None
+    return min(most_s, float(found[1])) if found else most_s
 
 
 def predict_options(query: QueryParams) -> PredictOptions:
