@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.contract.errors import ChipError
+from service.contract.errors import ChipError, ClientGone, DeadlinePassed
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -66,17 +66,26 @@ class Metrics:
         )
         self.chips = Counter(
             "chipvote_chips",
-            "Chips by outcome: answered, refused (the chip is bad) or failed (the service is).",
+            "Chips by outcome: answered, refused (the chip is bad), failed (the service is) or dropped "
+            "(nobody waits for it any more).",
             ["outcome"],
             registry=self.registry,
         )
-        for outcome in ("answered", "refused", "failed"):
+        for outcome in ("answered", "refused", "failed", "dropped"):
             self.chips.labels(outcome)  # there from the start, or a rate would miss the first ones
         self.refused = Counter(
             "chipvote_refused_chips", "Refused chips by what is wrong.", ["reason"], registry=self.registry
         )
         for kind in ChipError.__subclasses__():
             self.refused.labels(kind.title)
+        self.dropped = Counter(
+            "chipvote_dropped_chips",
+            "Chips that nobody waited for any more, by why.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for error in (DeadlinePassed, ClientGone):
+            self.dropped.labels(error.title)
         self.predicted = Counter(
             "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
         )
@@ -92,6 +101,16 @@ class Metrics:
         self.taken = Gauge(
             "chipvote_queue_places_taken",
             "Chips accepted and not yet answered: waiting to be decoded, for the engine, or in it.",
+            registry=self.registry,
+        )
+        self.expected_wait = Gauge(
+            "chipvote_expected_wait_seconds",
+            "Seconds that one more chip would wait for its answer, from the rate of the last answers.",
+            registry=self.registry,
+        )
+        self.stuck = Gauge(
+            "chipvote_stuck",
+            "1 once a thread hangs or has died, and the process is about to end.",
             registry=self.registry,
         )
         self.body_bytes = Gauge(

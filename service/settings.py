@@ -74,7 +74,19 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(32, ge=1, le=1024, description="most chips the engine takes at once, 1 to 1024")
     queue_size: int = Field(
-        256, ge=1, le=1_000_000, description="chips accepted and not yet answered, 1 to 1000000"
+        256,
+        ge=1,
+        le=1_000_000,
+        description="requests accepted, and about as many chips on their way, 1 to 1000000",
+    )
+    deadline_s: float = Field(
+        120,  # as long as the Python client waits for a byte
+        ge=0,
+        description="seconds within which a chip is answered or dropped; a request's `Prefer: wait=` may "
+        "shorten it; 0 for no limit",
+    )
+    watchdog_s: float = Field(
+        60, gt=0, description="seconds at one batch or one chip after which a thread hangs; the process ends"
     )
     decode_threads: int = Field(
         0, ge=0, le=256, description="threads that decode images, to 256; 0 for one per processor, at most 8"

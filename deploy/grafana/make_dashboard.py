@@ -42,7 +42,7 @@ def label_share(over: str) -> str:
 def now() -> list[Panel]:
     """Return whether all is well."""
     requests, failed = (
-        rate("chipvote_requests_total", USERS, *m) for m in ((), ('status=~"5.."', 'status!="503"'))
+        rate("chipvote_requests_total", USERS, *m) for m in ((), ('status=~"5.."', 'status!~"503|504"'))
     )
     return [
         stat(

@@ -52,6 +52,7 @@ class Client:
         chips_per_request: int = 16,
         connections: int = 4,
         patience_s: float = 300,
+        deadline_s: float | None = None,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -62,15 +63,22 @@ class Client:
             chips_per_request: at most.
             connections: requests at the same time.
             patience_s: seconds that a request is sent again while the service is busy or has gone.
+            deadline_s: whole seconds after which the service drops a chip that it has not answered,
+                and says so by a 504; the service's own limit if None.
 
         Raises:
             ValueError: the address is none, the key cannot be one, or a number is below 1.
         """
-        if chips_per_request < 1 or connections < 1:
-            raise ValueError("chips_per_request and connections must be 1 or more")
+        if chips_per_request < 1 or connections < 1 or (deadline_s is not None and deadline_s < 1):
+            raise ValueError("chips_per_request, connections and deadline_s must be 1 or more")
         self._chips_per_request, self._connections = chips_per_request, connections
         self._exchange = Exchange(
-            url, key, timeout_s=timeout_s, connections=connections, patience_s=patience_s
+            url,
+            key,
+            timeout_s=timeout_s,
+            connections=connections,
+            patience_s=patience_s,
+            deadline_s=deadline_s,
         )
 
     def labels(self) -> Labels:

@@ -35,7 +35,14 @@ class Exchange:
     """A service at one address."""
 
     def __init__(
-        self, url: str, key: str | None, *, timeout_s: float, connections: int, patience_s: float
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float,
+        connections: int,
+        patience_s: float,
+        deadline_s: float | None = None,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -57,7 +64,8 @@ class Exchange:
         self._shown, self._timeout_s, self._patience_s = _shown(base), timeout_s, patience_s
         self._options: dict[str, Any] = {
             "base_url": base,
-            "headers": {"Authorization": f"Bearer {key}"} if key else {},
+            "headers": ({"Authorization": f"Bearer {key}"} if key else {})
+            | ({"Prefer": f"wait={deadline_s:.0f}"} if deadline_s else {}),
             "timeout": httpx2.Timeout(timeout_s, pool=None),  # waiting for one's turn is no failure
             "limits": httpx2.Limits(max_connections=connections),
         }

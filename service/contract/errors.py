@@ -23,9 +23,12 @@
     │   ├── AddressTooLong     414
     │   ├── HeadersTooLarge    431
     │   └── ForeignPage        403
+    │   ├── TooManyChips       413
+    │   └── ClientGone         400
     ├── Overloaded             503
     │   └── OutOfMemory        503
     ├── NotReady               503
+    ├── DeadlinePassed         504
     └── StartupError           never reaches a client: the service refuses to start
         ├── BundleError
         │   └── WrongAnswers
@@ -48,6 +51,11 @@ class ServiceError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str = "", retry_after_s: int = 1) -> None:
+        """Take what was wrong, and when to try again where that may help."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
     @property
     def detail(self) -> str:
@@ -201,6 +209,19 @@ class ForeignPage(RequestError):
     title = "Page of another origin"
 
 
+class TooManyChips(RequestError):
+    """Raised when a request's chips take longer than it may take, even alone."""
+
+    status = 413
+    title = "Too many chips"
+
+
+class ClientGone(RequestError):
+    """Raised when the connection ends before the answer; nobody reads it."""
+
+    title = "Incomplete request"
+
+
 class Overloaded(ServiceError):
     """Raised when places, connections or the memory for bodies are taken; to be retried later."""
 
@@ -219,6 +240,13 @@ class NotReady(ServiceError):
 
     status = 503
     title = "Not ready"
+
+
+class DeadlinePassed(ServiceError):
+    """Raised when a chip was not answered in the time that its request had."""
+
+    status = 504
+    title = "Deadline passed"
 
 
 class StartupError(ServiceError):

@@ -1,31 +1,29 @@
 """Chips from many requests → batches for the thread that owns the device, one per lane it has.
 
 The engine takes everything that waits, up to `max_batch`, the moment it is free. There is
-no timer: an idle service adds no wait, and a busy one batches by itself.
+no timer: an idle service adds no wait, and a busy one batches by itself. Where more wait than that,
+requests take turns.
 
-A request first reserves slots; a slot is the right to have one chip on its way, and all
-slots together bound the queue. A request with more chips than slots sends the next chip
-when an earlier one is answered: a long request slows itself down and nobody else.
-
-Knows chips, not requests' bodies or HTTP. Everything except the engine's own threads, `put` and
-`refuse` runs on one event loop.
+Knows chips, not requests or HTTP. `start` and `stop` run on the event loop where the answers go,
+`put` and `refuse` in any thread.
 
 Shape suffixes: B chips, H height, W width, C bands.
 """
 
 import asyncio
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from service.contract.errors import NotReady, Overloaded, ServiceError
+from service.contract.errors import OutOfMemory, ServiceError
 from service.contract.manifest import Pixel
+from service.engine.queue.admission import Pending
+from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.workers import Worker
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 
@@ -53,9 +51,6 @@ T = TypeVar("T")
 V = TypeVar("V", bound=SupportsVote)
 
 
-Pending = asyncio.Future[Verdict]
-
-
 class Job(NamedTuple):
     """One chip on its way, and where its answer goes."""
 
@@ -67,29 +62,20 @@ class Job(NamedTuple):
 class Engine(Generic[V]):
     """A queue of chips and threads that answer them: one on a GPU, one per core on most CPUs."""
 
-    def __init__(
-        self, open_voter: Callable[[], V], *, max_batch: int, queue_size: int, metrics: Metrics
-    ) -> None:
+    def __init__(self, open_voter: Callable[[], V], *, max_batch: int, metrics: Metrics) -> None:
         """Prepare; nothing runs before `start`.
 
         Args:
             open_voter: called once, in the engine's first thread, so that one thread owns a GPU.
             max_batch: most chips given to the voter at once.
-            queue_size: most slots handed out, that is chips accepted and not yet answered.
             metrics: gets batch sizes, the voter's time and the queue's depth.
         """
-        self.ready = False
+        self.workers: list[Worker] = []
         self._open_voter = open_voter
         self._max_batch = max_batch
-        self._free = self._slots = queue_size
         self._metrics = metrics
-        self._waiting: SimpleQueue[Job | None] = SimpleQueue()  # None: stop, and pass it on
-        self._idle = asyncio.Event()
-        self._idle.set()
-        metrics.queue_depth.set_function(self._waiting.qsize)
-        metrics.slots.set(queue_size)
-        metrics.taken.set_function(lambda: self._slots - self._free)
-        metrics.ready.set_function(lambda: float(self.ready))
+        self._waiting: FairQueue[Job] = FairQueue()
+        metrics.queue_depth.set_function(self._waiting.__len__)
 
     async def start(self) -> V:
         """Open the voter and return it once it can answer; from then on only the engine may use it.
@@ -99,107 +85,59 @@ class Engine(Generic[V]):
         """
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[V] = self._loop.create_future()
-        self._threads: list[threading.Thread] = []
-        self._begin(self._run, opened)
-        voter = await opened
-        self.ready = True
-        return voter
+        self._begin(partial(self._run, opened=opened))
+        return await opened
 
     async def stop(self) -> None:
-        """Refuse new requests, answer the accepted ones, then end the threads."""
-        self.ready = False
-        await self._idle.wait()
-        self._waiting.put(None)
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
-        self._waiting.get()  # what the last one passed on
+        """Answer what waits, then end the threads."""
+        self._waiting.close()
+        for worker in self.workers:
+            await asyncio.to_thread(worker.join)
 
-    def check(self) -> None:
-        """Refuse early what `reserve` would refuse now.
-
-        Raises:
-            NotReady: the engine has not started, or is stopping.
-            Overloaded: every slot is taken.
-        """
-        if not self.ready:
-            raise NotReady("the service is starting or stopping; send the request again in a moment")
-        if not self._free:
-            raise Overloaded(f"{self._slots} chips are already waiting; send the request again in a moment")
-
-    @contextmanager
-    def reserve(self, chips: int) -> Iterator[asyncio.Semaphore]:
-        """Accept a request of `chips` chips: hold it some slots until it is answered.
-
-        Yields:
-            A semaphore with one permit per slot. Hold one around each `vote`.
-
-        Raises:
-            NotReady, Overloaded: see `check`.
-        """
-        self.check()
-        # Twice a batch keeps the engine busy (one batch in it, one being decoded) and
-        # leaves slots to others.
-        slots = min(chips, self._free, 2 * self._max_batch)
-        self._free -= slots
-        self._idle.clear()
-        try:
-            yield asyncio.Semaphore(slots)
-        finally:
-            self._free += slots
-            if self._free == self._slots:
-                self._idle.set()
-
-    def expect(self) -> Pending:
-        """Return where the answer of one chip will come, under a reserved slot."""
-        return self._loop.create_future()
-
-    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Pending, explain: bool = False) -> None:
-        """Queue one chip; from any thread."""
-        self._waiting.put(Job(chip_HWC, answer, explain))
+    def put(
+        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
+    ) -> None:
+        """Queue one chip, in its line of the `FairQueue`."""
+        self._waiting.put(Job(chip_HWC, answer, explain), line)
 
     def refuse(self, answer: Pending, error: Exception) -> None:
-        """Answer an expected chip that never came by an error; from any thread."""
+        """Answer an expected chip that never came by an error."""
         self._loop.call_soon_threadsafe(_refuse, [answer], error)
 
-    def _run(self, opened: asyncio.Future[V]) -> None:
+    def _run(self, worker: Worker, opened: asyncio.Future[V]) -> None:
         try:
             voter = self._open_voter()
         except Exception as error:
             self._loop.call_soon_threadsafe(_refuse, [opened], error)
             return
         most = min(self._max_batch, voter.at_once or self._max_batch)
-        lanes = voter.lanes()
-        for lane in lanes[1:]:
-            self._begin(self._serve, lane, most)
+        first, *others = voter.lanes()
+        for lane in others:
+            self._begin(partial(self._serve, voter=lane, most=most))
         self._loop.call_soon_threadsafe(_settle, [(opened, voter)])
-        self._serve(lanes[0], most)
+        self._serve(worker, first, most)
 
-    def _begin(self, work: Callable[..., None], *of: object) -> None:
-        name = f"engine-{len(self._threads)}"
-        self._threads.append(threading.Thread(target=work, args=of, name=name, daemon=True))
-        self._threads[-1].start()
+    def _begin(self, work: Callable[[Worker], None]) -> None:
+        self.workers.append(Worker(f"engine-{len(self.workers)}", work))
+        self.workers[-1].start()
 
-    def _serve(self, voter: SupportsVote, most: int) -> None:
+    def _serve(self, worker: Worker, voter: SupportsVote, most: int) -> None:
         stack = _Stack(most)
         while jobs := self._take(most):
-            # Who gave up waiting needs no answer, and must not cost the others one.
-            jobs = [job for job in jobs if not job.answer.cancelled()]
+            worker.begin()
             for explain in (False, True):
                 if batch := [job for job in jobs if job.explain is explain]:
                     self._answer(voter, stack, batch)
+            worker.rest()
 
     def _take(self, most: int) -> list[Job]:
-        """Wait for a job, take what waits beside it; nothing once the engine stops."""
+        """Wait for a chip, take what waits beside it; nothing once the engine stops.
+
+        Whoever gave up waiting needs no answer, and must not cost the others one.
+        """
         jobs: list[Job] = []
-        while len(jobs) < most and not (jobs and self._waiting.empty()):
-            try:
-                job = self._waiting.get(block=not jobs)
-            except Empty:  # another lane was faster
-                break
-            if job is None:
-                self._waiting.put(None)
-                break
-            jobs.append(job)
+        while len(jobs) < most and (taken := self._waiting.take(most - len(jobs), wait=not jobs)):
+            jobs += [job for job in taken if not job.answer.done()]
         return jobs
 
     def _answer(self, voter: SupportsVote, stack: "_Stack", jobs: list[Job]) -> None:
@@ -210,13 +148,29 @@ class Engine(Generic[V]):
                 chips_BHWC = stack([job.chip_HWC for job in jobs])
                 votes = voter.vote(chips_BHWC, jobs[0].explain)
             settled = list(zip(answers, votes, strict=True))
-        except Exception:
+        except Exception as error:
             # Whatever it was, every caller must hear of it and the next batch may be fine.
-            logger.exception("the engine failed on a batch of %d chips", len(jobs))
-            failure = ServiceError("the engine failed on this batch")
-            self._loop.call_soon_threadsafe(_refuse, answers, failure)
+            if not _is_shortage(error):
+                logger.exception("the engine failed on a batch of %d chips", len(jobs))
+                failure = ServiceError("the engine failed on this batch")
+                self._loop.call_soon_threadsafe(_refuse, answers, failure)
+                return
         else:
             self._loop.call_soon_threadsafe(_settle, settled)
+            return
+        self._answer_less(voter, stack, jobs)  # not above: the error holds what took the memory
+
+    def _answer_less(self, voter: SupportsVote, stack: "_Stack", jobs: list[Job]) -> None:
+        """Answer a batch in halves, for which memory was short; a single chip then fails."""
+        half = len(jobs) // 2
+        if half:
+            logger.warning("memory is too short for a batch of %d chips: it is tried in halves", len(jobs))
+            self._answer(voter, stack, jobs[:half])
+            self._answer(voter, stack, jobs[half:])
+            return
+        logger.error("memory is too short for a single chip")
+        failure = OutOfMemory("the memory is too short for this chip; send it again in a moment")
+        self.refuse(jobs[0].answer, failure)
 
 
 class _Stack:
@@ -232,6 +186,12 @@ class _Stack:
         if self._memory_BHWC is None:
             self._memory_BHWC = np.empty((self._most, *chips_HWC[0].shape), chips_HWC[0].dtype)
         return np.stack(chips_HWC, out=self._memory_BHWC[: len(chips_HWC)])
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Tell whether memory was too short, in the words of ONNX Runtime and CUDA."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "alloc" in said
 
 
 def _settle(results: Sequence[tuple[asyncio.Future[T], T]]) -> None:

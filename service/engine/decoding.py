@@ -4,15 +4,16 @@ A decoded chip goes straight to the engine: the event loop hears of it when it i
 not once more in between. Knows no requests and no limits.
 """
 
-import threading
-from queue import SimpleQueue
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import InputSpec
 from service.contract.processors import processors
-from service.engine.batching import Engine, Pending
-from service.engine.verdict import Verdict
+from service.engine.batching import Engine
+from service.engine.queue.admission import Pending
+from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.workers import Worker
 
 MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
@@ -25,6 +26,7 @@ def threads_for(asked: int) -> int:
 class _Job(NamedTuple):
     data: bytes
     answer: Pending
+    line: Hashable | None
     explain: bool
 
 
@@ -34,46 +36,38 @@ class Decoders:
     def __init__(self, engine: Engine[Any], spec: InputSpec, threads: int) -> None:
         """Start the threads, so many as `threads_for` says."""
         self._engine, self._spec = engine, spec
-        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()  # None: one thread stops
-        self._threads = [
-            threading.Thread(target=self._run, name=f"decoder-{index}", daemon=True)
-            for index in range(threads_for(threads))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._waiting: FairQueue[_Job] = FairQueue()
+        self.workers = [Worker(f"decoder-{index}", self._run) for index in range(threads_for(threads))]
+        for worker in self.workers:
+            worker.start()
 
-    async def vote(self, data: bytes, explain: bool = False) -> Verdict:
-        """Decode one chip, under a reserved slot of the engine, and wait for its answer.
+    def put(self, data: bytes, answer: Pending, line: Hashable | None, explain: bool = False) -> None:
+        """Have one chip decoded and answered, in its line of the `FairQueue`.
 
-        With `explain`, all members' probabilities and the evidence come along.
-
-        Raises:
-            ChipError: the bytes are no chip that the bundle takes.
-            OutOfMemory: there is too little to decode it.
-            ServiceError: the engine failed on this chip's batch.
+        With `explain`, all members' probabilities and the evidence come along. The answer may be a
+        `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is too
+        little to decode it), or a `ServiceError` (the engine failed on its batch).
         """
-        answer = self._engine.expect()
-        self._waiting.put(_Job(data, answer, explain))
-        return await answer
+        self._waiting.put(_Job(data, answer, line, explain), line)
 
     def close(self) -> None:
         """End the threads once they have done what waits."""
-        for _ in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._waiting.close()
+        for worker in self.workers:
+            worker.join()
 
-    def _run(self) -> None:
-        for job in iter(self._waiting.get, None):
-            self._decode(job)
-            del job  # its bytes, which the thread would hold until the next
+    def _run(self, worker: Worker) -> None:
+        while jobs := self._waiting.take():
+            worker.begin()
+            self._decode(jobs.pop())  # the list would hold its bytes until the next comes
+            worker.rest()
 
     def _decode(self, job: _Job) -> None:
-        if job.answer.cancelled():
+        if job.answer.done():  # nobody waits for it any more
             return
         try:
             chip_HWC = decode_chip(job.data, self._spec)
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:
-            self._engine.put(chip_HWC, job.answer, job.explain)
+            self._engine.put(chip_HWC, job.answer, job.line, job.explain)

@@ -17,6 +17,7 @@ from service.server import page, problems, routes
 from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
+from service.server.endings.cancellation import AnswerCancelled
 from service.server.fast_path import FastPath
 from service.server.middleware import CountRequests, HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RelativeRedirects)
     app.add_middleware(FastPath)
     app.add_middleware(Origins, allowed=settings.origins)
+    app.add_middleware(AnswerCancelled)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)

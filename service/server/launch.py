@@ -7,6 +7,7 @@ port opens, and so that the drain after SIGTERM ends before the process does.
 import asyncio
 import copy
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -28,10 +29,14 @@ logger = logging.getLogger("chipvote")
 BACKLOG = 2048  # connections that the system keeps until they are taken
 # Of every connection: by itself the system would keep up to 4 MB of answers that nobody reads.
 SEND_BUFFER_BYTES = 256 << 10
+STUCK = 70  # the exit status of a process that cannot go on (EX_SOFTWARE of sysexits.h)
+LAST_ANSWERS_S = 2  # for refusals to go out, and probes to see it, before such a process ends; twice
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; requests being answered then still are.
+
+    Ends the process with status 70 if a thread gets stuck.
 
     Raises:
         StartupError: the service cannot run; nobody could connect yet.
@@ -58,8 +63,12 @@ def serve(settings: Settings) -> None:
             # must end before the process, so the repetition must not kill it.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-            await uvicorn.Server(config).serve([bound])
+            stuck = await _serve_on(bound, config, app.state.running.served.stuck)
         logger.info("stopped")
+        if stuck:
+            # Python would wait for the stuck thread, some of them for ever.
+            logging.shutdown()
+            os._exit(STUCK)
 
     # Bound first: that a port is taken should not be said after a minute of loading.
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as bound:
@@ -69,6 +78,22 @@ def serve(settings: Settings) -> None:
             bound.bind((settings.host, settings.port))
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run(bound))
+
+
+async def _serve_on(listener: socket.socket, config: uvicorn.Config, stuck: asyncio.Event) -> bool:
+    """Serve until a signal, or until the service is stuck; tell whether it is."""
+    server = uvicorn.Server(config)
+
+    async def stop_when_stuck() -> None:
+        await stuck.wait()
+        await asyncio.sleep(LAST_ANSWERS_S)
+        config.timeout_graceful_shutdown = LAST_ANSWERS_S
+        server.should_exit = True
+
+    watching = asyncio.create_task(stop_when_stuck())
+    await server.serve([listener])
+    watching.cancel()
+    return stuck.is_set()
 
 
 @contextmanager

@@ -1,12 +1,15 @@
-"""The query string of a prediction → what its answer should tell, and in which form.
+"""Query string and headers of a prediction → what its answer should tell, in which form and when.
 
 Documents the same parameters for OpenAPI. Knows names and values; nothing of how they are met.
 """
 
+import math
+import re
 from collections import Counter
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from service.contract.errors import InvalidParameter
 
@@ -37,6 +40,11 @@ _FLAGS = {
 _FORMAT = "With `evidence=true` and a single chip, `png` answers a picture: the evidence over the chip."
 _LABEL = "Which predicted label's evidence the picture shows; without it, all of them side by side."
 
+_WAIT = (
+    "`wait=SECONDS` (RFC 7240): a chip that is not answered in this time is dropped and answered by a 504; "
+    "never more than the service allows by itself."
+)
+
 DOCUMENTED: list[dict[str, Any]] = [
     *(
         {"name": name, "in": "query", "description": text, "schema": {"type": "boolean", "default": False}}
@@ -49,7 +57,30 @@ DOCUMENTED: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": list(get_args(Format)), "default": "json"},
     },
     {"name": "label", "in": "query", "description": _LABEL, "schema": {"type": "string"}},
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": _WAIT,
+        "schema": {"type": "string"},
+        "example": "wait=10",
+    },
 ]
+
+# What else a client prefers is none of our business, nor is what does not parse (RFC 7240, 2).
+_PREFERS_WAIT = re.compile(rb"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+
+def deadline_s(request: Request, most_s: float) -> float:
+    """Return how many seconds a request may take: what its client prefers, within what is allowed.
+
+    Args:
+        request: with or without the header `Prefer`.
+        most_s: what is allowed; 0 for any time.
+    """
+    most_s = most_s or math.inf
+    preferred = [value for name, value in request.scope["headers"] if name == b"prefer"]
+    found = _PREFERS_WAIT.search(b", ".join(preferred)) if preferred else None
+    return min(most_s, float(found[1])) if found else most_s
 
 
 def predict_options(query: QueryParams) -> PredictOptions:

@@ -72,7 +72,7 @@ def response(error: ServiceError | ClientDisconnect | MemoryError) -> Response:
 def headers(error: ServiceError) -> dict[str, str] | None:
     """Return what a client may go by, beside the problem."""
     if error.status == 503:
-        return {"Retry-After": "1"}
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, EncodedBody):
         return {"Accept-Encoding": "identity"}
     return None

@@ -6,7 +6,8 @@ start-up or of error bodies.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,6 +22,8 @@ from service.contract.chips.decode import picture
 from service.contract.errors import (
     BodyTooLarge,
     ChipError,
+    ClientGone,
+    DeadlinePassed,
     EmptyChip,
     EncodedBody,
     ForeignPage,
@@ -33,15 +36,18 @@ from service.contract.errors import (
     Overloaded,
     ServiceError,
     StalledBody,
+    TooManyChips,
     TooManyPixels,
     UnsupportedBody,
 )
 from service.contract.manifest import InputSpec
+from service.engine.queue.admission import Ticket
 from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
 from service.server.body_budget import Share
 from service.server.edge.pace import Pace
+from service.server.endings.connections import while_connected
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
@@ -60,9 +66,9 @@ router = APIRouter()
     responses={
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
-            NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded,
-            NotReady,
+            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyChips,
+            TooManyPixels, NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter,
+            ServiceError, Overloaded, NotReady, DeadlinePassed,
         ),
     },
     openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
@@ -74,7 +80,9 @@ async def predict(request: Request) -> Response:
     A single bad chip is answered by its problem.
     """
     service = running(request)
-    service.served.engine.check()  # before the body is read: refusing must be cheap under load
+    deadline_s = parameters.deadline_s(request, service.settings.deadline_s)
+    # Before the body is read: refusing must be cheap under load.
+    service.served.admission.check(deadline_s=deadline_s)
     # Looking for parameters where there are none would cost more than the rest of this function.
     options = (
         parameters.predict_options(request.query_params)
@@ -83,10 +91,12 @@ async def predict(request: Request) -> Response:
     )
     with Share(service.budget) as share:
         uploads = await _read(request, service, share, service.settings.max_chips)
+        if options.format == "png" and len(uploads) > 1:
+            raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
+        with _accepted(request, service.served, len(uploads), deadline_s) as ticket:
+            results = await _predict_all(service.served, ticket, uploads, options)
         if options.format == "png":
-            return await _show_evidence(service.served, uploads, options)
-        with service.served.engine.reserve(len(uploads)) as slots:
-            results = await _predict_all(service.served, slots, uploads, options)
+            return await _show_evidence(service.served, uploads[0], results[0], options.label)
     # Already in shape: the framework's own way would validate every score again.
     return Response(to_json(answer(service.served.bundle, results)), media_type="application/json")
 
@@ -98,16 +108,27 @@ async def _read(request: Request, service: Running, share: Share, max_chips: int
     )
 
 
+@contextmanager
+def _accepted(request: Request, served: Served, chips: int, deadline_s: float) -> Iterator[Ticket]:
+    """Accept a request's chips, as long as its client is there."""
+    with (
+        served.admission.reserve(chips, deadline_s) as ticket,
+        while_connected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
+    ):
+        yield ticket
+
+
 async def _predict_all(
-    served: Served, slots: asyncio.Semaphore, uploads: Sequence[Upload], options: PredictOptions
+    served: Served, ticket: Ticket, uploads: Sequence[Upload], options: PredictOptions
 ) -> list[Prediction | Failure]:
     """Answer each of many chips, be it by its problem; a single chip's problem is the request's."""
     if len(uploads) == 1:
-        return [await _predict_one(served, slots, uploads[0], options)]
-    # Exceptions are collected, so that the slots stay held until the last chip has ended.
+        return [await _predict_one(served, ticket, uploads[0], options)]
+    # Exceptions are collected, so that places stay held until the last chip has ended.
     outcomes = await asyncio.gather(
-        *(_predict_one(served, slots, upload, options) for upload in uploads), return_exceptions=True
+        *(_predict_one(served, ticket, upload, options) for upload in uploads), return_exceptions=True
     )
+    ticket.check()
     results: list[Prediction | Failure] = []
     for upload, outcome in zip(uploads, outcomes, strict=True):
         if isinstance(outcome, Exception):
@@ -119,11 +140,8 @@ async def _predict_all(
     return results
 
 
-async def _predict_one(
-    served: Served, slots: asyncio.Semaphore, upload: Upload, options: PredictOptions
-) -> Prediction:
-    async with slots:
-        vote = await served.vote(upload.data, options.explain)
+async def _predict_one(served: Served, ticket: Ticket, upload: Upload, options: PredictOptions) -> Prediction:
+    vote = await served.vote(ticket, upload.data, options.explain)
     answered = prediction(
         upload.filename, vote, served.bundle, members=options.members, evidence=options.evidence
     )
@@ -132,13 +150,12 @@ async def _predict_one(
     return answered
 
 
-async def _show_evidence(served: Served, uploads: Sequence[Upload], options: PredictOptions) -> Response:
-    if len(uploads) > 1:
-        raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
-    with served.engine.reserve(1) as slots:
-        answered = await _predict_one(served, slots, uploads[0], options)
+async def _show_evidence(
+    served: Served, upload: Upload, answered: Prediction | Failure, label: str | None
+) -> Response:
+    assert "scores" in answered  # a single chip's failure was the request's
     spec = served.bundle.manifest.input
-    data = await asyncio.to_thread(_evidence_png, uploads[0].data, answered, options.label, spec)
+    data = await asyncio.to_thread(_evidence_png, upload.data, answered, label, spec)
     return Response(data, media_type="image/png")
 
 
@@ -230,7 +247,7 @@ async def get_live() -> Health:
 )
 async def get_ready(request: Request) -> Health:
     """Ready once the golden decisions have been reproduced, until shutting down begins."""
-    if not running(request).served.engine.ready:
+    if not running(request).served.admission.ready:
         raise NotReady("the service is shutting down")
     return Health(status="ready")
 

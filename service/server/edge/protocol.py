@@ -11,7 +11,6 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.contract.errors import MalformedRequest, ServiceError, SlowRequest
 from service.server.edge.connections import Connections
@@ -19,6 +18,7 @@ from service.server.edge.framing import Framing
 from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
+from service.server.endings.connections import Connection
 
 _MOST_TRAILERS = 10
 _PIECES = 32  # in a row; then it is the others' turn
@@ -47,7 +47,7 @@ class _Trailers(list[tuple[bytes, bytes]]):
             raise MalformedRequest(f"the request has more than {_MOST_TRAILERS} trailers")
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class EdgeProtocol(Connection):
     """Reads requests from one connection and answers them in turn."""
 
     flow: _Flow

@@ -27,6 +27,7 @@ class Reply(NamedTuple):
 
 class Said(NamedTuple):
     url: str
+    preferred: list[str | None]  # the Prefer headers
     heard: list[tuple[float, str | None]]  # when, and the Authorization header
 
 
@@ -34,11 +35,13 @@ class Said(NamedTuple):
 def saying(*replies: Reply) -> Iterator[Said]:
     """Serve the replies one by one, the last one for ever."""
     heard: list[tuple[float, str | None]] = []
+    preferred: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             reply = replies[min(len(heard), len(replies) - 1)]
+            preferred.append(self.headers.get("prefer"))
             heard.append((time.monotonic(), self.headers.get("authorization")))
             self.send_response(reply.status)
             for name, text in {"Content-Length": str(len(reply.body.encode())), **reply.headers}.items():
@@ -54,7 +57,7 @@ def saying(*replies: Reply) -> Iterator[Said]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield Said(f"http://127.0.0.1:{server.server_port}", heard)
+    yield Said(f"http://127.0.0.1:{server.server_port}", preferred, heard)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -200,3 +203,10 @@ def test_a_password_in_the_address_is_used_and_not_told() -> None:
     assert "s3cret" not in str(raised.value)
     with pytest.raises(ValueError, match="not both"):
         exchange("http://user:s3cret@127.0.0.1:9", key="key")
+
+
+def test_a_deadline_is_sent_along() -> None:
+    with saying(Reply(200)) as said:
+        for deadline_s in (None, 7):
+            post(Exchange(said.url, None, timeout_s=5, connections=2, patience_s=1, deadline_s=deadline_s))
+        assert said.preferred == [None, "wait=7"]

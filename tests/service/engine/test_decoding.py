@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,8 @@ from service.contract.errors import CorruptChip, NotAnImage
 from service.contract.manifest import InputSpec
 from service.engine.batching import Engine
 from service.engine.decoding import Decoders
+from service.engine.queue.admission import Pending
+from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from tests.kit.fakes import RED, SIZE_PX, FakeEnsemble, encoded, picture
 
@@ -16,12 +19,19 @@ PNG = encoded(picture(RED), "PNG")
 
 
 @asynccontextmanager
-async def started(ensemble: FakeEnsemble) -> AsyncIterator[Decoders]:
-    engine = Engine(lambda: ensemble, max_batch=8, queue_size=100, metrics=Metrics())
+async def started(ensemble: FakeEnsemble) -> AsyncIterator[Callable[[bytes], Coroutine[Any, Any, Verdict]]]:
+    """What answers one chip."""
+    engine = Engine(lambda: ensemble, max_batch=8, metrics=Metrics())
     await engine.start()
     decoders = Decoders(engine, SPEC, threads=2)
+
+    async def vote(data: bytes) -> Verdict:
+        answer: Pending = asyncio.get_running_loop().create_future()
+        decoders.put(data, answer, None)
+        return await answer
+
     try:
-        yield decoders
+        yield vote
     finally:
         await engine.stop()
         decoders.close()
@@ -29,10 +39,8 @@ async def started(ensemble: FakeEnsemble) -> AsyncIterator[Decoders]:
 
 def test_each_chip_is_decoded_and_answered_or_refused_by_itself() -> None:
     async def scenario() -> None:
-        async with started(FakeEnsemble()) as decoders:
-            answers = await asyncio.gather(
-                *map(decoders.vote, [PNG, b"text", PNG, PNG[:50]]), return_exceptions=True
-            )
+        async with started(FakeEnsemble()) as vote:
+            answers = await asyncio.gather(*map(vote, [PNG, b"text", PNG, PNG[:50]]), return_exceptions=True)
         first, no_image, third, cut = answers
         assert not isinstance(first, BaseException)
         assert first == third
@@ -47,13 +55,13 @@ def test_who_gave_up_costs_nothing() -> None:
     ensemble = FakeEnsemble()
 
     async def scenario() -> None:
-        async with started(ensemble) as decoders:
-            waiting = asyncio.create_task(decoders.vote(PNG))
+        async with started(ensemble) as vote:
+            waiting = asyncio.create_task(vote(PNG))
             await asyncio.sleep(0)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            await decoders.vote(PNG)
+            await vote(PNG)
 
     asyncio.run(scenario())
     assert 1 <= sum(ensemble.batch_sizes) <= 2

@@ -5,6 +5,7 @@ import pytest
 
 from service.contract.errors import BundleError, NotAnImage, ServiceError
 from service.engine.served import Served, serving
+from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.kit.fakes import BLUE, GREEN, LABELS, RED, FakeEnsemble, encoded, picture
@@ -20,6 +21,11 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+async def vote(served: Served, data: bytes) -> Verdict:
+    with served.admission.reserve(1) as ticket:
+        return await served.vote(ticket, data)
+
+
 def count(served: Served, name: str, **labels: str) -> float | None:
     return served.metrics.registry.get_sample_value(name, labels)
 
@@ -27,10 +33,10 @@ def count(served: Served, name: str, **labels: str) -> float | None:
 def test_a_served_bundle_answers_and_counts_its_labels(settings: Settings) -> None:
     async def scenario() -> None:
         async with serving(settings, Metrics()) as served:
-            votes = [await served.vote(chip) for chip in (RED_PNG, GREEN_PNG, RED_PNG)]
+            votes = [await vote(served, chip) for chip in (RED_PNG, GREEN_PNG, RED_PNG)]
             names = [
-                [name for name, set_ in zip(served.bundle.label_names, vote.predicted, strict=True) if set_]
-                for vote in votes
+                [name for name, set_ in zip(served.bundle.label_names, said.predicted, strict=True) if set_]
+                for said in votes
             ]
             assert names == [["reddish"], ["greenish"], ["reddish"]]
             found = [count(served, "chipvote_labels_predicted_total", label=label) for label in LABELS]
@@ -43,8 +49,8 @@ def test_a_served_bundle_answers_and_counts_its_labels(settings: Settings) -> No
 def test_two_bundles_in_one_process_count_apart(settings: Settings) -> None:
     async def scenario() -> None:
         async with serving(settings, Metrics()) as first, serving(settings, Metrics()) as second:
-            assert await first.vote(BLUE_PNG) == await second.vote(BLUE_PNG)
-            await second.vote(BLUE_PNG)
+            assert await vote(first, BLUE_PNG) == await vote(second, BLUE_PNG)
+            await vote(second, BLUE_PNG)
             counted = [count(one, "chipvote_chips_total", outcome="answered") for one in (first, second)]
             assert counted == [1, 2]
 
@@ -61,10 +67,10 @@ def test_what_is_refused_and_what_fails_is_counted_apart(
     async def scenario() -> None:
         async with serving(settings, Metrics()) as served:
             with pytest.raises(NotAnImage):
-                await served.vote(b"text")
+                await vote(served, b"text")
             with pytest.raises(ServiceError):
-                await served.vote(RED_PNG)
-            await served.vote(RED_PNG)
+                await vote(served, RED_PNG)
+            await vote(served, RED_PNG)
             outcomes = ("refused", "failed", "answered")
             counted = [count(served, "chipvote_chips_total", outcome=outcome) for outcome in outcomes]
             assert counted == [1, 1, 1]
@@ -81,7 +87,7 @@ def test_what_was_asked_before_the_end_is_answered(
     async def scenario() -> None:
         ensemble.gate.clear()
         async with serving(settings, Metrics()) as served:
-            asked = asyncio.create_task(served.vote(RED_PNG))
+            asked = asyncio.create_task(vote(served, RED_PNG))
             while not ensemble.entered.is_set():
                 await asyncio.sleep(0.005)
             asyncio.get_running_loop().call_later(0.1, ensemble.gate.set)

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from service.contract.errors import InvalidParameter
-from service.server.parameters import DOCUMENTED, PredictOptions, predict_options
+from service.server.parameters import DOCUMENTED, PredictOptions, deadline_s, predict_options
 
 
 @pytest.mark.parametrize(
@@ -36,4 +39,29 @@ def test_a_closer_look_is_one_with_all_members() -> None:
 
 
 def test_every_parameter_is_documented() -> None:
-    assert {parameter["name"] for parameter in DOCUMENTED} == set(PredictOptions._fields)
+    named = {(parameter["in"], parameter["name"]) for parameter in DOCUMENTED}
+    assert named == {("query", name) for name in PredictOptions._fields} | {("header", "Prefer")}
+
+
+@pytest.mark.parametrize(
+    ("prefers", "allowed_s", "expected_s"),
+    [
+        ([], 60, 60),
+        ([], 0, math.inf),
+        (["wait=10"], 60, 10),
+        (["wait=10"], 0, 10),
+        (["wait=100"], 60, 60),
+        (['respond-async, Wait = "7"'], 60, 7),
+        (["return=minimal", "wait=5;x=1"], 60, 5),
+        (["wait"], 60, 60),
+        (["wait=-1"], 60, 60),
+        (["wait=1.5"], 60, 60),
+        (["await=1"], 60, 60),
+        (["wait=" + "9" * 5000], 60, 60),
+    ],
+)
+def test_a_client_may_wait_less_than_it_is_allowed_to(
+    prefers: list[str], allowed_s: float, expected_s: float
+) -> None:
+    headers = [(b"prefer", value.encode()) for value in prefers]
+    assert deadline_s(Request({"type": "http", "headers": headers}), allowed_s) == expected_s

@@ -1,0 +1,203 @@
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import pytest
+
+from service.contract.errors import (
+    ClientGone,
+    DeadlinePassed,
+    NotReady,
+    Overloaded,
+    ServiceError,
+    TooManyChips,
+)
+from service.engine.queue.admission import LONGEST_S, Admission, Pending, Ticket
+from service.engine.verdict import Verdict
+
+VERDICT = Verdict([1.0], [1], [True], 1)
+
+
+class Device:
+    """Answers a chip when told to."""
+
+    def __init__(self) -> None:
+        self.inside: list[Pending] = []
+
+    def answer(self, count: int = 1) -> None:
+        for _ in range(count):
+            answer = self.inside.pop(0)
+            if not answer.done():
+                answer.set_result(VERDICT)
+
+    def ask(self, ticket: Ticket, chips: int) -> "asyncio.Future[list[Verdict | BaseException]]":
+        asked = (ticket.vote(self.inside.append) for _ in range(chips))
+        return asyncio.gather(*asked, return_exceptions=True)
+
+
+def opened(places: int = 100, most_for_one: int = 16) -> Admission:
+    admission = Admission(places, most_for_one)
+    admission.open()
+    return admission
+
+
+async def learn(admission: Admission, chips_per_s: float) -> None:
+    """Let an admission see a rate."""
+    device = Device()
+    with admission.reserve(1) as ticket:
+        asked = device.ask(ticket, 1)
+        await asyncio.sleep(1 / chips_per_s)
+        device.answer()
+        await asked
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_before_it_is_open_it_refuses() -> None:
+    with pytest.raises(NotReady):
+        Admission(1, 1).check()
+
+
+def test_a_large_request_leaves_a_place_to_everybody() -> None:
+    async def scenario() -> None:
+        admission, device = opened(places=8, most_for_one=16), Device()
+        with admission.reserve(50) as large:
+            asked = device.ask(large, 50)
+            await settled()
+            assert large.on_way == 8
+            with ExitStack() as stack:
+                small = [stack.enter_context(admission.reserve(1)) for _ in range(5)]
+                asked_small = [device.ask(ticket, 1) for ticket in small]
+                await settled()
+                assert [ticket.on_way for ticket in small] == [1] * 5
+                device.answer(8)  # of the large one, which may now hold but three
+                await settled()
+                assert (large.on_way, large.left) == (3, 42)
+                device.answer(5)
+                await asyncio.gather(*asked_small)
+            while large.left:
+                device.answer()
+                await settled()
+                assert large.on_way <= 8
+            assert await asked == [VERDICT] * 50
+
+    run(scenario)
+
+
+def test_large_requests_share_the_places() -> None:
+    async def scenario() -> None:
+        admission, device = opened(places=20, most_for_one=16), Device()
+        with admission.reserve(40) as one, admission.reserve(40) as other:
+            asked = device.ask(one, 40), device.ask(other, 40)
+            await settled()
+            assert (one.on_way, other.on_way, admission.on_way) == (10, 10, 20)
+            while device.inside:
+                device.answer(len(device.inside))
+                await settled()
+            await asyncio.gather(*asked)
+
+    run(scenario)
+
+
+def test_too_many_requests_are_asked_to_come_again_one_after_the_other() -> None:
+    async def scenario() -> None:
+        admission = opened(places=2)
+        await learn(admission, 2)
+        with admission.reserve(1), admission.reserve(500):
+            waits = []
+            for _ in range(9):
+                with pytest.raises(Overloaded, match="2 requests are already waiting; send") as caught:
+                    admission.check()
+                waits.append(caught.value.retry_after_s)
+            assert waits == [math.ceil(0.01 + 0.5 * number) for number in range(1, 10)]
+            for _ in range(500):
+                with pytest.raises(Overloaded) as caught:
+                    admission.check()
+            assert caught.value.retry_after_s == LONGEST_S
+        admission.check()
+
+    run(scenario)
+
+
+def test_what_cannot_be_answered_in_time_is_refused_and_told_when_it_can() -> None:
+    async def scenario() -> None:
+        admission = opened()
+        await learn(admission, 10)
+        with admission.reserve(1), admission.reserve(1), admission.reserve(400):
+            assert admission.expected_s(1) == pytest.approx(0.6, rel=0.2)
+            assert admission.expected_s(100) == pytest.approx(20.2, rel=0.2)
+            admission.check(1, deadline_s=2)
+            with pytest.raises(Overloaded, match=r"would take about 2\d s, and is due in 12 s") as caught:
+                admission.check(100, deadline_s=12)
+            assert 15 <= caught.value.retry_after_s <= 22
+            with pytest.raises(TooManyChips, match=r"100 chips take about \d+ s here.* due in 5 s"):
+                admission.check(100, deadline_s=5)
+        admission.check(1, deadline_s=0.001)  # an idle service takes whatever comes
+
+    run(scenario)
+
+
+def test_a_deadline_ends_only_what_is_late() -> None:
+    async def scenario() -> None:
+        admission, device = opened(most_for_one=2), Device()
+        with admission.reserve(5, deadline_s=0.05) as ticket:
+            asked = device.ask(ticket, 5)
+            await settled()
+            device.answer()
+            answers = await asked
+            ticket.check()
+        assert answers[0] == VERDICT
+        assert all(isinstance(answer, DeadlinePassed) for answer in answers[1:])
+        assert all(answer.done() for answer in device.inside)  # so no thread takes them
+        assert len(device.inside) == 2  # and the rest was never sent
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("reason", [ClientGone("gone"), NotReady("stuck")])
+def test_a_request_that_is_ended_is_ended_as_a_whole(reason: ServiceError) -> None:
+    async def scenario() -> None:
+        admission, device = opened(), Device()
+        with admission.reserve(3) as ticket:
+            asked = device.ask(ticket, 3)
+            await settled()
+            admission.abandon(reason)
+            assert await asked == [reason] * 3
+            with pytest.raises(type(reason)):
+                ticket.check()
+            with pytest.raises(type(reason)):
+                await ticket.vote(device.inside.append)
+        with pytest.raises(NotReady):
+            admission.check()
+
+    run(scenario)
+
+
+def test_who_is_cancelled_gives_the_places_back() -> None:
+    async def scenario() -> None:
+        admission, device = opened(most_for_one=2), Device()
+        with admission.reserve(4) as ticket:
+            tasks = [asyncio.create_task(ticket.vote(device.inside.append)) for _ in range(4)]
+            await settled()
+            for task in (tasks[0], tasks[2]):
+                task.cancel()
+            await settled()
+            assert (ticket.on_way, len(device.inside)) == (2, 3)
+            device.answer(3)
+            assert [await tasks[1], await tasks[3]] == [VERDICT] * 2
+            assert ticket.on_way == 0
+        await admission.close()
+
+    run(scenario)

@@ -1,0 +1,127 @@
+"""A process that is told to stop, or that has to, while many wait."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from service.contract.bundle import Bundle
+from tests.kit.fakes import RED, encoded, picture
+from tests.kit.serving import ROOT
+from tests.service.server.test_problems import assert_problem
+
+RED_PNG = encoded(picture(RED), "PNG")
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from service.engine import served
+from service.server.launch import serve
+from service.settings import Settings
+from tests.kit.fakes import LABELS, FakeEnsemble
+
+class Slow(FakeEnsemble):
+    def vote(self, chips_BHWC, explain=False):
+        {vote}
+        return super().vote(chips_BHWC, explain)
+
+served.open_ensemble = lambda *_: Slow(len(LABELS))
+serve(Settings(bundle=Path(sys.argv[1]), port=0, max_batch=4, access_log=False, {settings}))
+"""
+
+
+@contextmanager
+def running(bundle: Bundle, vote: str, settings: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A process whose engine votes so, and its address."""
+    command = [sys.executable, "-c", SLOW.format(vote=vote, settings=settings), str(bundle.folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if " serving " in line)
+            found = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert found
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+def ask(url: str, chips: int = 1) -> httpx2.Response:
+    return httpx2.post(f"{url}/predict", files=[("chip", ("red.png", RED_PNG))] * chips, timeout=30)
+
+
+def test_whoever_waits_when_the_process_must_stop_is_answered(colours: Bundle) -> None:
+    """One chip takes 20 ms and the time to stop is a second: most of them cannot be answered."""
+    chip = [("chip", ("red.png", RED_PNG))]
+    with (
+        running(colours, "time.sleep(0.02 * len(chips_BHWC))", "shutdown_s=1") as (process, url),
+        httpx2.Client(base_url=url, timeout=30, limits=httpx2.Limits(max_connections=None)) as client,
+        ThreadPoolExecutor(101) as threads,
+    ):
+        asked = [threads.submit(client.post, "/predict", files=chip * chips) for chips in (400, *[1] * 100)]
+        while not re.search(r"queue_places_taken [5-9]\d", client.get("/metrics").text):
+            assert not all(future.done() for future in asked)
+        process.send_signal(signal.SIGTERM)
+        answers = [future.result() for future in asked]
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses.keys() == {200, 503}
+        assert statuses[200] > 20
+        for answer in answers:
+            if answer.status_code == 503:
+                assert "send the request again" in assert_problem(answer, 503)["detail"]
+                assert int(answer.headers["retry-after"]) >= 1
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+HANGS = "time.sleep(1000 if (chips_BHWC[:, 0, 0, 1] > 100).any() else 0)"
+DIES = "(chips_BHWC[:, 0, 0, 1] > 100).any() and sys.exit()"
+
+
+@pytest.mark.parametrize(("vote", "says"), [(HANGS, "at one piece of work for"), (DIES, "engine-0 has died")])
+def test_a_process_with_a_stuck_thread_answers_everybody_and_ends(
+    colours: Bundle, vote: str, says: str
+) -> None:
+    green = encoded(picture((10, 220, 10)), "PNG")
+    with (
+        running(colours, vote, "watchdog_s=1") as (process, url),
+        ThreadPoolExecutor(20) as threads,
+        httpx2.Client(base_url=url) as kept,
+    ):
+        assert ask(url).status_code == 200
+        stuck = threads.submit(
+            httpx2.post, f"{url}/predict", content=green, headers={"Content-Type": "image/png"}, timeout=30
+        )
+        time.sleep(0.1)
+        waiting = [threads.submit(ask, url, chips) for chips in (1, 1, 1, 20)]
+        ready: list[int] = []
+
+        def look() -> None:
+            while True:
+                try:
+                    ready.append(kept.get("/health/ready").status_code)
+                except httpx2.TransportError:
+                    return
+                time.sleep(0.02)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        assert "is stuck and starts again" in assert_problem(stuck.result(), 503)["detail"]
+        assert stuck.result().headers["retry-after"] == "10"
+        for future in waiting:
+            assert_problem(future.result(), 503)
+        assert process.wait(10) == 70
+        looking.join()
+        assert ready[-1] == 503
+        assert process.stderr is not None
+        log = process.stderr.read()
+        assert [says in line for line in log.splitlines() if "CRITICAL" in line] == [True]
