@@ -4,11 +4,9 @@ Knows settings and the process's descriptors; nothing of HTTP.
 """
 
 import resource
-from contextlib import suppress
 from dataclasses import dataclass
 
-from service.contract.errors import SettingsError
-from service.settings import PREFIX, Settings
+from service.settings import Settings
 
 # Descriptors for all but connections: reader processes, files, the event loop's own, and those
 # that are refused or on their way out.
@@ -43,11 +41,7 @@ class Limits:
 
 
 def limits(settings: Settings) -> Limits:
-    """Return the limits of one service, raising the process's own limit of descriptors if it may.
-
-    Raises:
-        SettingsError: too few descriptors for a single connection.
-    """
+    """Return the limits of one service, within those of the process (`contract/limits.py`)."""
     connections = _affordable(settings.max_connections)
     return Limits(
         connections=connections,
@@ -64,17 +58,5 @@ def limits(settings: Settings) -> Limits:
 
 def _affordable(wanted: int) -> int:
     """Return how many connections there may be, so that none ever takes the last descriptor."""
-    needed = wanted + RESERVE
-    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most, hard = (number if number != resource.RLIM_INFINITY else needed for number in (most, hard))
-    if most < needed:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
-            most = min(needed, hard)
-    affordable = min(wanted, most - RESERVE)
-    if affordable < 1:
-        raise SettingsError(
-            f"this process may open {most} files (`ulimit -n`), and {RESERVE} are kept for all but "
-            f"connections; allow {needed} for {PREFIX}MAX_CONNECTIONS={wanted}"
-        )
-    return affordable
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if most == resource.RLIM_INFINITY else max(1, min(wanted, most - RESERVE))

