@@ -22,7 +22,7 @@ from service.contract.errors import (
 from service.contract.manifest import InputSpec, Pixel
 from service.server.app import create_app
 from service.settings import Settings
-from tests.kit.fakes import LABELS, RED, FakeEnsemble, encoded, make_bundle, picture
+from tests.kit.fakes import RED, FakeEnsemble, encoded, make_bundle, picture
 from tests.service.server.test_problems import assert_problem
 
 RED_JPEG = encoded(picture(RED), "JPEG")
@@ -50,14 +50,6 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
             await scenario()
 
     asyncio.run(bounded())
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEnsemble:
-    """What the apps of a test open instead of the bundle's graphs."""
-    ensemble = FakeEnsemble(len(LABELS))
-    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
-    return ensemble
 
 
 def test_before_its_start_and_after_its_end_an_app_is_alive_but_not_ready(settings: Settings) -> None:
@@ -107,48 +99,6 @@ def test_overload_is_a_503_that_says_when_to_retry(settings: Settings, fake: Fak
             for answered in await asyncio.gather(*accepted):
                 assert len(answered.json()["predictions"]) == 10
             assert (await predict(client)).status_code == 200
-
-    run(scenario)
-
-
-def test_a_late_chip_is_a_504_and_never_computed(settings: Settings, fake: FakeEnsemble) -> None:
-    async def scenario() -> None:
-        async with started(settings.model_copy(update={"deadline_s": 0.3, "max_batch": 1})) as client:
-            fake.gate.clear()
-            late = asyncio.gather(*(predict(client) for _ in range(5)), predict(client, 4))
-            *single, many = await late
-            for response in single:
-                assert "no answer within 0.3 s" in assert_problem(response, 504)["detail"]
-            failures = [prediction["error"] for prediction in many.json()["predictions"]]
-            assert [failure["status"] for failure in failures] == [504] * 4
-            fake.gate.set()
-            assert (await predict(client)).status_code == 200
-            counted = 'chipvote_dropped_chips_total{reason="Deadline passed"} 9.0'
-            assert counted in (await client.get("/metrics")).text
-
-    run(scenario)
-    assert sum(fake.batch_sizes) == 2  # one was inside already
-
-
-def test_a_client_may_wait_for_less_and_hears_when_to_come_again(
-    settings: Settings, fake: FakeEnsemble
-) -> None:
-    async def scenario() -> None:
-        async with started(settings) as client:
-            hurried = {"Content-Type": "image/jpeg", "Prefer": "wait=1"}
-            assert (await predict(client)).status_code == 200
-            fake.gate.clear()
-            asyncio.get_running_loop().call_later(0.5, fake.gate.set)
-            assert (await predict(client)).status_code == 200  # so it answers a chip in half a second
-            fake.gate.clear()
-            waiting = asyncio.gather(*(predict(client) for _ in range(8)))
-            while "queue_places_taken 8.0" not in (await client.get("/metrics")).text:
-                await asyncio.sleep(0.01)
-            refused = await client.post("/predict", content=RED_JPEG, headers=hurried)
-            assert "is due in 1 s; send the request again in" in assert_problem(refused, 503)["detail"]
-            assert 1 <= int(refused.headers["retry-after"]) <= 3
-            fake.gate.set()
-            assert {response.status_code for response in await waiting} == {200}
 
     run(scenario)
 

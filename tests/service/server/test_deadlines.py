@@ -1,0 +1,50 @@
+"""Chips that would be late: refused at once, or dropped."""
+
+import asyncio
+
+from service.settings import Settings
+from tests.kit.fakes import FakeEnsemble
+from tests.service.server.test_app import RED_JPEG, predict, run, started
+from tests.service.server.test_problems import assert_problem
+
+
+def test_a_late_chip_is_a_504_and_never_computed(settings: Settings, fake: FakeEnsemble) -> None:
+    async def scenario() -> None:
+        async with started(settings.model_copy(update={"deadline_s": 0.3, "max_batch": 1})) as client:
+            fake.gate.clear()
+            late = asyncio.gather(*(predict(client) for _ in range(5)), predict(client, 4))
+            *single, many = await late
+            for response in single:
+                assert "no answer within 0.3 s" in assert_problem(response, 504)["detail"]
+            failures = [prediction["error"] for prediction in many.json()["predictions"]]
+            assert [failure["status"] for failure in failures] == [504] * 4
+            fake.gate.set()
+            assert (await predict(client)).status_code == 200
+            counted = 'chipvote_dropped_chips_total{reason="Deadline passed"} 9.0'
+            assert counted in (await client.get("/metrics")).text
+
+    run(scenario)
+    assert sum(fake.batch_sizes) == 2  # one was inside already
+
+
+def test_a_client_may_wait_for_less_and_hears_when_to_come_again(
+    settings: Settings, fake: FakeEnsemble
+) -> None:
+    async def scenario() -> None:
+        async with started(settings) as client:
+            hurried = {"Content-Type": "image/jpeg", "Prefer": "wait=1"}
+            assert (await predict(client)).status_code == 200
+            fake.gate.clear()
+            asyncio.get_running_loop().call_later(0.5, fake.gate.set)
+            assert (await predict(client)).status_code == 200  # so it answers a chip in half a second
+            fake.gate.clear()
+            waiting = asyncio.gather(*(predict(client) for _ in range(8)))
+            while "queue_places_taken 8.0" not in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.01)
+            refused = await client.post("/predict", content=RED_JPEG, headers=hurried)
+            assert "is due in 1 s; send the request again in" in assert_problem(refused, 503)["detail"]
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+            fake.gate.set()
+            assert {response.status_code for response in await waiting} == {200}
+
+    run(scenario)
