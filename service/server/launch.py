@@ -5,17 +5,17 @@ port opens, and so that the drain after SIGTERM ends before the process does.
 """
 
 import asyncio
-import copy
 import logging
 import signal
 import socket
+from ipaddress import ip_address
 
 import uvicorn
-from uvicorn.config import LOGGING_CONFIG
 
 from service.contract.errors import SettingsError
 from service.contract.memory import give_back_large_buffers
 from service.server.app import create_app
+from service.server.logs import lines
 from service.server.state import Running
 from service.settings import Settings
 
@@ -28,14 +28,17 @@ def serve(settings: Settings) -> None:
     Raises:
         StartupError: the service cannot run; nothing was listening yet.
     """
+    _refuse_strangers(settings)
+    lines.configure(settings.log_format)
     give_back_large_buffers()
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         lifespan="off",
         ws="none",  # nothing here speaks it: who asks for it is answered as any other request
-        log_config=_logging(),
-        access_log=settings.access_log,
+        log_config=None,  # `lines` has the form of all that is written
+        access_log=False,  # `requests` tells more
+        proxy_headers=False,  # so does it of the client's address
         timeout_graceful_shutdown=settings.shutdown_s,
     )
 
@@ -52,6 +55,20 @@ def serve(settings: Settings) -> None:
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run())
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    """Refuse to listen where others can reach a service that asks for no key."""
+    try:
+        alone = settings.host == "localhost" or ip_address(settings.host).is_loopback
+    except ValueError:  # a name, which may be anybody's
+        alone = False
+    if not (alone or settings.keys or settings.open):
+        raise SettingsError(
+            f"CHIPVOTE_HOST={settings.host}: others may reach this address, and no key is asked for; make "
+            "keys (`chipvote key`) and set CHIPVOTE_KEYS, or, where something before it decides who may "
+            "ask, set CHIPVOTE_OPEN=true (--open)"
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -78,11 +95,3 @@ def _announce(running: Running, listener: socket.socket) -> None:
         f"[{host}]" if ":" in host else host,
         port,
     )
-
-
-def _logging() -> dict[str, object]:
-    """Return uvicorn's format for our lines, and of uvicorn's own only the warnings."""
-    config = copy.deepcopy(LOGGING_CONFIG)
-    config["loggers"]["chipvote"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    config["loggers"]["uvicorn.error"]["level"] = "WARNING"
-    return config

@@ -39,7 +39,9 @@ from service.contract.manifest import InputSpec
 from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
+from service.server.access.scopes import anybody, needs
 from service.server.body_budget import Share
+from service.server.logs import notes
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
@@ -62,7 +64,7 @@ router = APIRouter()
             UnsupportedBody, EncodedBody, ChipError, InvalidParameter, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
+    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED, **needs("predict")},
 )  # fmt: skip
 async def predict(request: Request) -> Response:
     """Label one chip or many: files in the form field `chip`, or one raw image as the body.
@@ -84,14 +86,21 @@ async def predict(request: Request) -> Response:
             return await _show_evidence(service.served, uploads, options)
         with service.served.engine.reserve(len(uploads)) as slots:
             results = await _predict_all(service.served, slots, uploads, options)
+    note = notes.current()
+    note.failed = sum("error" in result for result in results)
+    note.ended("vote")
     # Already in shape: the framework's own way would validate every score again.
     return Response(to_json(answer(service.served.bundle, results)), media_type="application/json")
 
 
 async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
-    return await read_uploads(
+    uploads = await read_uploads(
         request, share, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
     )
+    note = notes.current()
+    note.chips = len(uploads)
+    note.ended("read")
+    return uploads
 
 
 async def _predict_all(
@@ -168,7 +177,7 @@ def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: In
             UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": ONE_CHIP},
+    openapi_extra={"requestBody": ONE_CHIP, **needs("predict")},
 )  # fmt: skip
 async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
@@ -185,6 +194,7 @@ async def preview(request: Request) -> Response:
     summary="The labels, in order",
     tags=["model"],
     responses=example(LABELS, ServiceError, NotReady),
+    openapi_extra=needs("predict"),
 )
 async def get_labels(request: Request) -> Labels:
     """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
@@ -198,6 +208,7 @@ async def get_labels(request: Request) -> Labels:
     tags=["model"],
     response_model=ModelCard,
     responses=example(MODEL_CARD, ServiceError, NotReady),
+    openapi_extra=needs("predict"),
 )
 async def get_model(request: Request) -> dict[str, Any]:
     """The bundle's manifest, with the device and the precision it runs at."""
@@ -211,6 +222,7 @@ async def get_model(request: Request) -> dict[str, Any]:
     summary="Is the process there?",
     tags=["operation"],
     responses=example(LIVE),
+    openapi_extra=anybody(),
 )
 async def get_live() -> Health:
     """Answer as long as the event loop turns."""
@@ -223,6 +235,7 @@ async def get_live() -> Health:
     summary="Can it predict?",
     tags=["operation"],
     responses=example(READY, NotReady),
+    openapi_extra=anybody(),
 )
 async def get_ready(request: Request) -> Health:
     """Ready once the golden decisions have been reproduced, until shutting down begins."""
@@ -237,6 +250,7 @@ async def get_ready(request: Request) -> Health:
     summary="Prometheus metrics",
     tags=["operation"],
     response_class=PlainTextResponse,
+    openapi_extra=needs("metrics"),
 )
 async def get_metrics(request: Request) -> Response:
     """Every counter and histogram, in Prometheus' text format."""

@@ -1,6 +1,7 @@
 """`python -m service` as its own process: what an operator and a container see."""
 
 import http.client
+import json
 import re
 import signal
 import socket
@@ -31,11 +32,11 @@ def running(bundle: Bundle) -> Iterator[tuple[subprocess.Popen[str], int]]:
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
-            line = next(line for line in process.stderr if " serving " in line)
+            line = next(line for line in process.stderr if "serving " in line)
             found = re.fullmatch(
-                r"INFO: +serving colours 1\.2\.3: 3 member\(s\), float32 on cpu, "
-                r"at http://127\.0\.0\.1:(\d+) .*\n",
-                line,
+                r"serving colours 1\.2\.3: 3 member\(s\), float32 on cpu, "
+                r"at http://127\.0\.0\.1:(\d+) .*",
+                json.loads(line)["event"],
             )
             assert found, line
             yield process, int(found[1])

@@ -1,0 +1,59 @@
+"""The form of every line that the process writes to stderr: JSON, or the console's on a terminal.
+
+Our own lines and those of libraries come through `logging`; the line of a request, of which there
+are thousands in a second, goes to structlog directly. Nothing is configured at import.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+from pydantic_core import to_json
+from structlog.typing import EventDict, Processor
+
+Format = Literal["auto", "json", "console"]
+
+
+def configure(form: Format) -> None:
+    """Have the process write its lines so: ours from INFO on, of libraries from WARNING on."""
+    if form == "auto":
+        form = "console" if sys.stderr.isatty() else "json"
+    render: Processor
+    if form == "json":
+        render = structlog.processors.JSONRenderer(serializer=_json)
+    else:
+        # As `repr`, so that nothing in a value can move the cursor or begin a line.
+        render = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), repr_native_str=True, timestamp_key="time"
+        )
+    structlog.configure(
+        processors=[_begin, render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    told = structlog.processors.dict_tracebacks if form == "json" else _as_it_is
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_begin],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, told, render],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("chipvote").setLevel(logging.INFO)
+
+
+def _begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
+    """Put first what every line has."""
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"time": time, "level": level, "event": event.pop("event"), **event}
+
+
+def _as_it_is(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401
+    return event
+
+
+def _json(event: EventDict, **_: object) -> str:
+    return to_json(event, fallback=str).decode()
