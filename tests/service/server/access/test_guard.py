@@ -159,7 +159,7 @@ def test_a_key_comes_in_either_header(guarded: httpx2.Client, tokens: dict[str, 
         ([(b"x-api-key", token.encode()), (b"x-api-key", b"other")], 401),
         ({"X-API-Key": ""}, 401),
     ):
-        assert guarded.get("/labels", headers=headers).status_code == status, headers  # type: ignore[arg-type]
+        assert guarded.get("/labels", headers=headers).status_code == status, headers
 
 
 def test_a_refused_body_is_answered_whole(guarded: httpx2.Client) -> None:
