@@ -24,7 +24,8 @@ def configure(form: Format) -> None:
     if form == "json":
         render = structlog.processors.JSONRenderer(serializer=_json)
     else:
-        # As `repr`, so that nothing in a value can move the cursor or begin a line.
+        # As `repr`, so that nothing in a value can move the cursor or begin a line. Tracebacks are
+        # text in both forms: structlog's own would tell local variables, so tokens and pictures.
         render = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), repr_native_str=True, timestamp_key="time"
         )
@@ -34,10 +35,9 @@ def configure(form: Format) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    told = structlog.processors.dict_tracebacks if form == "json" else _as_it_is
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_begin],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, told, render],
+        foreign_pre_chain=[_begin], processors=[meta, structlog.processors.format_exc_info, render]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -46,13 +46,12 @@ def configure(form: Format) -> None:
 
 
 def _begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
-    """Put first what every line has."""
+    """Put first what every line has; a line stays one, whatever is told."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"time": time, "level": level, "event": event.pop("event"), **event}
-
-
-def _as_it_is(_: Any, __: str, event: EventDict) -> EventDict:  # noqa: ANN401
-    return event
+    told = str(event.pop("event"))
+    if not told.isprintable():
+        told = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in told)
+    return {"time": time, "level": level, "event": told, **event}
 
 
 def _json(event: EventDict, **_: object) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli import main
 from service.contract.errors import SettingsError
 from service.server.access.keys import mint, read_keys
 
@@ -74,3 +75,19 @@ def test_a_broken_file_is_named_with_its_line_and_no_secret(tmp_path: Path, spoi
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"keys\.toml: cannot be read as keys \(No such file"):
         read_keys(tmp_path / "keys.toml")
+
+
+def test_the_command_prints_a_line_for_the_file_and_its_token_beside(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["key", "alice", "--scope", "predict", "--scope", "metrics", "--expires", "2030-01-31"])
+    assert not done.value.code
+    said = capsys.readouterr()
+    (key,) = read_keys(written(tmp_path / "keys.toml", said.out)).values()
+    assert (key.name, str(key.expires), sorted(key.scopes)) == ("alice", "2030-01-31", ["metrics", "predict"])
+    assert key.proves(said.err.split()[-1])
+    with pytest.raises(SystemExit) as done:
+        main(["key", "a b"])
+    assert done.value.code == 1
+    assert capsys.readouterr().err.startswith("chipvote: the key name: ")
