@@ -29,7 +29,11 @@ def serve(settings: Settings) -> None:
         StartupError: the service cannot run; nothing was listening yet.
     """
     _refuse_strangers(settings)
-    lines.configure(settings.log_format)
+    with lines.configured(settings.log_format):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     give_back_large_buffers()
     app = create_app(settings)
     config = uvicorn.Config(

@@ -6,6 +6,8 @@ are thousands in a second, goes to structlog directly. Nothing is configured at 
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -16,8 +18,12 @@ from structlog.typing import EventDict, Processor
 Format = Literal["auto", "json", "console"]
 
 
-def configure(form: Format) -> None:
-    """Have the process write its lines so: ours from INFO on, of libraries from WARNING on."""
+@contextmanager
+def configured(form: Format) -> Iterator[None]:
+    """Have the process write its lines so, as long as the context is open.
+
+    Ours from INFO on, those of libraries from WARNING on.
+    """
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
     render: Processor
@@ -41,8 +47,16 @@ def configure(form: Format) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("chipvote").setLevel(logging.INFO)
+    ours, everybody = logging.getLogger("chipvote"), logging.getLogger()
+    level = ours.level
+    ours.setLevel(logging.INFO)
+    everybody.addHandler(handler)
+    try:
+        yield
+    finally:
+        everybody.removeHandler(handler)
+        ours.setLevel(level)
+        structlog.reset_defaults()
 
 
 def _begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401

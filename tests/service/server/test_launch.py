@@ -1,21 +1,12 @@
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from service.contract.errors import BundleError, SettingsError
 from service.server.launch import serve
 from service.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def lines() -> Iterator[None]:
-    """Take back how `serve` has the whole process write its lines."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_a_port_in_use_is_named(settings: Settings) -> None:

@@ -7,7 +7,8 @@ import sys
 PROGRAM = """
 import logging, sys
 from service.server.logs import lines
-lines.configure(sys.argv[1])
+configured = lines.configured(sys.argv[1])
+configured.__enter__()
 logging.getLogger("chipvote").info("starts with %s", "a\\nbreak \\x1b[2K")
 logging.getLogger("library").info("not told")
 logging.getLogger("library").warning("told")
