@@ -17,7 +17,8 @@ FROM ${PYTHON_IMAGE}
 # Numeric, so that an orchestrator can see that it is not root.
 RUN groupadd --gid 10001 chipvote && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp chipvote
 
-# Nothing is written outside /tmp: the root file system may be read-only.
+# Nothing is written outside /tmp: the root file system may be read-only. Listening on every interface, the
+# service starts only with CHIPVOTE_KEYS, or with CHIPVOTE_OPEN=true where something before it lets nobody in.
 ENV PATH=/app/venv/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -106,6 +107,13 @@ def serve(
             show_default="no-early-exit",
         ),
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of the keys that requests need", show_default="no key is needed")
+    ] = None,
+    open_to_all: Annotated[
+        bool | None,
+        typer.Option("--open", help="Listen on other addresses than the loopback's without keys"),
+    ] = None,
 ) -> None:
     """Answer HTTP requests until SIGTERM or Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,7 +123,14 @@ def serve(
     from service.settings import read_settings
 
     settings = read_settings(
-        bundle=bundle, host=host, port=port, device=device, precision=precision, early_exit=early_exit
+        bundle=bundle,
+        host=host,
+        port=port,
+        device=device,
+        precision=precision,
+        early_exit=early_exit,
+        keys=keys,
+        open=open_to_all,
     )
     launch.serve(settings)
 
@@ -143,7 +158,7 @@ def predict(
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(envvar="CHIPVOTE_KEY", help="Bearer token for a proxy before that service"),
+        typer.Option(envvar="CHIPVOTE_KEY", help="Token for that service, or for a proxy before it"),
     ] = None,
 ) -> None:
     """Label files, here or by a service; exits with 1 if any file cannot be used."""
@@ -212,6 +227,37 @@ def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
         _print_json(answer)
     else:
         Console().print(_label_table(answer))
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is, as the log and the metrics say it")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="predict, metrics or admin; may be repeated", show_default="predict"),
+    ] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, in UTC", show_default="never")
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Most requests in a minute", show_default="any number")
+    ] = None,
+    concurrent: Annotated[
+        int | None, typer.Option(help="Most requests at the same time", show_default="any number")
+    ] = None,
+) -> None:
+    """Make a key: print its line for the file of CHIPVOTE_KEYS and, on stderr, once, its token."""
+    from service.server.access.keys import mint
+
+    token, line = mint(
+        name,
+        scopes=scope or ["predict"],
+        expires=expires and expires.date(),
+        rate=rate,
+        concurrent=concurrent,
+    )
+    print(line)
+    print(f"The token, which is told only now: {token}", file=sys.stderr)
 
 
 @app.command()

@@ -64,6 +64,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.key_requests = Counter(
+            "chipvote_key_requests",
+            "Answered requests by the name of the key; none where the service asks for no key.",
+            ["key", "status"],
+            registry=self.registry,
+        )
+        self.key_chips = Counter(
+            "chipvote_key_chips", "Chips that came with a key.", ["key"], registry=self.registry
+        )
         self.chips = Counter(
             "chipvote_chips",
             "Chips by outcome: answered, refused (the chip is bad), failed (the service is) or dropped "

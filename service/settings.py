@@ -7,6 +7,7 @@ what they are used for.
 
 import re
 from importlib import metadata
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -124,8 +125,29 @@ class Settings(BaseSettings):
         frozenset(),
         description="origins whose pages may use the service, as https://maps.example, separated by blanks",
     )
-    access_log: bool = Field(True, description="true or false: print a line per request")
+    access_log: bool = Field(True, description="true or false: log a line per request")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto, json or console; auto takes console where stderr is a terminal"
+    )
+    keys: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = Field(
+        None, description="file of the keys that requests need, made by `chipvote key`; empty for none"
+    )
+    open: bool = Field(
+        False, description="true or false: listen on other addresses than the loopback's without keys"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="addresses or networks of proxies, separated by commas; the log takes the client's "
+        "address from their X-Forwarded-For",
+    )
     shutdown_s: int = Field(30, ge=0, description="seconds that open requests get to end after SIGTERM")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _know_proxies(cls, listed: str) -> str:
+        for part in filter(None, map(str.strip, listed.split(","))):
+            ip_network(part)
+        return listed
 
     @field_validator("origins")
     @classmethod

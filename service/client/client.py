@@ -58,7 +58,7 @@ class Client:
 
         Args:
             url: where the service answers, as `http://127.0.0.1:8000`; also below a path.
-            key: sent as a bearer token, for a proxy that asks for one; the service does not.
+            key: sent as a bearer token, to a service that asks for one or to a proxy before it.
             timeout_s: seconds without a byte after which a request counts as failed.
             chips_per_request: at most.
             connections: requests at the same time.

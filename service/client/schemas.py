@@ -15,12 +15,16 @@ else:
 
 
 class Problem(TypedDict):
-    """An error as RFC 9457 describes it."""
+    """An error as RFC 9457 describes it.
+
+    `request_id`, of a request that ended so, is what the service's log calls it.
+    """
 
     type: str
     title: str
     status: int
     detail: str
+    request_id: NotRequired[str]
 
 
 class Geometry(TypedDict):

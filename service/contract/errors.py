@@ -22,9 +22,13 @@
     │   ├── SlowRequest        408
     │   ├── AddressTooLong     414
     │   ├── HeadersTooLarge    431
-    │   └── ForeignPage        403
+    │   ├── ForeignPage        403
     │   ├── TooManyChips       413
     │   └── ClientGone         400
+    ├── AccessError            who asks may not
+    │   ├── NoKey              401
+    │   ├── MissingScope       403
+    │   └── TooManyRequests    429
     ├── Overloaded             503
     │   └── OutOfMemory        503
     ├── NotReady               503
@@ -220,6 +224,35 @@ class ClientGone(RequestError):
     """Raised when the connection ends before the answer; nobody reads it."""
 
     title = "Incomplete request"
+
+
+class AccessError(ServiceError):
+    """Raised when whoever asks may not."""
+
+
+class NoKey(AccessError):
+    """Raised when no key comes where one is needed, or one that is none or none any more."""
+
+    status = 401
+    title = "No valid key"
+
+
+class MissingScope(AccessError):
+    """Raised when a key is good, but not for this."""
+
+    status = 403
+    title = "Missing scope"
+
+
+class TooManyRequests(AccessError):
+    """Raised when a key has used up what it may ask for; `wait_s` seconds later it may again."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, message: str, wait_s: int) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class Overloaded(ServiceError):

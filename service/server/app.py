@@ -13,12 +13,17 @@ from fastapi_offline import FastAPIOffline
 from service.contract.chips.readers.pool import READERS
 from service.engine.served import serving
 from service.metrics import Metrics
-from service.server import page, problems, routes
+from service.server import openapi, page, problems, routes
+from service.server.access.guard import Guard
+from service.server.access.keyring import Keyring
+from service.server.access.scopes import needed
 from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
 from service.server.endings.cancellation import AnswerCancelled
 from service.server.fast_path import FastPath
+from service.server.logs.addresses import networks
+from service.server.logs.requests import Requests
 from service.server.middleware import CountRequests, HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
 from service.server.state import Running
@@ -32,9 +37,12 @@ Every error is an RFC 9457 problem (`application/problem+json`) whose `detail` s
 def create_app(settings: Settings) -> FastAPI:
     """Build one service. Apps share nothing, so a process may hold several."""
     metrics = Metrics()
+    keyring = Keyring(settings.keys) if settings.keys else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if keyring:
+            keyring.load()
         async with _run(settings, metrics) as running:
             app.state.running = running
             yield
@@ -46,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         servers=[{"url": ".", "description": "where this description came from"}],
         lifespan=lifespan,
         docs_url=None,  # the page has its own
+        redoc_url=None,
         static_url=f"/{page.DOCS_FILES}",
     )
     app.state.running = None
@@ -55,12 +64,21 @@ def create_app(settings: Settings) -> FastAPI:
     # From the inside out: a request passes the last one first.
     app.add_middleware(RelativeRedirects)
     app.add_middleware(FastPath)
+    if keyring:
+        app.add_middleware(
+            Guard,
+            keyring=keyring,
+            needed={**page.OPEN, **needed(routes.router.routes)},
+            files=page.FILES,
+        )
     app.add_middleware(Origins, allowed=settings.origins)
     app.add_middleware(AnswerCancelled)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)
+    app.add_middleware(Requests, tell=settings.access_log, trusted=networks(settings.trusted_proxies))
     problems.install(app)
+    openapi.tell_keys(app, asked=keyring is not None)
     return app
 
 

@@ -5,22 +5,22 @@ port opens, and so that the drain after SIGTERM ends before the process does.
 """
 
 import asyncio
-import copy
 import logging
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 
 import uvicorn
-from uvicorn.config import LOGGING_CONFIG
 
 from service.contract.errors import SettingsError
 from service.contract.memory import give_back_after_bursts, give_back_large_buffers
 from service.server.app import create_app
 from service.server.edge.configuration import configuration
 from service.server.edge.limits import Limits, limits
+from service.server.logs import lines
 from service.server.state import Running
 from service.settings import Settings
 
@@ -41,6 +41,12 @@ def serve(settings: Settings) -> None:
     Raises:
         StartupError: the service cannot run; nobody could connect yet.
     """
+    _refuse_strangers(settings)
+    with lines.configured(settings.log_format):
+        _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
     give_back_large_buffers()
     bounds = limits(settings)
     app = create_app(settings)
@@ -48,8 +54,9 @@ def serve(settings: Settings) -> None:
         app,
         bounds,
         lifespan="off",
-        log_config=_logging(),
-        access_log=settings.access_log,
+        log_config=None,  # `lines` has the form of all that is written
+        access_log=False,  # `requests` tells more
+        proxy_headers=False,  # so does it of the client's address
         timeout_graceful_shutdown=settings.shutdown_s,
     )
 
@@ -78,6 +85,20 @@ def serve(settings: Settings) -> None:
             bound.bind((settings.host, settings.port))
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run(bound))
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    """Refuse to listen where others can reach a service that asks for no key."""
+    try:
+        alone = settings.host == "localhost" or ip_address(settings.host).is_loopback
+    except ValueError:  # a name, which may be anybody's
+        alone = False
+    if not (alone or settings.keys or settings.open):
+        raise SettingsError(
+            f"CHIPVOTE_HOST={settings.host}: others may reach this address, and no key is asked for; make "
+            "keys (`chipvote key`) and set CHIPVOTE_KEYS, or, where something before it decides who may "
+            "ask, set CHIPVOTE_OPEN=true (--open)"
+        )
 
 
 async def _serve_on(listener: socket.socket, config: uvicorn.Config, stuck: asyncio.Event) -> bool:
@@ -122,11 +143,3 @@ def _announce(running: Running, listener: socket.socket, bounds: Limits) -> None
         port,
     )
     logger.info("%s", bounds)
-
-
-def _logging() -> dict[str, object]:
-    """Return uvicorn's format for our lines, and of uvicorn's own only the warnings."""
-    config = copy.deepcopy(LOGGING_CONFIG)
-    config["loggers"]["chipvote"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    config["loggers"]["uvicorn.error"]["level"] = "WARNING"
-    return config

@@ -8,6 +8,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
+from service.server.logs import notes
 
 
 class HeadAsGet:
@@ -59,6 +60,11 @@ class CountRequests:
             route = scope["route"].path if "route" in scope else "unknown"
             self._metrics.requests.labels(route, status).inc()
             self._metrics.latency.labels(route).observe(time.perf_counter() - began_s)
+            note = notes.current()
+            note.route = route
+            if note.key:  # a name from the file, so there are not many
+                self._metrics.key_requests.labels(note.key, status).inc()
+                self._metrics.key_chips.labels(note.key).inc(note.chips)
 
 
 class RelativeRedirects:

@@ -6,8 +6,11 @@ are made.
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from service.client.schemas import Answer, Failure, Health, Labels, Model, Prediction
 from service.contract.errors import ServiceError
+from service.server.access.scopes import REFUSED, SCHEMES, needs
 from service.server.forms import FIELD
 from service.server.problems import documented
 from service.server.uploads import RAW_TYPES
@@ -110,6 +113,29 @@ MODEL_CARD = {
         "licence": "Apache-2.0",
     },
 }
+
+
+def tell_keys(app: FastAPI, *, asked: bool) -> None:
+    """Have a service's description tell which keys it asks for: of all that are known, or none."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = describe()
+        for path in document["paths"].values():
+            for operation in path.values():
+                security = operation.pop("security", needs("admin")["security"])
+                if asked:
+                    operation["security"] = security
+                if asked and security:
+                    refused = {str(status): told for status, told in documented(*REFUSED).items()}
+                    operation["responses"] = dict(sorted({**operation["responses"], **refused}.items()))
+        if asked:
+            document["components"]["securitySchemes"] = SCHEMES
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def example(answer: object, *others: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

@@ -4,6 +4,9 @@ And the one at `/docs`, of the framework's making. Their addresses are relative,
 below any path of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
 """
 
+import base64
+import hashlib
+import re
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -17,10 +20,12 @@ HEADERS = {
     # Pictures are the person's own files. No address but ours; no code in the markup runs.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # asked for again each time, and sent again only when it is another
 }
+
+# All of it is the same everywhere, so anybody may read it.
+OPEN = dict.fromkeys(("/", "/docs", "/openapi.json"))
+FILES = ("/web/", f"/{DOCS_FILES}/")
 
 router = APIRouter(include_in_schema=False)
 _files = StaticFiles(directory=FOLDER)
@@ -35,13 +40,23 @@ async def get_page(request: Request) -> Response:
 @router.get("/docs")
 async def get_docs() -> Response:
     """Show the interactive documentation."""
-    return get_swagger_ui_html(
+    shown = get_swagger_ui_html(
         title="Chipvote - Swagger UI",
         openapi_url="openapi.json",
         swagger_js_url=f"{DOCS_FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{DOCS_FILES}/swagger-ui.css",
         swagger_favicon_url="web/icon.svg",
     )
+    (script,) = re.findall(rb"<script>(.*?)</script>", bytes(shown.body), re.DOTALL)
+    hashed = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    shown.headers.update(HEADERS)
+    # The page's one script, and what Swagger UI draws with: styles, pictures in addresses.
+    shown.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'sha256-{hashed}'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return shown
 
 
 @router.get("/web/{name}")

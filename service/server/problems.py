@@ -18,6 +18,7 @@ from starlette.responses import Response
 from service.answers.predictions import problem
 from service.client.schemas import Problem
 from service.contract.errors import EncodedBody, Overloaded, ServiceError
+from service.server.logs import notes
 
 logger = logging.getLogger("chipvote")
 
@@ -56,7 +57,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(ClientDisconnect, _on_service_error)
     app.add_exception_handler(MemoryError, _on_service_error)
-    app.add_exception_handler(Exception, _on_unknown_error)
 
 
 def response(error: ServiceError | ClientDisconnect | MemoryError) -> Response:
@@ -104,10 +104,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return _respond(Problem(type="about:blank", title="Invalid request", status=422, detail=detail))
 
 
-async def _on_unknown_error(request: Request, error: Exception) -> Response:
-    # The framework raises it again after this answer, and the server logs the traceback.
-    return _respond(problem(ServiceError()))
-
-
 def _respond(content: Problem, headers: Any = None) -> Response:  # noqa: ANN401
+    if request_id := notes.current().request_id:
+        content["request_id"] = request_id
     return Response(to_json(content), content["status"], headers, media_type=MEDIA_TYPE)

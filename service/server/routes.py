@@ -45,9 +45,11 @@ from service.engine.queue.admission import Ticket
 from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
+from service.server.access.scopes import anybody, needs
 from service.server.body_budget import Share
 from service.server.edge.pace import Pace
 from service.server.endings.connections import while_connected
+from service.server.logs import notes
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
@@ -71,7 +73,7 @@ router = APIRouter()
             ServiceError, Overloaded, NotReady, DeadlinePassed,
         ),
     },
-    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED},
+    openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED, **needs("predict")},
 )  # fmt: skip
 async def predict(request: Request) -> Response:
     """Label one chip or many: files in the form field `chip`, or one raw image as the body.
@@ -95,6 +97,9 @@ async def predict(request: Request) -> Response:
             raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
         with _accepted(request, service.served, len(uploads), deadline_s) as ticket:
             results = await _predict_all(service.served, ticket, uploads, options)
+        note = notes.current()
+        note.failed = sum("error" in result for result in results)
+        note.ended("vote")
         if options.format == "png":
             return await _show_evidence(service.served, uploads[0], results[0], options.label)
     # Already in shape: the framework's own way would validate every score again.
@@ -103,9 +108,13 @@ async def predict(request: Request) -> Response:
 
 async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
     pace = Pace(service.settings.stall_s, service.settings.least_rate)
-    return await read_uploads(
+    uploads = await read_uploads(
         request, share, pace, max_body_bytes=service.settings.max_body_bytes, max_chips=max_chips
     )
+    note = notes.current()
+    note.chips = len(uploads)
+    note.ended("read")
+    return uploads
 
 
 @contextmanager
@@ -189,7 +198,7 @@ def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: In
             NotAnImage, UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },
-    openapi_extra={"requestBody": ONE_CHIP},
+    openapi_extra={"requestBody": ONE_CHIP, **needs("predict")},
 )  # fmt: skip
 async def preview(request: Request) -> Response:
     """Answer one chip as a PNG in natural colours at the model's size; browsers show no TIFF."""
@@ -206,6 +215,7 @@ async def preview(request: Request) -> Response:
     summary="The labels, in order",
     tags=["model"],
     responses=example(LABELS, ServiceError, NotReady),
+    openapi_extra=needs("predict"),
 )
 async def get_labels(request: Request) -> Labels:
     """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
@@ -219,6 +229,7 @@ async def get_labels(request: Request) -> Labels:
     tags=["model"],
     response_model=ModelCard,
     responses=example(MODEL_CARD, ServiceError, NotReady),
+    openapi_extra=needs("predict"),
 )
 async def get_model(request: Request) -> dict[str, Any]:
     """The bundle's manifest, with the device and the precision it runs at."""
@@ -232,6 +243,7 @@ async def get_model(request: Request) -> dict[str, Any]:
     summary="Is the process there?",
     tags=["operation"],
     responses=example(LIVE),
+    openapi_extra=anybody(),
 )
 async def get_live() -> Health:
     """Answer as long as the event loop turns."""
@@ -244,6 +256,7 @@ async def get_live() -> Health:
     summary="Can it predict?",
     tags=["operation"],
     responses=example(READY, NotReady),
+    openapi_extra=anybody(),
 )
 async def get_ready(request: Request) -> Health:
     """Ready once the golden decisions have been reproduced, until shutting down begins."""
@@ -258,6 +271,7 @@ async def get_ready(request: Request) -> Health:
     summary="Prometheus metrics",
     tags=["operation"],
     response_class=PlainTextResponse,
+    openapi_extra=needs("metrics"),
 )
 async def get_metrics(request: Request) -> Response:
     """Every counter and histogram, in Prometheus' text format."""

@@ -8,7 +8,7 @@ import { saveAnswers, saveTags, sharedNames, tagsFile } from "./downloads.js";
 import { Gallery } from "./gallery.js";
 import { listen, taken } from "./intake.js";
 import { Pipeline } from "./pipeline.js";
-import { describe, Refused } from "./service.js";
+import { describe, Refused, whoAsks } from "./service.js";
 
 const POLL_MS = 2000; // for a service that is starting
 const wide = matchMedia("(min-width: 62rem)");
@@ -22,12 +22,14 @@ let filled = null; // the section of the model card, once asked for
 const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait, onFree: free });
 const see = (chip) => pipeline.see(chip);
 const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
+let typed = null; // the key that a person is being asked for
 const parts = {
   panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
   place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
   rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
 };
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
+whoAsks(askKey);
 const card = told("model");
 const described = describeLabels();
 describeFiles();
@@ -77,6 +79,23 @@ async function told(path) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
+}
+
+/** Show the field for a key until one is there; who asks meanwhile gets the same. */
+function askKey(problem) {
+  say(problem);
+  $("#ask-key").hidden = false;
+  typed ??= new Promise((resolve) => {
+    $("#ask-key").onsubmit = (event) => {
+      event.preventDefault();
+      resolve($("#key").value.trim());
+      $("#ask-key").reset();
+      $("#ask-key").hidden = true;
+      typed = null;
+      say(null);
+    };
+  });
+  return typed;
 }
 
 function follow() {

@@ -4,6 +4,7 @@ const BUSY = [429, 502, 503, 504]; // the service when it is full, and what prox
 const PATIENCE_MS = 120_000; // how long a chip waits for a service that answers none; a start takes 10 to 60 s
 const LONGEST_WAIT_MS = 4000; // between two tries,
 const LONGEST_ASKED_MS = 30_000; // and where a `Retry-After` asks for more
+const KEY = "chipvote-key"; // where this tab keeps the key: gone when it closes
 const UNREACHABLE = 0; // in place of a status
 const UNREADABLE = -1;
 
@@ -22,6 +23,13 @@ const unreachable = {
 const unreadable = {
   title: "The file cannot be read",
   detail: "It was moved, changed or deleted since it was chosen: choose it again.",
+};
+
+let ask = () => Promise.reject(); // a person for a key, given a problem
+
+/** Take what asks a person for a key: given why one is needed, it promises one. */
+export const whoAsks = (how) => {
+  ask = how;
 };
 
 /** Fetch one of the service's descriptions: "labels" or "model". */
@@ -80,12 +88,24 @@ async function form(file, signal) {
 }
 
 async function send(path, options) {
-  const response = await whole(fetch(path, options));
+  const response = await withKey(path, options);
   if (!BUSY.includes(response.status)) answeredAt = performance.now();
   if (response.ok) return response;
   const refused = new Refused(await problemOf(response), response.status);
   refused.retryAfterMs = retryAfterMs(response.headers.get("Retry-After") ?? "");
   throw refused;
+}
+
+/** Fetch, with the key if there is one; as long as the service wants another, ask for it and fetch again. */
+async function withKey(path, options) {
+  for (;;) {
+    const key = sessionStorage.getItem(KEY);
+    const headers = key ? { "X-API-Key": key } : {}; // not Authorization, where a proxy's login may be
+    const response = await whole(fetch(path, { ...options, headers }));
+    if (!response.headers.get("WWW-Authenticate")?.startsWith("Bearer")) return response;
+    const problem = await problemOf(response);
+    if (sessionStorage.getItem(KEY) === key) sessionStorage.setItem(KEY, await ask(problem));
+  }
 }
 
 /** How long an answer asks to wait, in seconds or until a date; 0 if it does not say. */

@@ -1,6 +1,7 @@
 """`python -m service` as its own process: what an operator and a container see."""
 
 import http.client
+import json
 import os
 import re
 import resource
@@ -43,11 +44,11 @@ def running(
     options["preexec_fn"] = limit
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
-            line = next(line for line in process.stderr if " serving " in line)
+            line = next(line for line in process.stderr if "serving " in line)
             found = re.fullmatch(
-                r"INFO: +serving colours 1\.2\.3: 3 member\(s\), float32 on cpu, "
-                r"at http://127\.0\.0\.1:(\d+) .*\n",
-                line,
+                r"serving colours 1\.2\.3: 3 member\(s\), float32 on cpu, "
+                r"at http://127\.0\.0\.1:(\d+) .*",
+                json.loads(line)["event"],
             )
             assert found, line
             yield process, int(found[1])

@@ -236,3 +236,13 @@ def test_build_lock_is_for_the_declared_build_system() -> None:
     ]
     wanted = (ROOT / "requirements/build.in").read_text(encoding="utf-8").split("#")[0].split()
     assert wanted == declared
+
+
+def test_who_runs_the_service_for_others_says_that_it_asks_for_no_key() -> None:
+    assert "CHIPVOTE_HOST=0.0.0.0" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for name, service in compose_services().items():
+        if "chipvote" in name:
+            assert service["environment"]["CHIPVOTE_OPEN"] == "true"
+    deployment, _ = yaml.safe_load_all((ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "CHIPVOTE_OPEN", "value": "true"} in container["env"]

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from service.answers.predictions import problem
 from service.contract.errors import ServiceError
+from service.server.logs.requests import HEADERS, new_id
 from service.server.problems import MEDIA_TYPE, headers
 
 
@@ -17,12 +18,15 @@ def refusal(error: ServiceError, usual: Iterable[tuple[bytes, bytes]]) -> bytes:
         error: becomes problem+json.
         usual: headers of every answer, such as the date.
     """
-    body = to_json(problem(error))
+    request_id = new_id()
+    body = to_json(problem(error) | {"request_id": request_id})
     fields = [
         *((name.decode(), value.decode()) for name, value in usual),
         ("content-type", MEDIA_TYPE),
         ("content-length", str(len(body))),
         *(headers(error) or {}).items(),
+        *((name.decode(), value.decode()) for name, value in HEADERS.items()),
+        ("x-request-id", request_id),
         ("connection", "close"),
     ]
     lines = [f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}"]

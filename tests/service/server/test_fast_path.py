@@ -43,7 +43,9 @@ def answers(settings: Settings) -> dict[str, tuple[Any, ...]]:
         found: dict[str, tuple[Any, ...]] = {}
         async with (
             app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://chipvote") as client,
+            httpx2.AsyncClient(
+                transport=transport, base_url="http://chipvote", headers={"x-request-id": "same"}
+            ) as client,
         ):
             for name, (method, path, options) in REQUESTS.items():
                 answer = await client.request(method, path, **options)

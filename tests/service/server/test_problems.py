@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from service.answers.predictions import problem
 from service.contract.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceError, WrongSize
+from service.server.logs.requests import Requests
 from service.server.problems import MEDIA_TYPE, documented, explained, install
 
 
@@ -15,7 +16,8 @@ def assert_problem(response: httpx2.Response, status: int) -> Any:  # noqa: ANN4
     assert response.status_code == status
     assert response.headers["content-type"] == MEDIA_TYPE
     body = response.json()
-    assert body.keys() == {"type", "title", "status", "detail"}
+    assert body.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert body["request_id"] == response.headers["x-request-id"]
     assert body["type"] == "about:blank"
     assert body["status"] == status
     assert body["title"] and body["detail"]
@@ -56,6 +58,7 @@ def test_the_frameworks_errors_are_problems_too(
 
 def test_an_invalid_parameter_is_a_problem_that_names_it() -> None:
     app = FastAPI()
+    app.add_middleware(Requests, tell=False, trusted=())
     install(app)
 
     @app.get("/double")

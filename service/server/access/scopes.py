@@ -1,0 +1,49 @@
+"""Which key a route asks for: said at the route, in the words of OpenAPI, and read from there.
+
+What says nothing asks for `admin`, be it a route or a path that no route has.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from service.contract.errors import MissingScope, NoKey, TooManyRequests
+from service.server.access.keys import Scope
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "a key, where the service asks for one"},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "the same, for who cannot send the other",
+    },
+}
+REFUSED = (NoKey, MissingScope, TooManyRequests)  # how a route that needs a key may answer
+OPEN: list[dict[str, list[str]]] = []  # the `security` of what anybody may ask for
+
+
+def needs(scope: Scope) -> dict[str, Any]:
+    """Return what a route says that asks for a key: a part of its `openapi_extra`."""
+    return {"security": [{scheme: [scope]} for scheme in SCHEMES]}
+
+
+def anybody() -> dict[str, Any]:
+    """Return what a route says that holds no secret."""
+    return {"security": OPEN}
+
+
+def needed(routes: Iterable[BaseRoute]) -> dict[str, Scope | None]:
+    """Return the scope that each path asks for; None where anybody may.
+
+    A path with a parameter is not among them.
+    """
+    found: dict[str, Scope | None] = {}
+    for route in routes:
+        if isinstance(route, APIRoute) and "{" not in route.path:
+            security = (route.openapi_extra or {}).get("security")
+            if security is not None:
+                found[route.path] = security[0]["bearer"][0] if security else None
+    return found
