@@ -18,10 +18,8 @@ from service.contract.manifest import InputSpec
 from service.contract.memory import resident_bytes
 
 OPEN_BYTES, PER_FILE_BYTE = 1 << 25, 8  # to open a graph: weights are unpacked, copied and laid out anew
-LEAST_SIDE_PX, PER_PIXEL_BYTES = (
-    256,
-    2048,
-)  # to run a chip: 512 channels of its size, or of that after resizing
+# To run a chip: 512 channels of its size, or of that after resizing.
+LEAST_SIDE_PX, PER_PIXEL_BYTES = 256, 2048
 OPEN_S, CHIP_S = 60.0, 10.0
 _POLL_S = 0.01
 
@@ -42,9 +40,8 @@ def trial(path: Path, spec: InputSpec, chips: int) -> Iterator[None]:
     side_px = max(spec.height, spec.width, LEAST_SIDE_PX)
     most_bytes = OPEN_BYTES + PER_FILE_BYTE * path.stat().st_size + chips * side_px**2 * PER_PIXEL_BYTES
     done = threading.Event()
-    watch = threading.Thread(
-        target=_watch, args=(path, most_bytes, OPEN_S + chips * CHIP_S, done), name="trial", daemon=True
-    )
+    bounds = (resident_bytes() + most_bytes, OPEN_S + chips * CHIP_S)
+    watch = threading.Thread(target=_watch, args=(path, most_bytes, *bounds, done), name="trial", daemon=True)
     watch.start()
     try:
         yield
@@ -60,10 +57,10 @@ def trial(path: Path, spec: InputSpec, chips: int) -> Iterator[None]:
         watch.join()
 
 
-def _watch(path: Path, most_bytes: int, most_s: float, done: threading.Event) -> None:
-    before_bytes, end_s = resident_bytes(), time.monotonic() + most_s
+def _watch(path: Path, most_bytes: int, end_bytes: int, most_s: float, done: threading.Event) -> None:
+    end_s = time.monotonic() + most_s
     while not done.wait(_POLL_S):
-        if resident_bytes() - before_bytes > most_bytes:
+        if resident_bytes() > end_bytes:
             _end(f"{path}: takes more than {most_bytes >> 20} MiB, which no exported graph does")
         if time.monotonic() > end_s:
             _end(f"{path}: is not done after {most_s:g} s; the machine is too slow for it, or it has no end")

@@ -47,7 +47,8 @@ def problem_of(answer: bytes) -> Any:  # noqa: ANN401
     assert any(line.startswith("date: ") for line in lines)
     assert not any(line.startswith("server:") for line in lines)
     problem = json.loads(body)
-    assert problem.keys() == {"type", "title", "status", "detail"}
+    assert problem.keys() == {"type", "title", "status", "detail", "request_id"}
+    assert f"x-request-id: {problem['request_id']}" in lines
     assert head.startswith(f"HTTP/1.1 {problem['status']} ".encode())
     assert (problem["status"] == 503) == any(line.startswith("retry-after: ") for line in lines)
     return problem
