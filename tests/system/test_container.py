@@ -37,7 +37,7 @@ def test_it_labels_and_stops_as_nobody_on_a_read_only_system(process: subprocess
     said = []
     for line in process.stderr:
         said.append(line)
-        if " serving " in line:
+        if "serving " in line:
             break
     (port,) = re.findall(r"http://127\.0\.0\.1:(\d+) ", said[-1]) or [pytest.fail("".join(said))]
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
