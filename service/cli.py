@@ -14,22 +14,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from service.contract.errors import StartupError
 from service.contract.limits import check_limits
 from service.contract.version import __version__
 
 if TYPE_CHECKING:
-    from service.client.schemas import Answer, Failure, LabelCard, Labels, Prediction
+    from service.client.schemas import Answer, Labels
 
 app = typer.Typer(
     help="Label satellite chips with a voting ensemble.\n\nEvery setting is also an environment variable "
@@ -163,6 +161,7 @@ def predict(
 ) -> None:
     """Label files, here or by a service; exits with 1 if any file cannot be used."""
     from service.client.files import SUFFIXES, find_images
+    from service.client.tables import prediction_table
 
     if url and (bundle or all_members):
         raise typer.BadParameter("the service has its own bundle and settings", param_hint="--url")
@@ -174,7 +173,7 @@ def predict(
     if as_json:
         _print_json(answer)
     else:
-        Console().print(_prediction_table(answer["predictions"]))
+        Console().print(prediction_table(answer["predictions"]))
     raise typer.Exit(any("error" in result for result in answer["predictions"]))
 
 
@@ -219,6 +218,7 @@ def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> An
 def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
     """Show a bundle's labels, in order, with thresholds and measured F2."""
     from service.answers import predictions
+    from service.client.tables import label_table
     from service.contract.bundle import load
     from service.settings import read_settings
 
@@ -226,7 +226,7 @@ def labels(bundle: BundleOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(answer)
     else:
-        Console().print(_label_table(answer))
+        Console().print(label_table(answer))
 
 
 @app.command()
@@ -279,40 +279,6 @@ def check(
         ensemble = Ensemble(loaded, settings.device, precision, settings.threads, gpu_of(settings))
         ensemble.self_test()
         print(f"{precision} on {ensemble.device}: {len(manifest.members)} member(s) agree with golden")
-
-
-def _prediction_table(results: Iterable[Prediction | Failure]) -> Table:
-    from service.client.files import printable
-
-    # The end of a path is what tells one file from another.
-    table = Table(Column("file", overflow="fold"), "labels (mean probability)")
-    for result in results:
-        if "error" in result:
-            cell = Text(f"{result['error']['title']}: {result['error']['detail']}", style="red")
-        else:
-            found = [score for score in result["scores"] if score["predicted"]]
-            cell = Text(", ".join(f"{score['label']} {score['probability']:.2f}" for score in found))
-        table.add_row(Text(printable(str(result["filename"]))), cell)
-    return table
-
-
-def _label_table(answer: Labels) -> Table:
-    model = answer["model"]
-    title = f"{model['name']} {model['version']}, rule {answer['rule']}"
-    table = Table("label", "group", "prevalence", "F2", "quorum", "thresholds", title=title)
-    for label in answer["labels"]:
-        f2 = "–" if label["f2"] is None else f"{label['f2']:.3f}"
-        quorum = "–" if label["quorum"] is None else str(label["quorum"])
-        prevalence = f"{label['prevalence']:.3f}"
-        table.add_row(label["name"], label["group"], prevalence, f2, quorum, _thresholds(label))
-    return table
-
-
-def _thresholds(label: LabelCard) -> str:
-    """List the thresholds that have a say, each with its weight unless that is 1."""
-    weights = label["weights"] or [1] * len(label["thresholds"])
-    pairs = zip(label["thresholds"], weights, strict=True)
-    return " ".join(f"{t:.3f}" + (f"×{w}" if w > 1 else "") for t, w in pairs if w) or "–"
 
 
 def _print_json(answer: Answer | Labels) -> None:

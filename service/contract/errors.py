@@ -18,14 +18,15 @@
     │   ├── LostBody           400
     │   ├── InvalidParameter   422
     │   ├── BodyTooLarge       413
-    │   ├── MalformedRequest   400  this one and the next three: of what comes before the body
+    │   ├── TooManyChips       413
+    │   ├── ClientGone         400
+    │   │                      in server/edge, of what comes before a body:
+    │   ├── MalformedRequest   400
     │   ├── SlowRequest        408
     │   ├── AddressTooLong     414
     │   ├── HeadersTooLarge    431
-    │   ├── ForeignPage        403
-    │   ├── TooManyChips       413
-    │   └── ClientGone         400
-    ├── AccessError            who asks may not
+    │   └── ForeignPage        403
+    ├── AccessError            who asks may not; in server/access
     │   ├── NoKey              401
     │   ├── MissingScope       403
     │   └── TooManyRequests    429
@@ -179,40 +180,6 @@ class BodyTooLarge(RequestError):
     title = "Body too large"
 
 
-class MalformedRequest(RequestError):
-    """Raised when what came is not HTTP/1.1, or could be read in two ways."""
-
-    title = "Malformed request"
-
-
-class SlowRequest(RequestError):
-    """Raised when a request's headers do not end in time."""
-
-    status = 408
-    title = "Slow request"
-
-
-class AddressTooLong(RequestError):
-    """Raised when path and query of a request pass the configured limit."""
-
-    status = 414
-    title = "Address too long"
-
-
-class HeadersTooLarge(RequestError):
-    """Raised when a request's headers are too many or too long."""
-
-    status = 431
-    title = "Headers too large"
-
-
-class ForeignPage(RequestError):
-    """Raised when a browser's page of another origin asks for work."""
-
-    status = 403
-    title = "Page of another origin"
-
-
 class TooManyChips(RequestError):
     """Raised when a request's chips take longer than it may take, even alone."""
 
@@ -224,35 +191,6 @@ class ClientGone(RequestError):
     """Raised when the connection ends before the answer; nobody reads it."""
 
     title = "Incomplete request"
-
-
-class AccessError(ServiceError):
-    """Raised when whoever asks may not."""
-
-
-class NoKey(AccessError):
-    """Raised when no key comes where one is needed, or one that is none or none any more."""
-
-    status = 401
-    title = "No valid key"
-
-
-class MissingScope(AccessError):
-    """Raised when a key is good, but not for this."""
-
-    status = 403
-    title = "Missing scope"
-
-
-class TooManyRequests(AccessError):
-    """Raised when a key has used up what it may ask for; `wait_s` seconds later it may again."""
-
-    status = 429
-    title = "Too many requests"
-
-    def __init__(self, message: str, wait_s: int) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 class Overloaded(ServiceError):

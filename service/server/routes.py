@@ -26,7 +26,6 @@ from service.contract.errors import (
     DeadlinePassed,
     EmptyChip,
     EncodedBody,
-    ForeignPage,
     InvalidParameter,
     LostBody,
     MalformedForm,
@@ -47,6 +46,7 @@ from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
 from service.server.access.scopes import anybody, needs
 from service.server.body_budget import Share
+from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
 from service.server.endings.connections import while_connected
 from service.server.logs import notes

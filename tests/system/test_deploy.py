@@ -243,6 +243,7 @@ def test_who_runs_the_service_for_others_says_that_it_asks_for_no_key() -> None:
     for name, service in compose_services().items():
         if "chipvote" in name:
             assert service["environment"]["CHIPVOTE_OPEN"] == "true"
-    deployment, _ = yaml.safe_load_all((ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8"))
+    text = (ROOT / "deploy/kubernetes/chipvote.yaml").read_text(encoding="utf-8")
+    (deployment,) = (part for part in yaml.safe_load_all(text) if part["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert {"name": "CHIPVOTE_OPEN", "value": "true"} in container["env"]

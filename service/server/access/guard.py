@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.contract.errors import MissingScope, NoKey, ServiceError, TooManyRequests
+from service.contract.errors import ServiceError
 from service.server import problems
 from service.server.access import keys
+from service.server.access.errors import MissingScope, NoKey, TooManyRequests
 from service.server.access.keyring import Keyring
 from service.server.access.keys import Key
 from service.server.access.quotas import Headers, Quotas
@@ -65,7 +66,7 @@ class Guard:
                 await self._app(scope, receive, send_told)
         except TooManyRequests as error:
             told = self._quotas.headers(key)
-            await _refuse(error, {"Retry-After": str(error.wait_s)})(scope, receive, send_told)
+            await _refuse(error, {"Retry-After": str(error.retry_after_s)})(scope, receive, send_told)
         except MissingScope as error:
             asks = f'Bearer error="insufficient_scope", scope="{needed}"'
             await _refuse(error, {"WWW-Authenticate": asks})(scope, receive, send)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.contract.errors import TooManyRequests
+from service.server.access.errors import TooManyRequests
 from service.server.access.keys import Key
 
 WINDOW_S = 60

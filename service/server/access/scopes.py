@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
-from service.contract.errors import MissingScope, NoKey, TooManyRequests
+from service.server.access.errors import MissingScope, NoKey, TooManyRequests
 from service.server.access.keys import Scope
 
 SCHEMES = {

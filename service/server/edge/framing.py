@@ -4,7 +4,7 @@ The parser gets pieces that hold the end of one request at most, so that it neve
 answers, and a bounded head. Knows bytes and limits; the parser tells it what it found.
 """
 
-from service.contract.errors import AddressTooLong, HeadersTooLarge, MalformedRequest
+from service.server.edge.errors import AddressTooLong, HeadersTooLarge, MalformedRequest
 from service.server.edge.limits import Limits
 
 _END = b"\r\n\r\n"  # of a head, and of a chunked body

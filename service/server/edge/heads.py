@@ -7,7 +7,7 @@ several hosts or none, a coded body in HTTP/1.0. Knows names and values; no conn
 import re
 from collections.abc import Iterable
 
-from service.contract.errors import MalformedRequest
+from service.server.edge.errors import MalformedRequest
 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")  # RFC 3986, 3.2.2; with a port
 

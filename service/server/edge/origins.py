@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.contract.errors import ForeignPage
 from service.server import problems
+from service.server.edge.errors import ForeignPage
 from service.settings import PREFIX
 
 _READING = ("GET", "HEAD", "OPTIONS")

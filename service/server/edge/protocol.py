@@ -12,8 +12,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from service.contract.errors import MalformedRequest, ServiceError, SlowRequest
+from service.contract.errors import ServiceError
 from service.server.edge.connections import Connections
+from service.server.edge.errors import MalformedRequest, SlowRequest
 from service.server.edge.framing import Framing
 from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits

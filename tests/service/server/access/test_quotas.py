@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from service.contract.errors import TooManyRequests
+from service.server.access.errors import TooManyRequests
 from service.server.access.keys import Key
 from service.server.access.quotas import Quotas
 
@@ -35,10 +35,10 @@ def test_a_window_begins_with_a_request_and_its_end_brings_the_quota_back(
         assert told[1] == (b"ratelimit", b'"rate";r=0;t=40')
     with pytest.raises(TooManyRequests, match="go on in 40 s") as refused, quotas.hold(alice):
         pass
-    assert refused.value.wait_s == 40
+    assert refused.value.retry_after_s == 40
     with quotas.hold(key("bob", rate=2)):
         pass
-    now_s += refused.value.wait_s
+    now_s += refused.value.retry_after_s
     with quotas.hold(alice) as told:
         assert told[1] == (b"ratelimit", b'"rate";r=1;t=60')
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.contract.errors import AddressTooLong, HeadersTooLarge, MalformedRequest
+from service.server.edge.errors import AddressTooLong, HeadersTooLarge, MalformedRequest
 from service.server.edge.framing import Framing
 from service.server.edge.limits import Limits, limits
 from service.settings import Settings

@@ -1,6 +1,6 @@
 import pytest
 
-from service.contract.errors import MalformedRequest
+from service.server.edge.errors import MalformedRequest
 from service.server.edge.heads import body_bytes
 
 HOST = (b"host", b"chips.example:8000")

@@ -1,4 +1,5 @@
-from service.contract.errors import HeadersTooLarge, Overloaded
+from service.contract.errors import Overloaded
+from service.server.edge.errors import HeadersTooLarge
 from service.server.edge.refusals import refusal
 from tests.kit.wire import problem_of
 
