@@ -29,7 +29,7 @@ def test_where_others_can_ask_it_listens_only_with_keys_or_when_told(settings: S
     # It goes on to listen, which not every machine can at every address, and to the rest.
     with pytest.raises((BundleError, SettingsError), match=r"bundle\.json|cannot listen"):
         serve(settings.model_copy(update={"open": True}))
-    with pytest.raises(SettingsError, match="cannot be read as keys|cannot listen"):
+    with pytest.raises(SettingsError, match=r"cannot be read as keys|cannot listen"):
         serve(settings.model_copy(update={"keys": Path("nowhere")}))
 
 
