@@ -27,6 +27,9 @@ _OTHER_NAMES = {
     "rededge4": "nir08", "narrownir": "nir08", "nirnarrow": "nir08", "watervapour": "nir09",
     "watervapor": "nir09", "swir1": "swir16", "swir2": "swir22", "panchromatic": "pan",
 }  # fmt: skip
+_LETTERS = {"r": "red", "g": "green", "b": "blue", "n": "nir"}  # of whole descriptions in a file
+_MODIFIERS = {"edge", "near", "narrow", "short", "shortwave", "thermal"}  # a word beside them is another band
+_CODE = re.compile(r"(?<![a-z0-9])(?:b|band[ _-]?(?=\d+a))0*(\d{1,2}a?)(?![a-z0-9])", re.IGNORECASE)
 _PATTERN = r"[a-z][a-z0-9_-]*"
 
 
@@ -109,15 +112,27 @@ def named_in_file(description: str, sensor: str | None) -> str | None:
 
     Args:
         description: such as `B8A`, `SR_B4`, `Red`, `near_infrared` or `Band 3 (nir)`.
-        sensor: whose codes they may be.
+        sensor: whose codes they may be, and whose only infrared is `nir`.
     """
-    if name := common_name(description):
-        return name
-    plain = re.sub(r"[^a-z0-9]", "", description.lower())
     known = SENSORS.get(sensor or "")
-    if known and (code := re.search(r"b0*(\d+a?)$", plain)):
-        named = dict(zip((each.lower() for each in known.codes), known.bands, strict=False))
-        return named.get(f"b{code[1]}")
+    if name := common_name(description) or _LETTERS.get(description.strip().lower()):
+        return _only_infrared(known) or name if name == "nir" else name
+    codes = band_codes(description)
+    if known and known.codes and codes:
+        named = dict(zip(known.codes, known.bands, strict=True))
+        return named.get(codes[0]) if len(codes) == 1 else None
     inside = re.findall(r"[a-z0-9]+", description.lower())
     found = {word for word in inside if word in COMMON_NAMES}
-    return found.pop() if len(found) == 1 else None
+    return found.pop() if len(found) == 1 and _MODIFIERS.isdisjoint(inside) else None
+
+
+def band_codes(description: str) -> list[str]:
+    """Return what is written like a product's codes, as `B8A`; not the temperatures `ST_B10`."""
+    without = re.sub(r"(?i)(?<![a-z0-9])st_?b\d+", "", description)
+    return [f"B{found.upper()}" for found in dict.fromkeys(_CODE.findall(without))]
+
+
+def _only_infrared(sensor: Sensor | None) -> str | None:
+    """Return a sensor's only near infrared: Landsat's has no other, and people call it `nir`."""
+    infrared = [band for band in sensor.bands if band.startswith("nir")] if sensor else []
+    return infrared[0] if len(infrared) == 1 else None

@@ -31,6 +31,19 @@ def false_colours(bands: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return shown if len(shown) == 3 and not INFRARED.isdisjoint(bands) else ()
 
 
+def _check_order(order: Sequence[str], name: str) -> None:
+    """Refuse what is likely misspelt: a strange band in an order that lacks one of the sensor's."""
+    if twice := [band for band in dict.fromkeys(order) if order.count(band) > 1]:
+        raise ValueError(f"--file-bands names {', '.join(twice)} twice; name each band once")
+    lacking = [band for band in SENSORS[name].bands if band not in order]
+    strange = [band for band in order if band not in SENSORS[name].bands]
+    if lacking and strange:
+        raise ValueError(
+            f"--file-bands has {', '.join(strange)}, which {name} has not, and lacks {', '.join(lacking)}; "
+            "write the sensor's own names"
+        )
+
+
 def with_sensor(config: RunConfig, name: str | None, file_bands: str | None = None) -> RunConfig:
     """Return the recipe for a sensor's chips.
 
@@ -55,6 +68,7 @@ def with_sensor(config: RunConfig, name: str | None, file_bands: str | None = No
     if sensor is None:
         raise ValueError(f"no sensor {name!r}; there are {', '.join(SENSORS)}")
     order = tuple(map(band_name, file_bands.split(","))) if file_bands else sensor.bands
+    _check_order(order, name)
     bands = tuple(band for band in sensor.bands if band in order)
     colours = tuple(band for band in RGB if band in bands)
     others = tuple(band for band in bands if band not in RGB)

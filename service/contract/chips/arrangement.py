@@ -18,7 +18,7 @@ import numpy.typing as npt
 from service.contract.chips.bands import CONTEST, RGB, accepted, takes_pictures
 from service.contract.errors import WrongBands
 from service.contract.manifest import InputSpec, Pixel
-from service.contract.sensors import named_in_file
+from service.contract.sensors import band_codes, named_in_file
 
 OPACITY = "opacity"  # of a pixel; no band of the ground
 _ITEM = re.compile(r'<Item name="(DESCRIPTION|COLORINTERP)" sample="(\d{1,5})"[^>]*>([^<]{0,200})</Item>')
@@ -27,6 +27,8 @@ _COLOURS_OF_16_BITS = (
     "one of them an opacity: colours of 16 bits, whose scale cannot be told; scale them to 8 bits "
     "(gdal_translate -ot Byte -scale)"
 )
+_NUMBERED = re.compile(r"(.*?)(\d{1,3})\W*")
+_FOREIGN = "'"  # around the words for a band that nobody here knows
 _FULL = [(1 << bits) - 1 for bits in range(8, 17)]
 _ASSOCIATED, _OPAQUE = 1, (1, 2)  # of ExtraSamples
 
@@ -75,7 +77,7 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
             f"{found}{says}; what is {', '.join(lacking)} cannot be told; {accepted(spec)}; "
             "name the bands in the file (gdal_edit.py -colorinterp_1 red …) or select them in that order"
         )
-    return tuple(named)
+    return tuple("" if name.startswith(_FOREIGN) else name for name in named)
 
 
 def check_infrared(samples: Samples, pixels_HWC: npt.NDArray[Pixel], spec: InputSpec) -> None:
@@ -102,16 +104,39 @@ def _named(samples: Samples, spec: InputSpec) -> list[str]:
             if kind in _OPAQUE and at >= 0:
                 named[at] = OPACITY
     # GDAL's interpretation of a band stands above the tags', and a description says more.
-    for wanted in ("COLORINTERP", "DESCRIPTION"):
-        for kind, place, text in _ITEM.findall(samples.metadata):
-            at, said = int(place), html.unescape(text).strip()
-            if kind != wanted or at >= samples.bands:
-                continue
-            if kind == "COLORINTERP":
-                named[at] = OPACITY if said == "Alpha" else named_in_file(said, None) or ""
-            elif name := named_in_file(said, spec.sensor):
-                named[at] = name
+    for at, said in _said(samples, "COLORINTERP").items():
+        named[at] = OPACITY if said == "Alpha" else named_in_file(said, None) or ""
+    described = _said(samples, "DESCRIPTION")
+    own = {_plain(band): band for band in spec.order}
+    for at, said in described.items():
+        if name := named_in_file(said, spec.sensor) or own.get(_plain(said)):
+            named[at] = name
+        elif not (named[at] and band_codes(said)) and not _is_neutral(at, described):
+            # A band of another kind, which no order makes one that is wanted.
+            named[at] = f"{_FOREIGN}{said:.40}{_FOREIGN}"
     return named
+
+
+def _said(samples: Samples, wanted: str) -> dict[int, str]:
+    """Return the file's words of one kind by band, from 0."""
+    items = (
+        (int(at), html.unescape(text).strip(), kind) for kind, at, text in _ITEM.findall(samples.metadata)
+    )
+    return {at: said for at, said, kind in items if kind == wanted and said and at < samples.bands}
+
+
+def _is_neutral(at: int, described: dict[int, str]) -> bool:
+    """Tell whether a description says no more than all others do, and perhaps the band's number."""
+    if len(set(described.values())) == 1:
+        return True
+    parts = {band: _NUMBERED.fullmatch(said) for band, said in described.items()}
+    alike = len({part and part[1] for part in parts.values()}) == 1
+    number = parts[at]
+    return alike and number is not None and int(number[2]) == at + 1
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _is_contest(samples: Samples) -> bool:

@@ -32,6 +32,14 @@ def test_what_is_no_name_is_refused(written: str) -> None:
         ("Band 3", "naip", None),
         ("Undefined", None, None),
         ("red or green", None, None),
+        ("R", None, "red"),
+        ("B4, central wavelength 665 nm", "sentinel-2-l2a", "red"),
+        ("B8A_20200101", "sentinel-2-l1c", "nir08"),
+        ("Band 8A", "sentinel-2-l1c", "nir08"),
+        ("ST_B6", "landsat-8-9", None),
+        ("NIR", "landsat-8-9", "nir08"),
+        ("Red Edge 705", None, None),
+        ("865nm", "sentinel-2-l1c", None),
     ],
 )
 def test_a_files_words_name_a_band_or_none(description: str, sensor: str | None, name: str | None) -> None:

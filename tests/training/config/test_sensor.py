@@ -56,3 +56,15 @@ def test_without_infrared_there_are_no_false_colours(bands: str) -> None:
 def test_without_infrared_bands_come_in_by_a_wider_stem() -> None:
     config = checked(with_sensor(stripes.CONFIG, "superdove-8", "coastal,blue,green05,green,yellow,red"))
     assert {member.fusion for member in config.members} == {"early"}
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        ("red,grean,blue,nir", "has grean, which naip has not, and lacks green"),
+        ("red,green,blue,red", "red twice"),
+    ],
+)
+def test_a_misspelt_order_is_refused(order: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        with_sensor(stripes.CONFIG, "naip", order)

@@ -85,3 +85,38 @@ def test_one_band_of_several_is_refused_with_the_way_to_one_file() -> None:
         WrongBands, match=r"1 band\(s\).* put a chip's bands into one file.*gdalbuildvrt -sep"
     ):
         arranged(samples(1), SENTINEL)
+
+
+SCOPE = InputSpec(bands=("blue", "red"), dtype="uint16", height=8, width=8, sensor="planetscope-4")
+RADAR = InputSpec(bands=("vv", "vh"), file_bands=("vv", "vh"), dtype="uint16", height=8, width=8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "texts"),
+    [
+        (SCOPE, ["B4", "B3", "B2", "B8"]),
+        (SCOPE, ["VV", "VH", "angle", "elevation"]),
+        (SCOPE, ["blue", "green", "thermal", "nir"]),
+        (SCOPE, ["Band 4", "Band 3", "Band 2", "Band 1"]),
+        (SCOPE, ["blue", "green", "Red Edge 705", "nir"]),
+        (PICTURE, ["VV", "VH", "ratio"]),
+    ],
+)
+def test_no_order_makes_a_band_of_what_calls_itself_otherwise(spec: InputSpec, texts: list[str]) -> None:
+    found = samples(len(texts), spec.dtype, said=words("DESCRIPTION", *texts))
+    with pytest.raises(WrongBands, match=f"named .*'{texts[2]}'|named .*'{texts[0]}'"):
+        arranged(found, spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "texts", "names"),
+    [
+        (SCOPE, ["R", "G", "B", "N"], ("red", "green", "blue", "nir")),
+        (SCOPE, [f"Band {n}" for n in range(1, 5)], ("blue", "green", "red", "nir")),
+        (SCOPE, ["b1", "b2", "b3", "b4"], ("blue", "green", "red", "nir")),
+        (SCOPE, ["mosaic"] * 4, ("blue", "green", "red", "nir")),
+        (RADAR, ["VH", "VV"], ("vh", "vv")),
+    ],
+)
+def test_numbers_and_titles_name_no_band(spec: InputSpec, texts: list[str], names: tuple[str, ...]) -> None:
+    assert arranged(samples(len(texts), said=words("DESCRIPTION", *texts)), spec) == names
