@@ -24,7 +24,12 @@ def labels_of(cell: Any, separator: str | None) -> list[str]:  # noqa: ANN401 â€
     if cell is None:
         raise ValueError('is null; write "" or [] for a chip without labels')
     if isinstance(cell, list | tuple):
+        for label in cell:
+            if isinstance(label, bool) or not isinstance(label, str | int):
+                raise ValueError(f"{label!r:.60} in a list is no label; write a list of names")
         return [str(label).strip() for label in cell]
+    if isinstance(cell, bool):
+        raise ValueError(f"{cell} is no label; write the labels' names")
     text = str(cell).strip()
     if text and text.casefold() in NOTHING:
         raise ValueError(f"{text!r} is how programs write an empty cell; leave the cell empty")

@@ -70,6 +70,8 @@ def _parsed(text: str, path: Path, line: int | None = None) -> Any:  # noqa: ANN
         raise ValueError(f"{path}, line {place}: is not JSON ({error.msg}, column {error.colno})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested far too deep to be labels of chips") from None
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -86,3 +86,13 @@ def test_a_label_of_two_words_and_a_separator_that_separates_nothing_are_warned_
 def test_class_numbers_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read_tags(write(tmp_path, "image,label\na,3\nb,4\nc,3\nd,4\n"))
     assert "all labels are numbers: 3, 4" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "tags", ['[["road", "water"]]', '[{"name": "road"}]', "[true]", "true", "[" * 100_000]
+)
+def test_what_is_no_list_of_names_makes_no_labels(tmp_path: Path, tags: str) -> None:
+    path = tmp_path / "tags.json"
+    path.write_text(f'[{{"image_name": "a", "tags": ["road"]}}, {{"image_name": "b", "tags": {tags}}}]')
+    with pytest.raises(ValueError, match=r"is no label|nested far too deep|is not JSON"):
+        read_tags(path)
