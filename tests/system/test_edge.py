@@ -51,7 +51,7 @@ def through(url: str, trust: ssl.SSLContext) -> Iterator[httpx2.Client]:
 
 def test_answers_come_through_as_the_service_gave_them(through: httpx2.Client, client: httpx2.Client) -> None:
     for path in ("/", "/labels", "/model", "/health/ready", "/openapi.json", "/nowhere"):
-        behind, before = client.get(path), through.get(path)
+        behind, before = (each.get(path, headers={"x-request-id": "one"}) for each in (client, through))
         assert (before.status_code, before.content) == (behind.status_code, behind.content)
         assert before.headers["strict-transport-security"] == "max-age=31536000"
     assert through.post("/predict", content=RED_PNG, headers=PNG).json()["predictions"][0]["labels"] == [
