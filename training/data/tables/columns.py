@@ -53,7 +53,7 @@ def columns_of(table: Table, group: str | None = None) -> Columns:
 
     Args:
         table: any.
-        group: a column that is no label although all others may be.
+        group: a column that is neither name nor label.
 
     Raises:
         ValueError: there are no such columns; says what was found and what is accepted.
@@ -61,7 +61,8 @@ def columns_of(table: Table, group: str | None = None) -> Columns:
     columns = table.columns
     if group is not None and group not in columns:
         raise ValueError(f"{table.path}: has no column {group!r} for --group; it has {', '.join(columns)}")
-    rest = range(1 if _is_index(table) else 0, len(columns))
+    first = 1 if _is_index(table) else 0
+    rest = [index for index in range(first, len(columns)) if columns[index] != group]
     boxes = [column for column in columns if _plain(column) in BOXES]
     if boxes:
         raise ValueError(
@@ -73,13 +74,19 @@ def columns_of(table: Table, group: str | None = None) -> Columns:
     tags = [index for index in rest if is_tags(columns[index]) and index != name]
     if name is not None and tags:
         words = [index for index in tags if not all(_is_number(row, index) for row in table.rows)]
+        if len(words) > 1:
+            found = " or ".join(repr(columns[index]) for index in words)
+            raise ValueError(
+                f"{table.path}: labels may be in {found}; keep one of these columns, or rename those that "
+                "hold no labels"
+            )
         return Columns(name, [*words, *tags][0], [])
     if bare(columns[0] if columns else "") != "".join(columns[:1]):
         raise ValueError(f"{_unknown(table)}. It names a chip: write image_name,tags as a line above it")
     if len(rest) < 2 or any(column in ONES for column in columns[1:]):
         raise ValueError(_unknown(table))
     name = rest[0] if name is None else name
-    return Columns(name, None, [index for index in rest if index != name and columns[index] != group])
+    return Columns(name, None, [index for index in rest if index != name])
 
 
 def labelled(table: Table, columns: Columns, separator: str | None) -> Iterator[Labelled]:

@@ -100,7 +100,9 @@ def _told(table: Table, columns: Columns, between: str | None) -> str:
         return ""
     separated = f" separated by {'blanks' if between == ' ' else repr(between)}" if between else ""
     name, tags = (repr(table.columns[index]) for index in (columns.name, columns.tags))
-    return f", names from {name}, labels from {tags}{separated}"
+    other = [column for at, column in enumerate(table.columns) if at not in (columns.name, columns.tags)]
+    unread = f"; not read: {', '.join(other)}" if other else ""
+    return f", names from {name}, labels from {tags}{separated}{unread}"
 
 
 def watched(path: Path) -> list[Path]:

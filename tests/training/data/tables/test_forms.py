@@ -249,3 +249,13 @@ def test_tables_as_people_keep_them(shared_data: Path) -> None:
     for file in others:
         with pytest.raises(ValueError, match=file.name):
             read_tags(file)
+
+
+def test_a_column_of_groups_is_no_name_and_no_label(tmp_path: Path) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("tile,image_name,tags\nt1,a,road\nt1,b,water\n")
+    assert read_tags(table, group="tile").names == ["a", "b"]
+    table.write_text("image_name,class,tags\na,x,road\nb,x,water\n")
+    assert read_tags(table, group="class").rows() == [["road"], ["water"]]
+    with pytest.raises(ValueError, match="labels may be in 'class' or 'tags'; keep one"):
+        read_tags(table)
