@@ -7,6 +7,7 @@ Source: STAC extension "eo" 2.0, common band names; the sensors' product guides.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -35,8 +36,13 @@ _PATTERN = r"[a-z][a-z0-9_-]*"
 
 def common_name(name: str) -> str | None:
     """Return the common name that a whole name stands for, None if it is another."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    plain = plain_name(name)
     return plain if plain in COMMON_NAMES else _OTHER_NAMES.get(plain)
+
+
+def plain_name(name: str) -> str:
+    """Return a name's small letters and digits alone, by which names are compared."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def band_name(name: str) -> str:
@@ -116,7 +122,7 @@ def named_in_file(description: str, sensor: str | None) -> str | None:
     """
     known = SENSORS.get(sensor or "")
     if name := common_name(description) or _LETTERS.get(description.strip().lower()):
-        return _only_infrared(known) or name if name == "nir" else name
+        return (known and only_infrared(known.bands)) or name if name == "nir" else name
     codes = band_codes(description)
     if known and known.codes and codes:
         named = dict(zip(known.codes, known.bands, strict=True))
@@ -132,7 +138,7 @@ def band_codes(description: str) -> list[str]:
     return [f"B{found.upper()}" for found in dict.fromkeys(_CODE.findall(without))]
 
 
-def _only_infrared(sensor: Sensor | None) -> str | None:
-    """Return a sensor's only near infrared: Landsat's has no other, and people call it `nir`."""
-    infrared = [band for band in sensor.bands if band.startswith("nir")] if sensor else []
-    return infrared[0] if len(infrared) == 1 else None
+def only_infrared(bands: Iterable[str]) -> str | None:
+    """Return the only near infrared among bands: Landsat has no other, and people call it `nir`."""
+    infrared = {band for band in bands if band.startswith("nir")}
+    return infrared.pop() if len(infrared) == 1 else None

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from service.contract.chips.bands import CONTEST, RGB, accepted, takes_pictures
 from service.contract.errors import WrongBands
 from service.contract.manifest import InputSpec, Pixel
-from service.contract.sensors import band_codes, named_in_file
+from service.contract.sensors import band_codes, named_in_file, plain_name
 
 OPACITY = "opacity"  # of a pixel; no band of the ground
 _ITEM = re.compile(r'<Item name="(DESCRIPTION|COLORINTERP)" sample="(\d{1,5})"[^>]*>([^<]{0,200})</Item>')
@@ -107,11 +107,12 @@ def _named(samples: Samples, spec: InputSpec) -> list[str]:
     for at, said in _said(samples, "COLORINTERP").items():
         named[at] = OPACITY if said == "Alpha" else named_in_file(said, None) or ""
     described = _said(samples, "DESCRIPTION")
-    own = {_plain(band): band for band in spec.order}
+    own = {plain_name(band): band for band in spec.order}
+    neutral = _neutral(described)
     for at, said in described.items():
-        if name := named_in_file(said, spec.sensor) or own.get(_plain(said)):
+        if name := named_in_file(said, spec.sensor) or own.get(plain_name(said)):
             named[at] = name
-        elif not (named[at] and band_codes(said)) and not _is_neutral(at, described):
+        elif not (named[at] and band_codes(said)) and at not in neutral:
             # A band of another kind, which no order makes one that is wanted.
             named[at] = f"{_FOREIGN}{said:.40}{_FOREIGN}"
     return named
@@ -125,18 +126,13 @@ def _said(samples: Samples, wanted: str) -> dict[int, str]:
     return {at: said for at, said, kind in items if kind == wanted and said and at < samples.bands}
 
 
-def _is_neutral(at: int, described: dict[int, str]) -> bool:
-    """Tell whether a description says no more than all others do, and perhaps the band's number."""
+def _neutral(described: dict[int, str]) -> set[int]:
+    """Return the bands whose words say no more than all others', and perhaps the band's number."""
     if len(set(described.values())) == 1:
-        return True
-    parts = {band: _NUMBERED.fullmatch(said) for band, said in described.items()}
+        return set(described)
+    parts = {at: _NUMBERED.fullmatch(said) for at, said in described.items()}
     alike = len({part and part[1] for part in parts.values()}) == 1
-    number = parts[at]
-    return alike and number is not None and int(number[2]) == at + 1
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return {at for at, part in parts.items() if alike and part and int(part[2]) == at + 1}
 
 
 def _is_contest(samples: Samples) -> bool:

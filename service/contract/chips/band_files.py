@@ -22,7 +22,7 @@ from service.contract.chips.decode import enough_memory, read_pixels, resized
 from service.contract.chips.values import check_values
 from service.contract.errors import ChipError, WrongBands
 from service.contract.manifest import InputSpec, Pixel
-from service.contract.sensors import SENSORS, common_name
+from service.contract.sensors import SENSORS, common_name, only_infrared
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
 _WORD = re.compile(r"[A-Za-z0-9]+")
@@ -194,9 +194,8 @@ def _known(sensor: str | None, order: tuple[str, ...]) -> Mapping[str, str]:
     """Return the bands by all names that a spec's files may give them."""
     bands = (*SENSORS[sensor].bands, *order) if sensor else order
     known = {band: band for band in bands}
-    infrared = {band for band in bands if band.startswith("nir")}
-    if len(infrared) == 1:  # Landsat has no other, and people call it so
-        known["nir"] = infrared.pop()
+    if infrared := only_infrared(bands):
+        known["nir"] = infrared
     if sensor:
         known |= dict(zip(SENSORS[sensor].codes, SENSORS[sensor].bands, strict=False))
     return known
