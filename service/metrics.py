@@ -98,6 +98,30 @@ class Metrics:
         self.predicted = Counter(
             "chipvote_labels_predicted", "Chips that got this label.", ["label"], registry=self.registry
         )
+        self.swaps = Counter(
+            "chipvote_swaps",
+            "Swaps to another bundle, by how they ended.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("done", "refused"):
+            self.swaps.labels(outcome)
+        self.shadow_chips = Counter(
+            "chipvote_shadow_chips",
+            "Chips given to a bundle that is tried unseen: same or different label set, failed, or skipped "
+            "because it had enough to do.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("same", "different", "failed", "skipped"):
+            self.shadow_chips.labels(outcome)
+        self.shadow_labels = Counter(
+            "chipvote_shadow_labels",
+            "Chips to which a bundle that is tried unseen gave a label that the other did not (added), or "
+            "the reverse (removed).",
+            ["label", "change"],
+            registry=self.registry,
+        )
         self.prevalence = Gauge(
             "chipvote_label_prevalence",
             "Share of the training chips that had this label.",

@@ -8,21 +8,61 @@ Shape suffixes: H height, W width, C bands.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from service.answers import predictions
 from service.client.files import unreadable
-from service.client.schemas import Failure, Prediction
-from service.contract.bundle import Bundle
-from service.contract.chips.band_files import BandFiles, ChipSource, decode_band_files, path_of
+from service.client.schemas import Failure, Model, Prediction
+from service.contract.bundle import Bundle, load
+from service.contract.chips.band_files import (
+    BandFiles,
+    ChipSource,
+    decode_band_files,
+    first_file,
+    group_bands,
+    path_of,
+)
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import NoChip, ServiceError
 from service.contract.manifest import InputSpec, Pixel
 from service.engine.decoding import threads_for
 from service.engine.ensemble import Ensemble
+from service.engine.fallback import open_ensemble
 from service.settings import Settings
+
+
+class Answers(NamedTuple):
+    """What a bundle says of some files, one after the other."""
+
+    model: Model
+    chips: int
+    results: Iterator[Prediction | Failure]
+    beside: list[Path]  # files beside bands that are none, which were left out
+
+
+def answer(images: Sequence[Path], settings: Settings, all_members: bool) -> Answers:
+    """Have the settings' bundle label files, or one file for each band of a chip.
+
+    Args:
+        images: the files.
+        settings: of a service.
+        all_members: run all members on every chip, and not until none can change its label set.
+
+    Raises:
+        StartupError: the bundle cannot be used on this machine; says why, and the fix.
+    """
+    loaded = load(settings.bundle)
+    early_exit = not all_members and loaded.early_voter is not None
+    ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
+    bands, alone, beside = group_bands(images, loaded.manifest.input)
+    place = {image: index for index, image in enumerate(images)}
+    chips: list[ChipSource] = sorted([*bands, *alone], key=lambda chip: place[first_file(chip)])
+    results = predict_files(ensemble, loaded, chips, settings)
+    return Answers(predictions.model(loaded), len(chips), results, beside)
 
 
 def predict_files(

@@ -49,6 +49,17 @@ class Settings(BaseSettings):
         default_factory=default_bundle,
         description="folder of the bundle to serve; by default the one that comes with Chipvote",
     )
+    bundles: Annotated[Path | None, BeforeValidator(lambda folder: folder or None)] = Field(
+        None,
+        description="folder of the bundles that may take the place of the one that is served; empty for none",
+    )
+    swap_chips: int = Field(
+        64,
+        ge=0,
+        le=10_000,
+        description="last chips that another bundle is tried on, 0 to 10000; kept in memory, 64 MiB at most, "
+        "only where CHIPVOTE_BUNDLES is set",
+    )
     host: str = Field(
         "127.0.0.1", min_length=1, description="address to listen on; 0.0.0.0 for every interface"
     )

@@ -25,7 +25,7 @@ from anyio.from_thread import start_blocking_portal
 
 from .files import unreadable
 from .progress import watch
-from .schemas import Failure, Labels, Prediction, Problem
+from .schemas import Failure, Labels, Prediction, Problem, Shadow, Swap
 from .transport import Exchange, problem
 
 Result = Prediction | Failure
@@ -87,7 +87,7 @@ class Client:
         Raises:
             ChipvoteError: the service cannot be used.
         """
-        return cast(Labels, self._exchange.get("labels"))
+        return cast(Labels, self._exchange.ask("GET", "labels"))
 
     def model(self) -> Mapping[str, Any]:
         """Return the model card.
@@ -95,7 +95,54 @@ class Client:
         Raises:
             ChipvoteError: the service cannot be used.
         """
-        return cast(Mapping[str, Any], self._exchange.get("model"))
+        return cast(Mapping[str, Any], self._exchange.ask("GET", "model"))
+
+    def loaded(self) -> Swap:
+        """Return which bundles are loaded, which could be, and how far the last swap got.
+
+        Raises:
+            ChipvoteError: the service cannot be used, or the key is none for this.
+        """
+        return cast(Swap, self._exchange.ask("GET", "swap"))
+
+    def swap(self, bundle: str, *, most_different: float | None = None) -> Swap:
+        """Begin to let another bundle answer; `loaded` tells when that is done.
+
+        Args:
+            bundle: the name of its folder; that of the bundle before swaps back at once.
+            most_different: the share of decisions on the last chips that may differ; the service's
+                own bound if None.
+
+        Raises:
+            ChipvoteError: as in `loaded`, or the service refused at once.
+        """
+        return self._ask_for_swap("POST", "swap", {"bundle": bundle, "most_different": most_different})
+
+    def shadow(self, bundle: str, share: float, *, most_different: float | None = None) -> Swap:
+        """Begin to have a bundle answer a share of the chips unseen.
+
+        Raises:
+            ChipvoteError: as in `swap`.
+        """
+        return self._ask_for_swap(
+            "POST", "shadow", {"bundle": bundle, "share": share, "most_different": most_different}
+        )
+
+    def end_shadow(self) -> Swap:
+        """Begin to drop the bundle that is tried unseen.
+
+        Raises:
+            ChipvoteError: as in `swap`.
+        """
+        return self._ask_for_swap("DELETE", "shadow", {})
+
+    def differences(self) -> Shadow:
+        """Return how the bundle that is tried unseen answers, beside the one that is heard.
+
+        Raises:
+            ChipvoteError: as in `loaded`.
+        """
+        return cast(Shadow, self._exchange.ask("GET", "shadow"))
 
     def predict(
         self,
@@ -104,6 +151,7 @@ class Client:
         members: bool = False,
         evidence: bool = False,
         footprint: bool = False,
+        version: str | None = None,
         progress: bool = True,
     ) -> Iterator[Result]:
         """Label files: one result per path, in their order, as they come.
@@ -116,6 +164,7 @@ class Client:
             members: also every member's own probabilities.
             evidence: also where each predicted label's evidence lies.
             footprint: also where a GeoTIFF lies.
+            version: of the bundle that answers; the one that is served if None.
             progress: show a bar on a terminal's stderr, if it takes more than a moment.
 
         Raises:
@@ -125,8 +174,13 @@ class Client:
             raise TypeError("paths is one path; give a list of them")
         total = len(paths) if isinstance(paths, Sized) else None
         wanted = {"members": members, "evidence": evidence, "footprint": footprint}
-        results = self._predict(paths, {name: "true" for name, on in wanted.items() if on})
+        query = {name: "true" for name, on in wanted.items() if on}
+        results = self._predict(paths, query | ({"version": version} if version else {}))
         return watch(results, total) if progress else results
+
+    def _ask_for_swap(self, method: str, path: str, query: Mapping[str, str | float | None]) -> Swap:
+        given = {name: value for name, value in query.items() if value is not None}
+        return cast(Swap, self._exchange.ask(method, path, given))
 
     def _predict(self, paths: Iterable[Path | str], query: Mapping[str, str]) -> Iterator[Result]:
         waiting: deque[Future[list[Result]]] = deque()

@@ -1,14 +1,17 @@
-"""A progress bar for whoever waits at a terminal. Knows nothing of what is waited for."""
+"""Progress, for whoever waits at a terminal."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
+from .schemas import Swap
+
 T = TypeVar("T")
 
+POLL_S = 0.2  # a step takes seconds
 PATIENCE_S = 2.0  # a progress bar before that would only flicker
 
 
@@ -28,3 +31,14 @@ def watch(results: Iterable[T], total: int | None) -> Iterator[T]:
             yield result
     finally:
         progress.stop()
+
+
+def wait_for_swap(ask: Callable[[], Swap]) -> Swap:
+    """Ask how far a swap got until it is done or refused, and show that on stderr."""
+    found = ask()
+    with Console(stderr=True).status("") as status:
+        while (job := found["job"]) and job["step"] not in ("done", "refused"):
+            status.update(f"{job['bundle']}: {job['step']}")
+            time.sleep(POLL_S)
+            found = ask()
+    return found

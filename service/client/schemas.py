@@ -126,3 +126,68 @@ class Health(TypedDict):
     """Which health check passed."""
 
     status: Literal["live", "ready"]
+
+
+class Loaded(TypedDict):
+    """A bundle in memory: the name of its folder, and its version."""
+
+    bundle: str
+    version: str
+
+
+class LabelChange(TypedDict):
+    """How many chips got a label only from the candidate, or only from what answers."""
+
+    label: str
+    added: int
+    removed: int
+
+
+class Differences(TypedDict):
+    """How two bundles' label sets differ on the same chips; only labels that do are listed."""
+
+    chips: int
+    different: int
+    labels: list[LabelChange]
+
+
+Step = Literal["checking", "draining", "loading", "comparing", "done", "refused"]
+
+
+class SwapJob(TypedDict):
+    """How far the last swap got.
+
+    `detail` says why it was refused; `differences` how the bundle answered the last chips again.
+    """
+
+    bundle: str
+    step: Step
+    detail: str | None
+    differences: Differences | None
+
+
+class Swap(TypedDict):
+    """What is loaded, and what could be.
+
+    `other` is the bundle before, for a way back, or one that is tried unseen (`shadow`).
+    """
+
+    bundles: list[str]
+    serving: Loaded
+    other: Loaded | None
+    shadow: bool
+    job: SwapJob | None
+
+
+class Shadow(Differences):
+    """What a bundle that is tried unseen has answered, beside the one that is heard.
+
+    `share` of the chips are tried; of these it failed on some, and left some out because it had
+    enough to do. Without a candidate all counts are 0.
+    """
+
+    serving: str
+    candidate: str | None
+    share: float
+    failed: int
+    skipped: int

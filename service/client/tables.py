@@ -6,7 +6,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .files import printable
-from .schemas import Failure, LabelCard, Labels, Prediction
+from .schemas import Failure, LabelCard, Labels, Prediction, Shadow, Swap
 
 
 def prediction_table(results: Iterable[Prediction | Failure]) -> Table:
@@ -33,6 +33,33 @@ def label_table(answer: Labels) -> Table:
         quorum = "–" if label["quorum"] is None else str(label["quorum"])
         prevalence = f"{label['prevalence']:.3f}"
         table.add_row(label["name"], label["group"], prevalence, f2, quorum, _thresholds(label))
+    return table
+
+
+def swap_table(found: Swap) -> Table:
+    """Lay out which bundles are loaded, and which could be."""
+    table = Table("bundle", "version", "")
+    serving, other = found["serving"], found["other"]
+    table.add_row(serving["bundle"], serving["version"], "answers")
+    if other:
+        role = "is tried unseen" if found["shadow"] else "answered before"
+        table.add_row(other["bundle"], other["version"], role)
+    loaded = {serving["bundle"], other["bundle"] if other else None}
+    for name in found["bundles"]:
+        if name not in loaded:
+            table.add_row(name, "", "")
+    return table
+
+
+def shadow_table(found: Shadow) -> Table:
+    """Lay out how a bundle that is tried unseen differs."""
+    title = (
+        f"{found['candidate']} on {found['share']:.0%} of the chips: {found['different']} of "
+        f"{found['chips']} label sets differ; {found['failed']} failed, {found['skipped']} skipped"
+    )
+    table = Table("label", "added", "removed", title=title)
+    for label in found["labels"]:
+        table.add_row(label["label"], str(label["added"]), str(label["removed"]))
     return table
 
 

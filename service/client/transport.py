@@ -75,19 +75,19 @@ class Exchange:
         """Return the connections that `post` uses."""
         return httpx2.AsyncClient(**self._options)
 
-    def get(self, path: str) -> Any:  # noqa: ANN401
-        """Return one of the service's descriptions.
+    def ask(self, method: str, path: str, query: Mapping[str, str | float] | None = None) -> Any:  # noqa: ANN401
+        """Return what the service says to a request without a body.
 
         Raises:
             ChipvoteError: the service cannot be used.
         """
         try:
             with httpx2.Client(**self._options) as http:
-                response = http.get(path)
+                response = http.request(method, path, params=query)
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
         self._reached = True
-        if response.status_code != 200:
+        if not response.is_success:
             raise self.unusable(response)
         return self.json(response)
 

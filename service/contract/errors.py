@@ -19,6 +19,8 @@
     │   ├── InvalidParameter   422
     │   ├── BodyTooLarge       413
     │   ├── TooManyChips       413
+    │   ├── NoSuchVersion      422
+    │   ├── SwapRefused        409
     │   ├── ClientGone         400
     │   │                      in server/edge, of what comes before a body:
     │   ├── MalformedRequest   400
@@ -185,6 +187,20 @@ class TooManyChips(RequestError):
 
     status = 413
     title = "Too many chips"
+
+
+class NoSuchVersion(RequestError):
+    """Raised when a request asks for a version that is not loaded."""
+
+    status = 422
+    title = "No such version"
+
+
+class SwapRefused(RequestError):
+    """Raised when another bundle cannot be put in the place of the one that answers."""
+
+    status = 409
+    title = "Swap refused"
 
 
 class ClientGone(RequestError):

@@ -17,6 +17,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from service.contract.control_groups import MOUNTED, OWN, folders, lines
+
 # Above a chip of 256×256 px and several bands: chips come too often to ask the system each time.
 LARGE_BYTES = 1 << 19
 # Free memory at a heap's end that is kept: less would ask the system again and again.
@@ -26,7 +28,13 @@ EVERY_S, GROWTH_BYTES = 5.0, 1 << 26  # how often free memory is looked for, and
 CALM_BYTES = 1 << 20  # by which memory changes when little is done
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
-_STATM = Path("/proc/self/statm")
+_STATM, _MEMINFO = Path("/proc/self/statm"), Path("/proc/meminfo")
+
+# A control group's bound, what is used of it, and the files in that which the system can drop.
+_GROUPS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def give_back_large_buffers() -> None:
@@ -53,6 +61,29 @@ def resident_bytes() -> int:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
     except OSError:
         return 0
+
+
+def available_bytes(meminfo: Path = _MEMINFO, mounted: Path = MOUNTED, own: Path = OWN) -> int | None:
+    """Return how much more this process can take, by the machine and by its control groups.
+
+    None where the system does not tell.
+    """
+    left = [int(line.split()[1]) << 10 for line in lines(meminfo) if line.startswith("MemAvailable:")]
+    for folder in folders("memory", mounted, own):
+        left += _left_bytes(folder)
+    return min(left, default=None)
+
+
+def _left_bytes(folder: Path) -> list[int]:
+    """Return how much a group may still take; nothing without a bound."""
+    for bound, used, dropped in _GROUPS:
+        try:
+            most_bytes, used_bytes = (int((folder / name).read_text()) for name in (bound, used))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+        facts = dict(line.split(" ", 1) for line in lines(folder / "memory.stat"))
+        return [max(0, most_bytes - used_bytes + int(facts.get(dropped, 0)))]
+    return []
 
 
 def _trim(every_s: float, least_bytes: int) -> None:

@@ -2,14 +2,12 @@
 
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
-_CONTROL_GROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+from service.contract.control_groups import MOUNTED, OWN, folders, lines
+
 _CPUINFO = Path("/proc/cpuinfo")
 
-# Where control groups lie: version 2's, and version 1's controller `cpu` under its usual names.
-_HIERARCHIES = (("", "."), ("cpu", "cpu"), ("cpu", "cpu,cpuacct"))
 # "quota period" in microseconds, in one file or in two. No quota is "max", or -1.
 _QUOTAS = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
 # What decides which kernels ONNX Runtime and PyTorch take, on x86 and on aarch64.
@@ -19,7 +17,7 @@ _INSTRUCTIONS = (
 )
 
 
-def processors(control_groups: Path = _CONTROL_GROUPS, own: Path = _OWN) -> int:
+def processors(control_groups: Path = MOUNTED, own: Path = OWN) -> int:
     """Count the processors of the affinity mask, and no more than a quota pays for.
 
     Args:
@@ -27,14 +25,14 @@ def processors(control_groups: Path = _CONTROL_GROUPS, own: Path = _OWN) -> int:
         own: the file that names this process's groups; each of them and all above may have a quota.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [_quota(folder) for folder in _folders(control_groups, own)]
+    quotas = [_quota(folder) for folder in folders("cpu", control_groups, own)]
     return max(1, round(min([count, *filter(None, quotas)])))
 
 
 def processor_kind(cpuinfo: Path = _CPUINFO) -> str:
     """Name the processor's model, and its instructions on which speed and rounding depend."""
     facts: dict[str, str] = {}
-    for line in _lines(cpuinfo):
+    for line in lines(cpuinfo):
         key, _, value = line.partition(":")
         facts.setdefault(key.strip(), value.strip())  # of the first processor
     name = facts.get("model name") or platform.processor() or platform.machine()
@@ -42,19 +40,6 @@ def processor_kind(cpuinfo: Path = _CPUINFO) -> str:
     return (
         f"{name} ({' '.join(one for one in _INSTRUCTIONS if one in known) or 'no vector instructions known'})"
     )
-
-
-def _folders(control_groups: Path, own: Path) -> Iterator[Path]:
-    """Yield where a quota of this process may stand: its groups and all above them."""
-    groups = {"": "", "cpu": ""}
-    for line in _lines(own):
-        match line.split(":", 2):
-            case [_, controllers, path]:
-                groups |= {name: path.strip("/") for name in controllers.split(",") if name in groups}
-    for name, mount in _HIERARCHIES:
-        root = control_groups / mount
-        group = root / groups[name]
-        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
 
 
 def _quota(folder: Path) -> float | None:
@@ -67,10 +52,3 @@ def _quota(folder: Path) -> float | None:
         except (OSError, ValueError, OverflowError):
             continue
     return None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []

@@ -48,6 +48,7 @@ class SupportsVote(Protocol):
 
 
 T = TypeVar("T")
+Tap = Callable[[npt.NDArray[Pixel], Verdict], None]  # sees a chip and its answer
 V = TypeVar("V", bound=SupportsVote)
 
 
@@ -68,14 +69,14 @@ class Engine(Generic[V]):
         Args:
             open_voter: called once, in the engine's first thread, so that one thread owns a GPU.
             max_batch: most chips given to the voter at once.
-            metrics: gets batch sizes, the voter's time and the queue's depth.
+            metrics: gets batch sizes and the voter's time.
         """
         self.workers: list[Worker] = []
+        self.tap: Tap | None = None  # called in the engine's threads, for every chip that is answered
         self._open_voter = open_voter
         self._max_batch = max_batch
         self._metrics = metrics
         self._waiting: FairQueue[Job] = FairQueue()
-        metrics.queue_depth.set_function(self._waiting.__len__)
 
     async def start(self) -> V:
         """Open the voter and return it once it can answer; from then on only the engine may use it.
@@ -93,6 +94,12 @@ class Engine(Generic[V]):
         self._waiting.close()
         for worker in self.workers:
             await asyncio.to_thread(worker.join)
+        self.workers.clear()  # they hold the voter's lanes
+
+    @property
+    def depth(self) -> int:
+        """How many chips wait."""
+        return len(self._waiting)
 
     def put(
         self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
@@ -157,6 +164,9 @@ class Engine(Generic[V]):
                 return
         else:
             self._loop.call_soon_threadsafe(_settle, settled)
+            if tap := self.tap:
+                for job, vote in zip(jobs, votes, strict=True):
+                    tap(job.chip_HWC, vote)
             return
         self._answer_less(voter, stack, jobs)  # not above: the error holds what took the memory
 

@@ -1,18 +1,17 @@
-"""One bundle being served: opened, proven on its golden answers, queued, decoded for, and counted.
+"""A loaded bundle: opened, proven on its golden answers, queued, decoded for, and counted.
 
-The process around it keeps settings, metrics and which `Served` answers; several may be there at a
-time. Knows no HTTP.
+Several may be loaded at a time; `swap.versions` says which of them answers. Knows no HTTP.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter
 
-from service.contract.bundle import Bundle, load
+from service.contract.bundle import Bundle
 from service.contract.errors import ChipError, ClientGone, DeadlinePassed, NotReady
 from service.contract.rules import Vote
 from service.engine.batching import Engine
@@ -22,6 +21,7 @@ from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
 from service.engine.queue.admission import Admission, Ticket
 from service.engine.queue.watchdog import watch
+from service.engine.trial import passed
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
@@ -31,9 +31,13 @@ logger = logging.getLogger("chipvote")
 RESTART_S = 10  # until a supervisor has started the process again, give or take
 
 
-@dataclass(frozen=True)
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(eq=False)
 class Served:
-    """A bundle that answers. Made by `serving`, and used on its event loop."""
+    """A bundle that can answer, opened by `open_served` and used on its event loop."""
 
     bundle: Bundle
     ensemble: Ensemble  # to be asked where it runs; only the engine may run it
@@ -41,11 +45,29 @@ class Served:
     decoders: Decoders
     admission: Admission
     metrics: Metrics
-    stuck: asyncio.Event = field(default_factory=asyncio.Event)  # a thread is; the process must end
-    predicted: list[Counter] = field(init=False)  # of each label, in the bundle's order
+    watchdog_s: float
+    stuck: bool = False  # a thread is: nothing is answered any more
+    on_stuck: Callable[[], None] = _nothing  # called then, once
+    _predicted: list[Counter] = field(init=False)  # of each label, in the bundle's order
 
     def __post_init__(self) -> None:
-        """Have every counter there from the start, or a rate would miss the first ones."""
+        """Watch the threads."""
+        self._predicted = [self.metrics.predicted.labels(label) for label in self.bundle.label_names]
+        workers = [*self.engine.workers, *self.decoders.workers]
+        self._watchdog = asyncio.create_task(watch(workers, self.watchdog_s, self.abandon))
+
+    @property
+    def name(self) -> str:
+        """The name of the bundle's folder."""
+        return self.bundle.folder.resolve().name
+
+    @property
+    def version(self) -> str:
+        """The bundle's version, which tells it from every other that is loaded."""
+        return self.bundle.manifest.version
+
+    def show(self) -> None:
+        """Have the metrics tell of this bundle."""
         manifest, metrics = self.bundle.manifest, self.metrics
         device, precision = self.ensemble.device, self.ensemble.precision
         metrics.bundle.info(
@@ -55,10 +77,9 @@ class Served:
         metrics.taken.set_function(lambda: self.admission.on_way)
         metrics.expected_wait.set_function(self.admission.expected_s)
         metrics.ready.set_function(lambda: self.admission.ready)
+        metrics.queue_depth.set_function(lambda: self.engine.depth)
         for label in manifest.labels:
             metrics.prevalence.labels(label.name).set(label.prevalence)
-        predicted = [metrics.predicted.labels(label) for label in self.bundle.label_names]
-        object.__setattr__(self, "predicted", predicted)
         if device == "cuda":
             # Not before: while launches are recorded, no other thread should ask CUDA for anything.
             metrics.device_memory.set_function(device_memory)
@@ -92,17 +113,26 @@ class Served:
         self._count(vote)
         return vote
 
+    async def close(self) -> None:
+        """Accept nothing more, answer what was accepted, and end the threads."""
+        await self.admission.close()
+        self._watchdog.cancel()
+        if not self.stuck:  # nobody can wait for a stuck thread
+            await self.engine.stop()
+            await asyncio.to_thread(self.decoders.close)
+        self.on_stuck = _nothing  # it may know this object, which holds the networks
+
     def abandon(self, trouble: str) -> None:
         """Answer everybody by a refusal, because a thread will answer nobody any more."""
-        logger.critical("%s: no more chips are answered; the process must be started again", trouble)
-        self.metrics.stuck.set(1)
+        logger.critical("%s: %s answers no more chips", trouble, self.version)
         self.admission.abandon(
             NotReady("the service is stuck and starts again; send the request again in a moment", RESTART_S)
         )
-        self.stuck.set()
+        self.stuck = True
+        self.on_stuck()
 
     def _count(self, vote: Verdict) -> None:
-        for counter, predicted in zip(self.predicted, vote.predicted, strict=True):
+        for counter, predicted in zip(self._predicted, vote.predicted, strict=True):
             if predicted:
                 counter.inc()
         self.metrics.members.observe(vote.members)
@@ -113,29 +143,29 @@ class Served:
             self.metrics.contested.observe(manifest.decision.contested(vote.votes))
 
 
-@asynccontextmanager
-async def serving(settings: Settings, metrics: Metrics) -> AsyncIterator[Served]:
-    """Open the settings' bundle; at the end, answer what was accepted and close it.
+async def open_served(
+    loaded: Bundle, settings: Settings, metrics: Metrics, *, proven: bool = False
+) -> Served:
+    """Open a bundle; from then on chips are accepted.
+
+    Args:
+        loaded: the bundle.
+        settings: how it runs.
+        metrics: where its answers are counted.
+        proven: another process has opened it; this one answers, and must not be ended by a trial.
 
     Raises:
         StartupError: it cannot be served on this machine; says why, and the fix.
     """
-    loaded = load(settings.bundle)
-    engine = Engine(lambda: open_ensemble(loaded, settings), max_batch=settings.max_batch, metrics=metrics)
+
+    def opened() -> Ensemble:
+        with passed() if proven else nullcontext():
+            return open_ensemble(loaded, settings)
+
+    engine = Engine(opened, max_batch=settings.max_batch, metrics=metrics)
     ensemble = await engine.start()
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     # Twice a batch keeps the engine busy: one batch in it, one being decoded.
     admission = Admission(settings.queue_size, 2 * settings.max_batch)
-    served = Served(loaded, ensemble, engine, decoders, admission, metrics)
-    watchdog = asyncio.create_task(
-        watch([*engine.workers, *decoders.workers], settings.watchdog_s, served.abandon)
-    )
     admission.open()
-    try:
-        yield served
-    finally:
-        await admission.close()
-        watchdog.cancel()
-        if not served.stuck.is_set():  # nobody can wait for a stuck thread
-            await engine.stop()
-            decoders.close()
+    return Served(loaded, ensemble, engine, decoders, admission, metrics, settings.watchdog_s)

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.contract.chips.readers.pool import READERS
-from service.engine.served import serving
+from service.engine.swap.swapper import Swapper
+from service.engine.swap.versions import open_versions
 from service.metrics import Metrics
 from service.server import openapi, page, problems, routes
 from service.server.access.guard import Guard
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.running = None
     app.state.metrics = metrics
-    app.include_router(routes.router)
+    for router in routes.ROUTERS:
+        app.include_router(router)
     app.include_router(page.router)
     # From the inside out: a request passes the last one first.
     app.add_middleware(RelativeRedirects)
@@ -68,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             Guard,
             keyring=keyring,
-            needed={**page.OPEN, **needed(routes.router.routes)},
+            needed={**page.OPEN, **needed(routes.ROUTES)},
             files=page.FILES,
         )
     app.add_middleware(Origins, allowed=settings.origins)
@@ -88,11 +90,13 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[Running]:
     metrics.body_bytes.set_function(lambda: budget.taken_bytes)
     metrics.most_body_bytes.set(settings.max_inflight_bytes)
     try:
-        async with serving(settings, metrics) as served:
-            previews = Previews(served.bundle.manifest.input)
-            try:
-                yield Running(settings, served, previews, budget, metrics)
-            finally:
-                previews.close()
+        versions = await open_versions(settings, metrics)
+        swapper, previews = Swapper(versions, settings, metrics), Previews()
+        try:
+            yield Running(settings, versions, swapper, previews, budget, metrics)
+        finally:
+            previews.close()
+            await swapper.close()
+            await versions.close()
     finally:
         READERS.close()

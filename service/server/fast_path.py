@@ -4,12 +4,12 @@ Routing, dependency injection and exit stacks cost the event loop more than ever
 prediction needs of it.
 """
 
-from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.contract.errors import ServiceError
 from service.server import problems, routes
+from service.server.routes import chips
 
 
 class FastPath:
@@ -17,8 +17,7 @@ class FastPath:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        routed = [route for route in routes.router.routes if isinstance(route, APIRoute)]
-        (self._route,) = (route for route in routed if route.endpoint is routes.predict)
+        (self._route,) = (route for route in routes.ROUTES if route.endpoint is chips.predict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -28,7 +27,7 @@ class FastPath:
         scope["route"] = self._route
         request = Request(scope, receive, send)
         try:
-            response = await routes.predict(request)
+            response = await chips.predict(request)
         except (ServiceError, ClientDisconnect, MemoryError) as error:
             response = problems.response(error)
         await response(scope, receive, send)

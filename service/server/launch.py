@@ -70,7 +70,7 @@ def _serve(settings: Settings) -> None:
             # must end before the process, so the repetition must not kill it.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-            stuck = await _serve_on(bound, config, app.state.running.served.stuck)
+            stuck = await _serve_on(bound, config, app.state.running.versions.stuck)
         logger.info("stopped")
         if stuck:
             # Python would wait for the stuck thread, some of them for ever.
@@ -131,7 +131,8 @@ def _refused(settings: Settings) -> Iterator[None]:
 
 def _announce(running: Running, listener: socket.socket, bounds: Limits) -> None:
     host, port = listener.getsockname()[:2]
-    manifest, ensemble = running.served.bundle.manifest, running.served.ensemble
+    served = running.versions.current
+    manifest, ensemble = served.bundle.manifest, served.ensemble
     logger.info(
         "serving %s %s: %d member(s), %s on %s, at http://%s:%d (the interface: /docs)",
         manifest.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from service.client.schemas import Answer, Failure, Health, Labels, Model, Prediction
+from service.client.schemas import Answer, Failure, Health, Labels, Model, Prediction, Shadow, Swap
 from service.contract.errors import ServiceError
 from service.server.access.scopes import REFUSED, SCHEMES, needs
 from service.server.forms import FIELD
@@ -72,6 +72,32 @@ LABELS: Labels = {
             "f2": 0.94,
         }
     ],
+}
+SWAP: Swap = {
+    "bundles": ["uc-merced-2.2.0", "uc-merced-2.3.0"],
+    "serving": {"bundle": "uc-merced-2.3.0", "version": "2.3.0"},
+    "other": {"bundle": "uc-merced-2.2.0", "version": "2.2.0"},
+    "shadow": False,
+    "job": {
+        "bundle": "uc-merced-2.3.0",
+        "step": "done",
+        "detail": None,
+        "differences": {
+            "chips": 64,
+            "different": 1,
+            "labels": [{"label": "trees", "added": 1, "removed": 0}],
+        },
+    },
+}
+SHADOW: Shadow = {
+    "serving": "2.2.0",
+    "candidate": "2.3.0",
+    "share": 0.1,
+    "failed": 0,
+    "skipped": 0,
+    "chips": 1000,
+    "different": 12,
+    "labels": [{"label": "trees", "added": 9, "removed": 4}],
 }
 LIVE: Health = {"status": "live"}
 READY: Health = {"status": "ready"}

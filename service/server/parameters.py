@@ -6,8 +6,9 @@ Documents the same parameters for OpenAPI. Knows names and values; nothing of ho
 import math
 import re
 from collections import Counter
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 
+from fastapi import Query
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
@@ -24,6 +25,7 @@ class PredictOptions(NamedTuple):
     footprint: bool = False
     format: Format = "json"
     label: str | None = None
+    version: str | None = None
 
     @property
     def explain(self) -> bool:
@@ -38,6 +40,11 @@ _FLAGS = {
     "no GeoTIFF with an EPSG code.",
 }
 _FORMAT = "With `evidence=true` and a single chip, `png` answers a picture: the evidence over the chip."
+_VERSION = (
+    "Be answered by this version of the bundle, which must be loaded; `GET /swap` lists what is. Without "
+    "it, by the one that is served."
+)
+Version = Annotated[str | None, Query(description=_VERSION)]
 _LABEL = "Which predicted label's evidence the picture shows; without it, all of them side by side."
 
 _WAIT = (
@@ -57,6 +64,7 @@ DOCUMENTED: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": list(get_args(Format)), "default": "json"},
     },
     {"name": "label", "in": "query", "description": _LABEL, "schema": {"type": "string"}},
+    {"name": "version", "in": "query", "description": _VERSION, "schema": {"type": "string"}},
     {
         "name": "Prefer",
         "in": "header",
@@ -100,7 +108,9 @@ def predict_options(query: QueryParams) -> PredictOptions:
     if (form := query.get("format", "json")) not in get_args(Format):
         raise InvalidParameter(f"format={form}: it is {' or '.join(get_args(Format))}")
     flags = {name: query.get(name) == "true" for name in _FLAGS}
-    read = PredictOptions(**flags, format=cast(Format, form), label=query.get("label"))
+    read = PredictOptions(
+        **flags, format=cast(Format, form), label=query.get("label"), version=query.get("version")
+    )
     if read.format == "png" and not read.evidence:
         raise InvalidParameter("format=png shows evidence; add evidence=true")
     if read.label is not None and read.format != "png":

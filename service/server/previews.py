@@ -21,8 +21,8 @@ MOST = 16  # drawn or waiting; a file of a few KB can hold a picture that takes 
 class Previews:
     """The threads, and how many chips are with them."""
 
-    def __init__(self, spec: InputSpec) -> None:
-        self._spec, self._under_way = spec, 0
+    def __init__(self) -> None:
+        self._under_way = 0
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="preview")
 
     def check(self) -> None:
@@ -34,8 +34,8 @@ class Previews:
         if self._under_way >= MOST:
             raise Overloaded(f"{MOST} previews are already waiting; send the request again in a moment")
 
-    async def draw(self, data: bytes) -> bytes:
-        """Return a chip as a PNG in natural colours, at the bundle's size.
+    async def draw(self, data: bytes, spec: InputSpec) -> bytes:
+        """Return a chip as a PNG in natural colours, at the size that a bundle takes.
 
         Raises:
             ChipError: the bytes are no chip.
@@ -44,7 +44,7 @@ class Previews:
         self.check()
         self._under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._draw, data)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _draw, data, spec)
         finally:
             self._under_way -= 1
 
@@ -52,5 +52,6 @@ class Previews:
         """End the threads; nothing new may come."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _draw(self, data: bytes) -> bytes:
-        return png(Image.fromarray(picture(data, self._spec)))
+
+def _draw(data: bytes, spec: InputSpec) -> bytes:
+    return png(Image.fromarray(picture(data, spec)))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service.contract.errors import NotReady
-from service.engine.served import Served
+from service.engine.swap.swapper import Swapper
+from service.engine.swap.versions import Versions
 from service.metrics import Metrics
 from service.server.body_budget import Budget
 from service.server.previews import Previews
@@ -20,7 +21,8 @@ class Running:
     """The parts of a started process."""
 
     settings: Settings
-    served: Served  # which bundle answers
+    versions: Versions  # which bundle answers
+    swapper: Swapper
     previews: Previews
     budget: Budget  # of the bytes of all bodies
     metrics: Metrics

@@ -135,7 +135,7 @@ def test_a_service_that_has_gone_may_come_back() -> None:
 def test_the_key_is_sent_and_never_told() -> None:
     with saying(Reply(401, "no")) as said:
         with pytest.raises(ChipvoteError) as raised:
-            exchange(said.url, key="s3cret").get("labels")
+            exchange(said.url, key="s3cret").ask("GET", "labels")
         assert said.heard[0][1] == "Bearer s3cret"
     assert "s3cret" not in str(raised.value)
     assert "401 Unauthorized: something between here and the service answered so" in str(raised.value)
@@ -147,7 +147,7 @@ def test_a_page_is_no_answer() -> None:
         saying(Reply(200, "<html>", {"Content-Type": "text/html"})) as said,
         pytest.raises(ChipvoteError, match=r"text/html came where JSON was expected; is .* where Chipvote"),
     ):
-        exchange(said.url).get("labels")
+        exchange(said.url).ask("GET", "labels")
 
 
 def test_a_redirection_names_the_address_to_give() -> None:
@@ -155,7 +155,7 @@ def test_a_redirection_names_the_address_to_give() -> None:
         saying(Reply(301, "", {"Location": "https://elsewhere/labels"})) as said,
         pytest.raises(ChipvoteError, match="it leads to https://elsewhere/labels"),
     ):
-        exchange(said.url).get("labels")
+        exchange(said.url).ask("GET", "labels")
 
 
 @pytest.mark.parametrize("status", [429, 502, 504])
@@ -175,7 +175,7 @@ def test_a_service_that_says_nothing_is_told_with_the_setting() -> None:
     silent = socket.create_server(("127.0.0.1", 0))
     with silent, pytest.raises(ChipvoteError, match=r"not a byte for 0\.2 s; .* set timeout_s"):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        Exchange(url, None, timeout_s=0.2, connections=1, patience_s=1).get("labels")
+        Exchange(url, None, timeout_s=0.2, connections=1, patience_s=1).ask("GET", "labels")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_what_is_no_key_is_refused_and_not_told(key: str) -> None:
 def test_a_password_in_the_address_is_used_and_not_told() -> None:
     with saying(Reply(500, "no")) as said:
         with pytest.raises(ChipvoteError) as raised:
-            exchange(said.url.replace("//", "//user:s3cret@")).get("labels")
+            exchange(said.url.replace("//", "//user:s3cret@")).ask("GET", "labels")
         assert said.heard[0][1] == "Basic dXNlcjpzM2NyZXQ="
     assert "s3cret" not in str(raised.value)
     with pytest.raises(ValueError, match="not both"):

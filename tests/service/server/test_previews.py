@@ -17,18 +17,18 @@ LARGE = encoded(picture(RED, 4096), "PNG")
 
 def test_no_more_than_some_wait(colours: Bundle) -> None:
     async def ask() -> list[bytes | BaseException]:
-        previews = Previews(colours.manifest.input)
+        previews, spec = Previews(), colours.manifest.input
         try:
-            waiting = [asyncio.ensure_future(previews.draw(LARGE)) for _ in range(MOST)]
+            waiting = [asyncio.ensure_future(previews.draw(LARGE, spec)) for _ in range(MOST)]
             await asyncio.sleep(0)
             with pytest.raises(Overloaded):
                 previews.check()
             with pytest.raises(Overloaded):
-                await previews.draw(LARGE)
+                await previews.draw(LARGE, spec)
             drawn = await asyncio.gather(*waiting, return_exceptions=True)
             previews.check()
             with pytest.raises(CorruptChip):
-                await previews.draw(LARGE[:100])
+                await previews.draw(LARGE[:100], spec)
             return drawn
         finally:
             previews.close()

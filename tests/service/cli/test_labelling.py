@@ -1,9 +1,5 @@
 import json
-import logging
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -11,11 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from service import cli
 from service.client import progress
 from service.contract.bundle import Bundle
 from service.contract.rules import Cooccurrence
-from service.contract.version import __version__
+from tests.kit.console import chipvote
 from tests.kit.fakes import (
     BLUE,
     MAJORITY,
@@ -26,36 +21,6 @@ from tests.kit.fakes import (
     make_raw_bundle,
     picture,
 )
-
-
-@pytest.fixture(autouse=True)
-def own_logging() -> Iterator[None]:
-    """Serving writes its log to the stderr of the moment, which the next test replaces."""
-    yield
-    logger = logging.getLogger("chipvote")
-    logger.handlers.clear()
-    logger.setLevel(logging.NOTSET)
-
-
-@pytest.fixture
-def chips(tmp_path: Path) -> Path:
-    folder = tmp_path / "chips"
-    folder.mkdir()
-    picture(RED).save(folder / "a.png")
-    picture(BLUE).save(folder / "b.png")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def on_cpu(monkeypatch: pytest.MonkeyPatch, colours: Bundle) -> None:
-    monkeypatch.setenv("CHIPVOTE_DEVICE", "cpu")
-    monkeypatch.setenv("CHIPVOTE_BUNDLE", str(colours.folder))
-
-
-def chipvote(*arguments: str | Path) -> int | str | None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def test_predict_prints_a_table(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,16 +135,6 @@ def test_predict_stops_early_where_the_rule_allows_it(
     )
 
 
-def test_serve_refuses_an_early_exit_that_the_rule_has_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    together = MAJORITY.model_copy(update={"cooccurrence": Cooccurrence(alone=(3,))})
-    folder = make_bundle(tmp_path, rule=together).folder
-    assert chipvote("serve", "--early-exit", "--port", "0", "--bundle", folder) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("chipvote: CHIPVOTE_EARLY_EXIT=true: ") and "set it to false" in error
-
-
 def test_a_file_that_cannot_be_used_makes_status_1(chips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = chips / "c.png"
     bad.write_bytes(b"broken")
@@ -239,16 +194,6 @@ def test_check_refuses_a_bundle_that_answers_otherwise(
     assert error.count("\n") == 1
 
 
-def test_a_bad_setting_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CHIPVOTE_THREADS", "many")
-    assert chipvote("serve") == 1
-    error = capsys.readouterr().err
-    assert error.startswith("chipvote: CHIPVOTE_THREADS=many: ")
-    assert error.count("\n") == 1
-
-
 def test_labels_show_who_has_a_say_and_how_much(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,29 +206,3 @@ def test_labels_show_who_has_a_say_and_how_much(
     assert "rule vote" in printed
     assert "│ 2      │ 0.500×2 0.500  " in printed
     assert "│ 2      │ 0.500 0.500 0.500 " in printed
-
-
-@pytest.mark.parametrize("command", ["serve", "predict", "labels", "check"])
-def test_help_explains_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert chipvote("--help") == 0
-    assert command in capsys.readouterr().out
-    assert chipvote(command, "--help") == 0
-    assert "Usage: chipvote" in capsys.readouterr().out
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chipvote("--version") == 0
-    assert capsys.readouterr().out == f"chipvote {__version__}\n"
-
-
-def test_only_what_a_command_needs_is_imported(client: httpx2.Client, chips: Path) -> None:
-    script = (
-        "import sys; from service import cli\n"
-        "try: cli.main(sys.argv[1:])\n"
-        "finally: print(*{'numpy', 'onnxruntime', 'fastapi'} & set(sys.modules), file=sys.stderr)"
-    )
-    for arguments in (["--help"], ["predict", "--url", str(client.base_url), str(chips)]):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=60
-        )
-        assert done.stderr.strip() == ""

@@ -1,23 +1,21 @@
-"""The routes. Each reads as its answer is made; the parts do the work.
+"""Chips in, label sets or pictures out. Each route reads as its answer is made.
 
 A chip's way: `uploads` (bytes) → `decoding` (pixels, by `chips`) → `batching` (queue and
-engine) → `answers` (JSON). Knows HTTP and the running service, nothing of
-start-up or of error bodies.
+engine) → `answers` (JSON).
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import Response
 from pydantic_core import to_json
 
 from service.answers.footprint import footprint
 from service.answers.overlay import overlay, png, sheet
-from service.answers.predictions import ModelCard, answer, failure, labels, model_card, prediction
-from service.client.schemas import Answer, Failure, Health, Labels, Prediction
+from service.answers.predictions import answer, failure, prediction
+from service.client.schemas import Answer, Failure, Prediction
 from service.contract.chips.decode import picture
 from service.contract.errors import (
     BodyTooLarge,
@@ -30,6 +28,7 @@ from service.contract.errors import (
     LostBody,
     MalformedForm,
     NoChip,
+    NoSuchVersion,
     NotAnImage,
     NotReady,
     Overloaded,
@@ -42,15 +41,14 @@ from service.contract.errors import (
 from service.contract.manifest import InputSpec
 from service.engine.queue.admission import Ticket
 from service.engine.served import Served
-from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
-from service.server.access.scopes import anybody, needs
+from service.server.access.scopes import needs
 from service.server.body_budget import Share
 from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
 from service.server.endings.connections import while_connected
 from service.server.logs import notes
-from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
+from service.server.openapi import ANSWER, BINARY, CHIPS, ONE_CHIP
 from service.server.parameters import PredictOptions
 from service.server.problems import documented, explained
 from service.server.state import Running, running
@@ -70,7 +68,7 @@ router = APIRouter()
         **documented(
             EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyChips,
             TooManyPixels, NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter,
-            ServiceError, Overloaded, NotReady, DeadlinePassed,
+            NoSuchVersion, ServiceError, Overloaded, NotReady, DeadlinePassed,
         ),
     },
     openapi_extra={"requestBody": CHIPS, "parameters": parameters.DOCUMENTED, **needs("predict")},
@@ -83,27 +81,28 @@ async def predict(request: Request) -> Response:
     """
     service = running(request)
     deadline_s = parameters.deadline_s(request, service.settings.deadline_s)
-    # Before the body is read: refusing must be cheap under load.
-    service.served.admission.check(deadline_s=deadline_s)
     # Looking for parameters where there are none would cost more than the rest of this function.
     options = (
         parameters.predict_options(request.query_params)
         if request.scope["query_string"]
         else PredictOptions()
     )
+    # Before the body is read: refusing must be cheap under load.
+    service.versions.of(options.version).admission.check(deadline_s=deadline_s)
     with Share(service.budget) as share:
         uploads = await _read(request, service, share, service.settings.max_chips)
         if options.format == "png" and len(uploads) > 1:
             raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
-        with _accepted(request, service.served, len(uploads), deadline_s) as ticket:
-            results = await _predict_all(service.served, ticket, uploads, options)
+        served = service.versions.of(options.version)  # anew: another may answer by now
+        with _accepted(request, served, len(uploads), deadline_s) as ticket:
+            results = await _predict_all(served, ticket, uploads, options)
         note = notes.current()
         note.failed = sum("error" in result for result in results)
         note.ended("vote")
         if options.format == "png":
-            return await _show_evidence(service.served, uploads[0], results[0], options.label)
+            return await _show_evidence(served, uploads[0], results[0], options.label)
     # Already in shape: the framework's own way would validate every score again.
-    return Response(to_json(answer(service.served.bundle, results)), media_type="application/json")
+    return Response(to_json(answer(served.bundle, results)), media_type="application/json")
 
 
 async def _read(request: Request, service: Running, share: Share, max_chips: int) -> list[Upload]:
@@ -165,7 +164,7 @@ async def _show_evidence(
     assert "scores" in answered  # a single chip's failure was the request's
     spec = served.bundle.manifest.input
     data = await asyncio.to_thread(_evidence_png, upload.data, answered, label, spec)
-    return Response(data, media_type="image/png")
+    return Response(data, media_type="image/png", headers={"X-Chipvote-Version": served.version})
 
 
 def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: InputSpec) -> bytes:
@@ -206,74 +205,5 @@ async def preview(request: Request) -> Response:
     service.previews.check()  # before the body is read
     with Share(service.budget) as share:
         (upload,) = await _read(request, service, share, max_chips=1)
-        return Response(await service.previews.draw(upload.data), media_type="image/png")
-
-
-@router.get(
-    "/labels",
-    operation_id="labels",
-    summary="The labels, in order",
-    tags=["model"],
-    responses=example(LABELS, ServiceError, NotReady),
-    openapi_extra=needs("predict"),
-)
-async def get_labels(request: Request) -> Labels:
-    """Each label's group, prevalence, thresholds, weights and quorum, and measured F2."""
-    return labels(running(request).served.bundle)
-
-
-@router.get(
-    "/model",
-    operation_id="model",
-    summary="The model card",
-    tags=["model"],
-    response_model=ModelCard,
-    responses=example(MODEL_CARD, ServiceError, NotReady),
-    openapi_extra=needs("predict"),
-)
-async def get_model(request: Request) -> dict[str, Any]:
-    """The bundle's manifest, with the device and the precision it runs at."""
-    served = running(request).served
-    return model_card(served.bundle, served.ensemble)
-
-
-@router.get(
-    "/health/live",
-    operation_id="live",
-    summary="Is the process there?",
-    tags=["operation"],
-    responses=example(LIVE),
-    openapi_extra=anybody(),
-)
-async def get_live() -> Health:
-    """Answer as long as the event loop turns."""
-    return Health(status="live")
-
-
-@router.get(
-    "/health/ready",
-    operation_id="ready",
-    summary="Can it predict?",
-    tags=["operation"],
-    responses=example(READY, NotReady),
-    openapi_extra=anybody(),
-)
-async def get_ready(request: Request) -> Health:
-    """Ready once the golden decisions have been reproduced, until shutting down begins."""
-    if not running(request).served.admission.ready:
-        raise NotReady("the service is shutting down")
-    return Health(status="ready")
-
-
-@router.get(
-    "/metrics",
-    operation_id="metrics",
-    summary="Prometheus metrics",
-    tags=["operation"],
-    response_class=PlainTextResponse,
-    openapi_extra=needs("metrics"),
-)
-async def get_metrics(request: Request) -> Response:
-    """Every counter and histogram, in Prometheus' text format."""
-    metrics: Metrics = request.app.state.metrics
-    return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+        spec = service.versions.current.bundle.manifest.input
+        return Response(await service.previews.draw(upload.data, spec), media_type="image/png")

@@ -1,0 +1,165 @@
+"""Brings in another bundle, step by step, one at a time; whatever is refused, what answers goes on.
+
+Knows names under one folder; nothing a request brings is a path.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+from service.client.schemas import Loaded, Step, Swap, SwapJob
+from service.contract.bundle import MANIFEST, Bundle, load
+from service.contract.errors import BundleError, ServiceError, SwapRefused
+from service.engine.served import Served, open_served
+from service.engine.swap import proof
+from service.engine.swap.versions import Versions
+from service.metrics import Metrics
+from service.settings import Settings
+
+logger = logging.getLogger("chipvote")
+
+MOST_DIFFERENT = 0.1  # of the decisions on the last chips; far more than a network trained anew changes
+
+
+class Swapper:
+    """The way of other bundles into `Versions`."""
+
+    def __init__(self, versions: Versions, settings: Settings, metrics: Metrics) -> None:
+        self._versions, self._settings, self._metrics = versions, settings, metrics
+        self._job: SwapJob | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, name: str, *, most_different: float = MOST_DIFFERENT, share: float | None = None) -> None:
+        """Begin to bring a bundle in: to answer, or with a `share` to be tried unseen.
+
+        Args:
+            name: of a folder under the root, or of the other loaded bundle.
+            most_different: the share of decisions on the last chips that may differ.
+            share: of the chips that it answers unseen.
+
+        Raises:
+            SwapRefused: another swap is under way, or there is no such bundle.
+        """
+        self._refuse_while_busy()
+        loaded = [served.name for served in (self._versions.current, self._versions.other) if served]
+        if name not in {*self.bundles(), *loaded}:
+            raise SwapRefused(
+                f"there is no bundle {name!r}; there are: {', '.join(self.bundles()) or 'none'}"
+                + ("" if self._settings.bundles else " (set CHIPVOTE_BUNDLES to a folder of bundles)")
+            )
+        self._start(name, self._bring(name, most_different, share))
+
+    def end_shadow(self) -> None:
+        """Begin to drop the bundle that is tried unseen.
+
+        Raises:
+            SwapRefused: there is none, or a swap is under way.
+        """
+        self._refuse_while_busy()
+        if not self._versions.shadow or not self._versions.other:
+            raise SwapRefused("no bundle is tried unseen")
+        self._start(self._versions.other.name, self._versions.drop_other())
+
+    def bundles(self) -> list[str]:
+        """Return the names of the bundles under the root."""
+        root = self._settings.bundles
+        try:
+            folders = sorted(root.iterdir()) if root else []
+        except OSError:
+            return []
+        return [
+            folder.name for folder in folders if (folder / MANIFEST).is_file() and _is_below(folder, root)
+        ]
+
+    def told(self) -> Swap:
+        """Return what is loaded, what could be, and how far the last swap got."""
+        versions = self._versions
+        return Swap(
+            bundles=self.bundles(),
+            serving=_loaded(versions.current),
+            other=_loaded(versions.other) if versions.other else None,
+            shadow=versions.shadow is not None,
+            job=self._job,
+        )
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _refuse_while_busy(self) -> None:
+        if self._task and not self._task.done():
+            raise SwapRefused("another swap is under way; wait for its end")
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._job = SwapJob(bundle=name, step="checking", detail=None, differences=None)
+        self._task = asyncio.create_task(self._run(self._job, work))
+
+    async def _run(self, job: SwapJob, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+            job["step"] = "done"
+        except Exception as error:
+            known = isinstance(error, ServiceError)
+            if not known:
+                logger.error("a swap failed", exc_info=error)
+            job["step"], job["detail"] = "refused", self._named(error) if known else "the log says why"
+            logger.warning("swap to %s refused: %s", job["bundle"], error)
+        self._metrics.swaps.labels(job["step"]).inc()
+
+    async def _bring(self, name: str, most_different: float, share: float | None) -> None:
+        versions = self._versions
+        other = versions.other
+        bundle = await self._read(name)
+        if other and other.bundle is bundle and share is None:  # it has shown all this before
+            versions.switch(other)
+            return
+        await asyncio.to_thread(proof.check_alike, bundle, versions.current.bundle)
+        proof.check_memory(bundle, versions.current)
+        await proof.check_apart(bundle, self._settings)
+        self._step("draining")
+        await versions.drop_other()
+        self._step("loading")
+        candidate = await open_served(bundle, self._settings, self._metrics, proven=True)
+        self._step("comparing")
+        try:
+            counted = await proof.compare(candidate, versions.recent(), most_different)
+        except BaseException:
+            await candidate.close()
+            raise
+        cast(SwapJob, self._job)["differences"] = counted.told()
+        if share is None:
+            versions.switch(candidate)
+        else:
+            versions.try_unseen(candidate, share)
+
+    async def _read(self, name: str) -> Bundle:
+        """Return a bundle: what is loaded under its name, unless its folder holds another."""
+        other = self._versions.other
+        loaded = other.bundle if other and other.name == name else None
+        try:
+            bundle = await asyncio.to_thread(load, (self._settings.bundles or Path()) / name)
+        except BundleError:
+            if not loaded:
+                raise
+            return loaded
+        return loaded if loaded and loaded.manifest == bundle.manifest else bundle
+
+    def _step(self, step: Step) -> None:
+        cast(SwapJob, self._job)["step"] = step
+
+    def _named(self, error: Exception) -> str:
+        """Return what was wrong, without the place of the folder on this machine."""
+        return str(error).replace(f"{self._settings.bundles}/", "")
+
+
+def _loaded(served: Served) -> Loaded:
+    return Loaded(bundle=served.name, version=served.version)
+
+
+def _is_below(folder: Path, root: Path | None) -> bool:
+    """Tell whether links lead out of the root."""
+    return root is not None and folder.resolve().is_relative_to(root.resolve())
