@@ -163,6 +163,7 @@ def make_bundle(
     chips_GHWC: Chips | None = None,
     labels: Sequence[str] = LABELS,
     dataset_sha256: str = "0" * 64,
+    version: str = "1.2.3",
     known: Mapping[str, Any] = MappingProxyType({}),
 ) -> Bundle:
     """Write and seal a bundle of linear members.
@@ -186,7 +187,7 @@ def make_bundle(
             (folder / f"member{index}.{precision}.onnx").write_bytes(graphs(member))
     np.savez(folder / "golden.npz", **arrays)
     takes = {"bands": bands, "dtype": str(chips_GHWC.dtype), "height": SIZE_PX, "width": SIZE_PX, **known}
-    manifest = _manifest(folder, rule, precisions, takes, labels, dataset_sha256)
+    manifest = _manifest(folder, rule, precisions, takes, labels, dataset_sha256, version)
     return bundle.seal(folder, manifest)
 
 
@@ -197,6 +198,7 @@ def _manifest(
     takes: Mapping[str, Any],
     labels: Sequence[str],
     dataset_sha256: str,
+    version: str,
 ) -> Manifest:
     check = {"chips": 4, "max_probability_difference": 0.0, "sample_f2_change": 0.0}
     quality = {"positives": 1, "precision": 1, "recall": 1, "average_precision": None}
@@ -217,7 +219,7 @@ def _manifest(
     return Manifest.model_validate(
         {
             "name": "colours",
-            "version": "1.2.3",
+            "version": version,
             "description": "Names the colour of a chip.",
             "input": takes,
             "labels": [{"name": name, "group": "colour", "prevalence": 0.25} for name in labels],

@@ -31,7 +31,9 @@ def serving(settings: Settings) -> Iterator[httpx2.Client]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
-        yield connected
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as connected:
+            yield connected
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,10 +1,12 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
+from service.contract.bundle import load
 from service.contract.errors import BundleError, NotAnImage, ServiceError
-from service.engine.served import Served, serving
+from service.engine.served import Served, open_served
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
@@ -24,6 +26,15 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 async def vote(served: Served, data: bytes) -> Verdict:
     with served.admission.reserve(1) as ticket:
         return await served.vote(ticket, data)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, metrics: Metrics) -> AsyncIterator[Served]:
+    served = await open_served(load(settings.bundle), settings, metrics)
+    try:
+        yield served
+    finally:
+        await served.close()
 
 
 def count(served: Served, name: str, **labels: str) -> float | None:

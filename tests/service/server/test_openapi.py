@@ -84,3 +84,20 @@ def test_every_json_answer_has_a_schema_and_an_example(document: Json) -> None:
 )
 def test_an_example_has_the_documented_shape(shape: Any, example: object) -> None:  # noqa: ANN401
     TypeAdapter(shape).validate_python(example)
+
+
+def test_the_api_documents_itself(client: httpx2.Client) -> None:
+    assert client.get("/docs").status_code == 200
+    paths = client.get("/openapi.json").json()["paths"]
+    operations = [operation for path in paths.values() for operation in path.values()]
+    ids = {"predict", "preview", "labels", "model", "live", "ready", "metrics"}
+    ids |= {"get_swap", "swap", "get_shadow", "shadow", "end_shadow"}
+    assert {operation["operationId"] for operation in operations} == ids
+    predict = paths["/predict"]["post"]
+    media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff"}
+    assert predict["requestBody"]["content"].keys() == media_types
+    assert predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Answer")
+    errors = {"400", "403", "408", "413", "415", "422", "500", "503", "504"}
+    assert predict["responses"].keys() == errors | {"200"}
+    for status in errors:
+        assert predict["responses"][status]["content"].keys() == {"application/problem+json"}

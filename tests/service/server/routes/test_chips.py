@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from service.contract.bundle import Bundle
 from service.settings import Settings
 from tests.kit.fakes import (
     BLUE,
@@ -157,68 +156,6 @@ def test_a_client_that_leaves_early_breaks_nothing(client: httpx2.Client) -> Non
     while count() == before:
         assert time.monotonic() < deadline_s
     assert answered(send(client, ("red.jpg", RED_JPEG)))
-
-
-def test_labels(client: httpx2.Client) -> None:
-    body = client.get("/labels").json()
-    assert [label["name"] for label in body["labels"]] == list(LABELS)
-    decided = {"thresholds", "weights", "quorum"}
-    assert body["labels"][0].keys() == {"name", "group", "prevalence", "f2", *decided}
-    assert (body["rule"], body["model"]["name"]) == ("vote", "colours")
-
-
-def test_model_card(client: httpx2.Client, colours: Bundle) -> None:
-    body = client.get("/model").json()
-    assert [body.pop(key) for key in ("device", "precision", "passed_over")] == ["cpu", "float32", []]
-    assert body == colours.manifest.model_dump(mode="json")
-
-
-def test_health(client: httpx2.Client) -> None:
-    assert client.get("/health/live").json() == {"status": "live"}
-    assert client.get("/health/ready").json() == {"status": "ready"}
-
-
-def test_metrics_count_what_happened(client: httpx2.Client) -> None:
-    def samples() -> dict[str, float]:
-        response = client.get("/metrics")
-        assert response.headers["content-type"].startswith("text/plain; version=")
-        lines = [line.rpartition(" ") for line in response.text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, _, value in lines}
-
-    def rise(name: str) -> float:
-        return after[name] - before.get(name, 0)
-
-    before = samples()
-    send(client, ("a.jpg", RED_JPEG), ("b.jpg", RED_JPEG), ("c.txt", b"hello"))
-    send(client, ("c.txt", b"hello"))
-    client.get("/made/up")
-    after = samples()
-    assert rise('chipvote_requests_total{route="/predict",status="200"}') == 1
-    assert rise('chipvote_requests_total{route="/predict",status="415"}') == 1
-    assert rise('chipvote_requests_total{route="unknown",status="404"}') == 1
-    assert rise('chipvote_request_seconds_count{route="/predict"}') == 2
-    assert rise('chipvote_chips_total{outcome="answered"}') == 2
-    assert rise('chipvote_chips_total{outcome="refused"}') == 2
-    assert rise('chipvote_labels_predicted_total{label="reddish"}') == 2
-    assert rise("chipvote_batch_chips_sum") == 2
-    assert after["chipvote_queue_chips"] == 0
-    assert "made" not in str(after)
-
-
-def test_the_api_documents_itself(client: httpx2.Client) -> None:
-    assert client.get("/docs").status_code == 200
-    paths = client.get("/openapi.json").json()["paths"]
-    operations = [operation for path in paths.values() for operation in path.values()]
-    ids = {"predict", "preview", "labels", "model", "live", "ready", "metrics"}
-    assert {operation["operationId"] for operation in operations} == ids
-    predict = paths["/predict"]["post"]
-    media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff"}
-    assert predict["requestBody"]["content"].keys() == media_types
-    assert predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Answer")
-    errors = {"400", "403", "408", "413", "415", "422", "500", "503", "504"}
-    assert predict["responses"].keys() == errors | {"200"}
-    for status in errors:
-        assert predict["responses"][status]["content"].keys() == {"application/problem+json"}
 
 
 def test_real_chips(client: httpx2.Client, shared_data: Path) -> None:
