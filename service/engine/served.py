@@ -117,10 +117,11 @@ class Served:
         """Accept nothing more, answer what was accepted, and end the threads."""
         await self.admission.close()
         self._watchdog.cancel()
+        del self._watchdog  # its end would hold this object, which holds the networks
         if not self.stuck:  # nobody can wait for a stuck thread
             await self.engine.stop()
             await asyncio.to_thread(self.decoders.close)
-        self.on_stuck = _nothing  # it may know this object, which holds the networks
+        self.on_stuck = _nothing  # as might this
 
     def abandon(self, trouble: str) -> None:
         """Answer everybody by a refusal, because a thread will answer nobody any more."""

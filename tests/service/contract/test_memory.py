@@ -4,10 +4,11 @@ import ctypes
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from service.contract.memory import LARGE_BYTES, give_back_large_buffers
+from service.contract.memory import LARGE_BYTES, available_bytes, give_back_large_buffers
 
 # Buffers of rising size, each freed, raise the size from which glibc gives back; then small ones
 # pin large free ones between them.
@@ -72,3 +73,25 @@ def test_what_a_burst_leaves_goes_back() -> None:
     most_mb, left_mb = map(int, done.stdout.split())
     assert most_mb > 150
     assert left_mb < 40
+
+
+def test_what_a_control_group_leaves_bounds_what_is_available(tmp_path: Path) -> None:
+    own, meminfo, group = tmp_path / "own", tmp_path / "meminfo", tmp_path / "groups" / "one"
+    own.write_text("0::/one\n")
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    group.mkdir(parents=True)
+
+    def available() -> int | None:
+        return available_bytes(meminfo, tmp_path / "groups", own)
+
+    assert available() == 8000 << 10
+    (group / "memory.max").write_text("5000000\n")
+    (group / "memory.current").write_text("3000000\n")
+    assert available() == 2_000_000
+    (group / "memory.stat").write_text("anon 1\ninactive_file 500000\n")  # the system drops these at need
+    assert available() == 2_500_000
+    (group / "memory.current").write_text("7000000\n")
+    assert available() == 0
+    (group / "memory.max").write_text("max\n")
+    assert available() == 8000 << 10
+    assert available_bytes(tmp_path / "none", tmp_path / "none", tmp_path / "none") is None

@@ -132,6 +132,16 @@ def _linked_out(folder: Path) -> None:
     os.symlink(elsewhere, folder)
 
 
+def _a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("none")
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def _made(**options: Any) -> Any:  # noqa: ANN401
     def make(folder: Path) -> None:
         shutil.rmtree(folder)
@@ -151,9 +161,9 @@ BROKEN = {
     "all decisions contrary": _made(members=contrary_members()),
     "one label everywhere": _made(members=hasty_members()),
     "no manifest": lambda folder: (folder / "bundle.json").unlink(),
-    "a file instead of a folder": lambda folder: (shutil.rmtree(folder), folder.write_text("none")),
+    "a file instead of a folder": _a_file,
     "a link out of the root": _linked_out,
-    "an empty folder": lambda folder: (shutil.rmtree(folder), folder.mkdir()),
+    "an empty folder": _empty,
 }
 
 
