@@ -27,7 +27,7 @@ from service.engine.verdict import Verdict
 from service.settings import PREFIX, Settings
 
 CHECK_S = 600.0  # for the whole of a check; each graph has bounds of its own
-CHECK_NICENESS = 10  # what answers goes first
+CHECK_NICENESS = 5  # a third of the weight of what answers
 _FORWARDED = ("device", "precision", "threads", "early_exit", "max_batch", "gpu_memory_bytes")
 
 
