@@ -17,7 +17,7 @@ from service.metrics import Metrics
 from service.server import openapi, page, problems, routes
 from service.server.access.guard import Guard
 from service.server.access.keyring import Keyring
-from service.server.access.scopes import needed
+from service.server.access.scopes import Needed
 from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             Guard,
             keyring=keyring,
-            needed={**page.OPEN, **needed(routes.ROUTES)},
+            needed=Needed(routes.ROUTES, page.OPEN),
             files=page.FILES,
         )
     app.add_middleware(Origins, allowed=settings.origins)

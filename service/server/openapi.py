@@ -164,6 +164,8 @@ def tell_keys(app: FastAPI, *, asked: bool) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def example(answer: object, *others: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+def example(
+    answer: object, *others: type[ServiceError], status: int = 200
+) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI responses: what a route answers, and the errors it may answer with instead."""
-    return {200: {"content": {"application/json": {"example": answer}}}, **documented(*others)}
+    return {status: {"content": {"application/json": {"example": answer}}}, **documented(*others)}

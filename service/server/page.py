@@ -24,7 +24,7 @@ HEADERS = {
 }
 
 # All of it is the same everywhere, so anybody may read it.
-OPEN = dict.fromkeys(("/", "/docs", "/openapi.json"))
+OPEN = ("/", "/docs", "/openapi.json")
 FILES = ("/web/", f"/{DOCS_FILES}/")
 
 router = APIRouter(include_in_schema=False)

@@ -18,6 +18,7 @@ from service.server.access.errors import MissingScope, NoKey, TooManyRequests
 from service.server.access.keyring import Keyring
 from service.server.access.keys import Key
 from service.server.access.quotas import Headers, Quotas
+from service.server.access.scopes import Needed
 from service.server.logs import notes
 
 _FIX = "send it as `Authorization: Bearer …` or as `X-API-Key: …`"
@@ -26,15 +27,13 @@ _FIX = "send it as `Authorization: Bearer …` or as `X-API-Key: …`"
 class Guard:
     """Lets through who has the right key, as often as the key may."""
 
-    def __init__(
-        self, app: ASGIApp, keyring: Keyring, needed: Mapping[str, keys.Scope | None], files: tuple[str, ...]
-    ) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring, needed: Needed, files: tuple[str, ...]) -> None:
         """Prepare.
 
         Args:
             app: what is guarded.
             keyring: the keys.
-            needed: the scope that a path asks for; None where anybody may.
+            needed: the scope that each route asks for.
             files: beginnings of paths below which there are files that anybody may read.
         """
         self._app = app
@@ -45,7 +44,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        needed = self._scope_of(scope["path"]) if scope["type"] == "http" else None
+        needed = self._scope_of(scope) if scope["type"] == "http" else None
         if needed is None:
             await self._app(scope, receive, send)
             return
@@ -74,11 +73,12 @@ class Guard:
             asks = 'Bearer error="invalid_token"' if _tokens(scope) else "Bearer"
             await _refuse(error, {"WWW-Authenticate": asks})(scope, receive, send)
 
-    def _scope_of(self, path: str) -> keys.Scope | None:
+    def _scope_of(self, scope: Scope) -> keys.Scope | None:
+        path = scope["path"]
         if path.startswith(self._files):
             return None
         # The router leads from a path with a slash at its end to the one without.
-        return self._needed.get(path.rstrip("/") or "/", "admin")
+        return self._needed.of(scope["method"], path.rstrip("/") or "/")
 
     async def _key_of(self, scope: Scope) -> Key:
         tokens = _tokens(scope)

@@ -35,15 +35,24 @@ def anybody() -> dict[str, Any]:
     return {"security": OPEN}
 
 
-def needed(routes: Iterable[BaseRoute]) -> dict[str, Scope | None]:
-    """Return the scope that each path asks for; None where anybody may.
+class Needed:
+    """The scope that each path and method asks for; a path with a parameter asks for `admin`."""
 
-    A path with a parameter is not among them.
-    """
-    found: dict[str, Scope | None] = {}
-    for route in routes:
-        if isinstance(route, APIRoute) and "{" not in route.path:
-            security = (route.openapi_extra or {}).get("security")
-            if security is not None:
-                found[route.path] = security[0]["bearer"][0] if security else None
-    return found
+    def __init__(self, routes: Iterable[BaseRoute], open_paths: Iterable[str]) -> None:
+        """Read what routes say of themselves; open paths are for anybody."""
+        self._scopes: dict[str, dict[str, Scope | None]] = {path: {"GET": None} for path in open_paths}
+        for route in routes:
+            if isinstance(route, APIRoute) and "{" not in route.path:
+                security = (route.openapi_extra or {}).get("security")
+                if security is not None:
+                    scope = security[0]["bearer"][0] if security else None
+                    self._scopes.setdefault(route.path, {}).update(dict.fromkeys(route.methods or (), scope))
+
+    def of(self, method: str, path: str) -> Scope | None:
+        """Return the scope; None where anybody may."""
+        scopes = self._scopes.get(path, {})
+        if method in scopes:
+            return scopes[method]
+        # Nobody is there: whoever may use the path in any way may hear so.
+        others = set(scopes.values())
+        return others.pop() if len(others) == 1 else "admin"

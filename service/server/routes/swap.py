@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from service.client.schemas import Shadow, Swap
-from service.contract.errors import NotReady, ServiceError, SwapRefused
+from service.contract.errors import InvalidParameter, NotReady, ServiceError, SwapRefused
 from service.engine.swap.swapper import MOST_DIFFERENT
 from service.server.access.scopes import needs
 from service.server.openapi import SHADOW, SWAP, example
@@ -13,6 +13,7 @@ from service.server.state import running
 
 router = APIRouter(tags=["swap"])
 
+_BEGUN = example(SWAP, InvalidParameter, SwapRefused, ServiceError, NotReady, status=202)
 _Share = Annotated[float, Query(ge=0, le=1)]
 _Bundle = Annotated[
     str, Query(min_length=1, max_length=255, description="name of a folder below CHIPVOTE_BUNDLES")
@@ -26,7 +27,7 @@ _MostDifferent = Annotated[
     "/swap",
     operation_id="get_swap",
     summary="What is loaded",
-    responses=example(SWAP, NotReady),
+    responses=example(SWAP, ServiceError, NotReady),
     openapi_extra=needs("admin"),
 )
 async def get_swap(request: Request) -> Swap:
@@ -39,7 +40,7 @@ async def get_swap(request: Request) -> Swap:
     operation_id="swap",
     summary="Let another bundle answer",
     status_code=202,
-    responses={202: {}, **example(SWAP, SwapRefused, ServiceError, NotReady)},
+    responses=_BEGUN,
     openapi_extra=needs("admin"),
 )
 async def swap(request: Request, bundle: _Bundle, most_different: _MostDifferent = MOST_DIFFERENT) -> Swap:
@@ -57,7 +58,7 @@ async def swap(request: Request, bundle: _Bundle, most_different: _MostDifferent
     "/shadow",
     operation_id="get_shadow",
     summary="How a candidate differs",
-    responses=example(SHADOW, NotReady),
+    responses=example(SHADOW, ServiceError, NotReady),
     openapi_extra=needs("metrics"),
 )
 async def get_shadow(request: Request) -> Shadow:
@@ -76,7 +77,7 @@ async def get_shadow(request: Request) -> Shadow:
     operation_id="shadow",
     summary="Try a bundle unseen",
     status_code=202,
-    responses=example(SWAP, SwapRefused, ServiceError, NotReady),
+    responses=_BEGUN,
     openapi_extra=needs("admin"),
 )
 async def shadow(
@@ -96,7 +97,7 @@ async def shadow(
     operation_id="end_shadow",
     summary="End the trial",
     status_code=202,
-    responses=example(SWAP, SwapRefused, ServiceError, NotReady),
+    responses=_BEGUN,
     openapi_extra=needs("admin"),
 )
 async def end_shadow(request: Request) -> Swap:

@@ -19,7 +19,7 @@ def test_a_bad_setting_is_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["serve", "predict", "labels", "check"])
+@pytest.mark.parametrize("command", ["serve", "predict", "labels", "check", "swap", "key"])
 def test_help_explains_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert chipvote("--help") == 0
     assert command in capsys.readouterr().out

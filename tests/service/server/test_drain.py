@@ -156,7 +156,7 @@ def test_even_an_unforeseen_error_is_answered_after_the_body(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("service.server.routes.read_uploads", broken)
+    monkeypatch.setattr("service.server.routes.chips.read_uploads", broken)
     for path in ("/predict", "/preview"):
         connection = http.client.HTTPConnection(*address(client), timeout=10)
         connection.request("POST", path, LARGE, {**PNG, "Connection": "close"})

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from service.answers.predictions import ModelCard
-from service.client.schemas import Answer, Health, Labels
+from service.client.schemas import Answer, Health, Labels, Shadow, Swap
 from service.server import openapi
 
 Json = dict[str, Any]
@@ -65,7 +65,8 @@ def test_every_error_is_a_problem_with_an_example(document: Json) -> None:
 
 def test_every_json_answer_has_a_schema_and_an_example(document: Json) -> None:
     for operation in operations(document):
-        content = operation["responses"]["200"]["content"]
+        (done,) = (status for status in operation["responses"] if status.startswith("2"))
+        content = operation["responses"][done]["content"]
         if "application/json" in content:
             assert content["application/json"]["schema"]["$ref"]
             assert content["application/json"]["example"]
@@ -79,6 +80,8 @@ def test_every_json_answer_has_a_schema_and_an_example(document: Json) -> None:
         (Labels, openapi.LABELS),
         (Health, openapi.LIVE),
         (Health, openapi.READY),
+        (Swap, openapi.SWAP),
+        (Shadow, openapi.SHADOW),
         (ModelCard, openapi.MODEL_CARD),
     ],
 )

@@ -29,8 +29,11 @@ NEEDED = {
     "/labels": "predict",
     "/model": "predict",
     "/metrics": "metrics",
+    "/swap": "admin",
+    "/shadow": "metrics",
 }
-METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
+CHANGES = {("/shadow", "POST"): "admin", ("/shadow", "DELETE"): "admin"}  # else as the path
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 TODAY = datetime.now(UTC).date()
 KEYS: dict[str, dict[str, Any]] = {
     "predict": {"scopes": ["predict"]},
@@ -114,10 +117,12 @@ def test_nothing_but_what_is_open_answers_without_the_right_key(
                 elif response.status < 300:
                     # What is no path of ours to the letter asks for `admin`, whatever it reaches.
                     other = "admin" if spelt.endswith("%0a") else ""
-                    assert name in (NEEDED.get(path), "all", other), case
+                    scope = CHANGES.get((path, method), NEEDED.get(path))
+                    assert name in (scope, "all", other), case
                     if name != other:
                         answered.add((path, method, name))
-    gets = {(path, method) for path in ("/labels", "/model", "/metrics") for method in ("GET", "HEAD")}
+    paths = ("/labels", "/model", "/metrics", "/swap", "/shadow")
+    gets = {(path, method) for path in paths for method in ("GET", "HEAD")}
     posts = {(path, "POST") for path in ("/predict", "/preview")}
     assert answered == {(p, m, n) for p, m in gets | posts for n in (NEEDED[p], "all")}
 
@@ -219,7 +224,7 @@ def test_a_key_has_so_many_requests_open_and_no_more(
             assert answer.headers["ratelimit-policy"] == '"concurrent";q=1;qu="concurrent-requests"'
             assert (await client.post("/predict", **options)).status_code == 200
             with pytest.MonkeyPatch.context() as lost:
-                lost.setattr("service.server.routes.answer", lambda *_: 1 / 0)
+                lost.setattr("service.server.routes.chips.answer", lambda *_: 1 / 0)
                 assert (await client.post("/predict", **options)).status_code == 500
             assert (await client.post("/predict", **options)).status_code == 200, "given back"
 
@@ -237,9 +242,10 @@ def test_the_description_tells_which_key_each_route_needs(
     document = guarded.get("/openapi.json").json()
     assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if path in NEEDED:
-                assert operation["security"] == [{"bearer": [NEEDED[path]]}, {"header": [NEEDED[path]]}]
+                scope = CHANGES.get((path, method.upper()), NEEDED[path])
+                assert operation["security"] == [{"bearer": [scope]}, {"header": [scope]}]
                 assert {"401", "403", "429"} <= operation["responses"].keys()
             else:
                 assert operation["security"] == []

@@ -173,7 +173,7 @@ def test_every_answer_has_the_headers_that_keep_it_where_it_belongs(client: http
 
 def test_a_failure_of_ours_has_them_too(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: FakeEnsemble(len(LABELS)))
-    monkeypatch.setattr("service.server.routes.labels", lambda *_: 1 / 0)
+    monkeypatch.setattr("service.server.routes.model.labels", lambda *_: 1 / 0)
 
     async def scenario() -> httpx2.Response:
         app = create_app(settings)
