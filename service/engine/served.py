@@ -59,7 +59,7 @@ class Served:
     @property
     def name(self) -> str:
         """The name of the bundle's folder."""
-        return self.bundle.folder.resolve().name
+        return self.bundle.folder.name or self.bundle.folder.resolve().name
 
     @property
     def version(self) -> str:
@@ -125,7 +125,7 @@ class Served:
 
     def abandon(self, trouble: str) -> None:
         """Answer everybody by a refusal, because a thread will answer nobody any more."""
-        logger.critical("%s: %s answers no more chips", trouble, self.version)
+        logger.critical("%s: version %s answers no more chips", trouble, self.version)
         self.admission.abandon(
             NotReady("the service is stuck and starts again; send the request again in a moment", RESTART_S)
         )

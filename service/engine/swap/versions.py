@@ -110,7 +110,6 @@ class Versions:
     def _watch(self, served: Served) -> None:
         def lose() -> None:
             if served is self.current:
-                logger.critical("the process must be started again")
                 self._metrics.stuck.set(1)
                 self.stuck.set()
             elif served is self.other:

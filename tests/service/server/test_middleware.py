@@ -46,6 +46,8 @@ def test_a_head_is_no_reason_to_close_and_is_counted_with_its_route(client: http
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE"])
 def test_who_uses_another_method_is_told_which_there_are(client: httpx2.Client, method: str) -> None:
     for path in gettable(client):
+        if path in ("/swap", "/shadow"):  # which may be changed too
+            continue
         refused = client.request(method, path)
         assert_problem(refused, 405)
         assert refused.headers["allow"] == "GET, HEAD", path
