@@ -18,6 +18,7 @@ const wide = matchMedia("(min-width: 62rem)");
 const chips = new Chips();
 const models = new Models(chips);
 const trial = new Trial($("#trial"), (version) => models.heard(version));
+$("#trial details").open = wide.matches;
 let saved = tagsFile([]); // the corrections as they were last taken home
 let busy = null; // why chips wait, while they do
 let filled = null; // the section of the model card, once asked for

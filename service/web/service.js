@@ -68,7 +68,7 @@ export async function trial() {
 let answeredAt = 0; // when any request last got an answer of the service, by performance.now()
 
 /**
- * Ask again while the service is busy, restarts or does not answer. `onBusy(problem)` hears why, `onFree()` that it is given up.
+ * Ask again while the service is busy, restarts or does not answer. `onBusy(problem)` hears why, `onFree()` that it is no more so, or given up.
  * Where the service has not answered anything since before this began, patience counts from then, or from `since`, when a
  * person asked: chips that waited behind others do not wait for as long once more.
  */
@@ -76,7 +76,9 @@ async function patiently({ signal, since, onBusy, onFree }, ask) {
   const began = performance.now();
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask();
+      const answer = await ask();
+      if (attempt) onFree();
+      return answer;
     } catch (error) {
       const late = performance.now() - Math.max(since, Math.min(answeredAt, began)) > PATIENCE_MS;
       if (late || !mayPass(error)) {

@@ -1,4 +1,4 @@
-"""A bundle is tried unseen: a panel tells how it differs, to whom may know, for as long as it lasts."""
+"""A bundle is tried unseen: whoever may know sees how it differs, for as long as it lasts."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -37,6 +37,14 @@ def service(root: Path, settings: Settings) -> Iterator[httpx2.Client]:
         yield client
 
 
+def timed(page: Page) -> Page:
+    """Load the page again with a clock that a test can turn on."""
+    page.clock.install()
+    page.reload()
+    page.locator("#model:not(:empty)").wait_for()
+    return page
+
+
 def asked(page: Page) -> list[str]:
     """Whatever the page asks about trials from now on."""
     found: list[str] = []
@@ -44,17 +52,15 @@ def asked(page: Page) -> list[str]:
     return found
 
 
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_trial_is_shown_until_it_ends(
     show: Callable[..., Page], service: httpx2.Client, scheme: str
 ) -> None:
     swapped(service, "2.1", "/shadow", share=1)
-    page = show(service=service, color_scheme=scheme)
+    page = timed(show(service=service, color_scheme=scheme))
     panel = page.get_by_role("region", name="Version 2.1 is tried unseen")
     expect(panel).to_contain_text("on 100 % of the chips; version 2.0 answers")
     expect(panel.get_by_role("table")).to_be_hidden()
-    page.clock.install()
     page.set_input_files("#files", CHIPS)
     finished(page, 4)
     page.clock.run_for(6000)
@@ -82,11 +88,24 @@ def test_a_trial_is_shown_until_it_ends(
     assert questions == []
 
 
+@pytest.mark.parametrize("width_px", [320, 820])
+def test_on_a_narrow_screen_a_trial_takes_one_line_until_it_is_opened(
+    show: Callable[..., Page], service: httpx2.Client, width_px: int
+) -> None:
+    swapped(service, "2.1", "/shadow", share=0.125)
+    page = show(service=service, viewport={"width": width_px, "height": 800})
+    panel = page.locator("#trial")
+    expect(panel.locator("summary")).to_contain_text("on 13 % of the chips")
+    expect(panel.locator("dl")).to_be_hidden()
+    panel.locator("summary").click()
+    expect(panel.locator("dl")).to_be_visible()
+    assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+
+
 def test_a_candidate_that_answers_is_named_at_once(show: Callable[..., Page], service: httpx2.Client) -> None:
     swapped(service, "2.1", "/shadow", share=0.5)
-    page = show(service=service)
+    page = timed(show(service=service))
     expect(page.locator("#trial")).to_contain_text("on 50 % of the chips")
-    page.clock.install()
     swapped(service, "2.1", most_different=1)
     page.clock.run_for(6000)
     expect(page.locator("#trial")).to_be_hidden()
@@ -94,15 +113,14 @@ def test_a_candidate_that_answers_is_named_at_once(show: Callable[..., Page], se
 
 
 def test_nobody_asks_again_where_nothing_is_tried(show: Callable[..., Page], service: httpx2.Client) -> None:
-    page = show(service=service)
-    page.clock.install()
+    page = timed(show(service=service))
     questions = asked(page)
     page.set_input_files("#files", CHIPS)
     finished(page, 4)
     page.clock.run_for(NEVER_MS)
     assert len(questions) == 1  # after the batch
     expect(page.locator("#trial")).to_be_hidden()
-    swapped(service, "2.1", "/shadow", share=1)
+    swapped(service, "2.1", "/shadow", share=1, most_different=1)
     page.set_input_files("#files", CHIPS)
     finished(page, 8)
     expect(page.locator("#trial")).to_be_visible()
@@ -112,9 +130,8 @@ def test_nobody_asks_while_the_page_is_out_of_sight(
     show: Callable[..., Page], service: httpx2.Client
 ) -> None:
     swapped(service, "2.1", "/shadow", share=1)
-    page = show(service=service)
+    page = timed(show(service=service))
     expect(page.locator("#trial")).to_be_visible()
-    page.clock.install()
     see = """(hidden) => {
         Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));
@@ -134,9 +151,8 @@ def test_a_service_that_fails_to_tell_is_asked_less_often(
     show: Callable[..., Page], service: httpx2.Client
 ) -> None:
     swapped(service, "2.1", "/shadow", share=1)
-    page = show(service=service, tolerate="429")
+    page = timed(show(service=service, tolerate="429"))
     expect(page.locator("#trial")).to_be_visible()
-    page.clock.install()
     times = 0
 
     def refuse(route: Route) -> None:
@@ -168,7 +184,7 @@ def test_a_trial_is_shown_only_with_a_key_that_may_know(
     update = {"bundle": root / "2.0", "bundles": root, "keys": keys}
     with serving(settings.model_copy(update=update)) as client:
         client.headers["x-api-key"] = admin
-        swapped(client, "2.1", "/shadow", share=1)
+        assert swapped(client, "2.1", "/shadow", share=1)["shadow"]
         context = browser.new_context()
         page = context.new_page()
         faults: list[str] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from service.settings import Settings
 from tests.browser.conftest import drop, finished, upload
@@ -69,6 +69,34 @@ def test_chips_of_an_earlier_version_say_so(
     finished(page, 4)
     expect(model).to_have_text("colours 1.0")
     expect(badges).to_have_text(["version 1.1"])
+
+
+def test_an_answer_that_comes_late_does_not_turn_the_page_back(
+    show: Callable[..., Page], service: httpx2.Client
+) -> None:
+    page = show(service=service)
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append((route, route.fetch()))
+
+    page.route("**/predict*", hold)
+    with page.expect_request("**/predict*"):
+        page.set_input_files("#files", RED_CHIP)
+    while not held:
+        page.wait_for_timeout(20)
+    swapped(service, "blend", most_different=1)
+    page.set_input_files("#files", GREEN_CHIP)
+    expect(page.locator("#model")).to_have_text("colours 1.1")
+    route, answer = held[0]
+    route.fulfill(response=answer)
+    finished(page, 2)
+    expect(page.locator(".card .version")).to_have_text(["version 1.0"])
+    expect(page.locator(".card .labels").first).to_contain_text("reddish")
+    expect(page.locator("#model")).to_have_text("colours 1.1")
 
 
 def test_what_is_saved_tells_each_chip_s_version(show: Callable[..., Page], service: httpx2.Client) -> None:
