@@ -185,24 +185,6 @@ def test_a_service_that_is_gone_is_told_and_can_be_asked_again(show: Callable[..
     expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_another_model_is_told_and_not_mixed_in(page: Page) -> None:
-    """As after a start with a bundle of other labels, which no swap brings in."""
-    other = {"name": "other", "version": "9"}
-
-    def change(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "model": other})
-
-    def describe(route: Route) -> None:
-        route.fulfill(json={"model": other, "rule": "vote", "labels": [{"name": "urban"}]})
-
-    page.route("**/predict*", change)
-    page.route("**/labels*", describe)
-    drop(page, JPEG)
-    expect(page.locator("#problem")).to_contain_text("It runs other 9, of other labels")
-    expect(page.locator("#model")).not_to_have_text("other 9")
-
-
 def test_a_proxy_s_page_is_no_answer(show: Callable[..., Page]) -> None:
     page = show(tolerate="413")
     page.route(

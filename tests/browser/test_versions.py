@@ -13,6 +13,7 @@ from playwright.sync_api import APIResponse, Page, Route, expect
 from service.settings import Settings
 from tests.browser.conftest import drop, finished, upload
 from tests.browser.test_access import serious
+from tests.browser.test_chips import JPEG
 from tests.browser.test_detail import saved, text
 from tests.browser.test_rules import BLEND
 from tests.kit.fakes import BLACK, GREEN, RED, encoded, make_bundle, picture
@@ -131,3 +132,21 @@ def test_the_model_card_is_of_the_version_that_answers(
     page.get_by_role("tab", name="Model card").click()
     expect(heading).to_have_text("colours 1.1")
     expect(page.locator("#card")).to_contain_text("weighted sum of all members")
+
+
+def test_another_model_is_told_and_not_mixed_in(page: Page) -> None:
+    """As after a start with a bundle of other labels, which no swap brings in."""
+    other = {"name": "other", "version": "9"}
+
+    def change(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "model": other})
+
+    def describe(route: Route) -> None:
+        route.fulfill(json={"model": other, "rule": "vote", "labels": [{"name": "urban"}]})
+
+    page.route("**/predict*", change)
+    page.route("**/labels*", describe)
+    drop(page, JPEG)
+    expect(page.locator("#problem")).to_contain_text("It runs other 9, of other labels")
+    expect(page.locator("#model")).not_to_have_text("other 9")
