@@ -45,7 +45,7 @@ AFTER_ANSWER = """async () => {
     return at - requests.find((entry) => entry.name.includes("/predict")).responseEnd;
 }"""
 LOADED = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
-    .filter((entry) => !/predict|labels|model$/.test(entry.name))
+    .filter((entry) => !/predict|labels|model$|shadow$/.test(entry.name))
     .reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""
 
 

@@ -7,30 +7,35 @@ import { $, h, oncePerFrame, plural, spoken } from "./dom.js";
 import { saveAnswers, saveTags, sharedNames, tagsFile } from "./downloads.js";
 import { Gallery } from "./gallery.js";
 import { listen, taken } from "./intake.js";
+import { Models } from "./models.js";
 import { Pipeline } from "./pipeline.js";
-import { describe, Refused, whoAsks } from "./service.js";
+import { describe, whoAsks } from "./service.js";
+import { Trial } from "./trial.js";
 
 const POLL_MS = 2000; // for a service that is starting
 const wide = matchMedia("(min-width: 62rem)");
 
 const chips = new Chips();
-let model = null; // the one whose labels the page shows
+const models = new Models(chips);
+const trial = new Trial($("#trial"), (version) => models.heard(version));
+$("#trial details").open = wide.matches;
 let saved = tagsFile([]); // the corrections as they were last taken home
 let busy = null; // why chips wait, while they do
 let filled = null; // the section of the model card, once asked for
+let labelling = false; // chips that are there
 
-const pipeline = new Pipeline(chips, { onAnswer: hear, onBusy: wait, onFree: free });
+const pipeline = new Pipeline(chips, { onAnswer: (model, how) => models.of(model, how), onBusy: wait, onFree: free });
 const see = (chip) => pipeline.see(chip);
 const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
 let typed = null; // the key that a person is being asked for
 const parts = {
-  panel: $("#detail"), name: $("#name"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
+  panel: $("#detail"), name: $("#name"), version: $("#version"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
   place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
   rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
 };
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
 whoAsks(askKey);
-const card = told("model");
+let card = told("model");
 const described = describeLabels();
 describeFiles();
 listen($("#drop"), [$("#files"), $("#folder")], take, say);
@@ -51,12 +56,21 @@ async function take(files) {
 }
 
 async function describeLabels() {
-  const { labels, rule, model: name } = await told("labels");
-  chips.labels = labels;
-  document.body.dataset.rule = rule;
-  $("#label").append(...labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
-  model = name;
-  $("#model").textContent = `${name.name} ${name.version}`;
+  const description = await told("labels");
+  $("#label").append(...description.labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+  models.serve(description);
+  chips.addEventListener("serving", renewCard);
+  trial.look();
+}
+
+function nameModel({ detail: { model } }) {
+  $("#model").textContent = `${model.name} ${model.version}`;
+}
+
+function renewCard() {
+  card = told("model");
+  filled = null;
+  if (!$("#card").hidden) fillCard();
 }
 
 async function describeFiles() {
@@ -100,6 +114,7 @@ function askKey(problem) {
 
 function follow() {
   const refresh = oncePerFrame(showProgress);
+  chips.addEventListener("serving", nameModel);
   for (const kind of ["added", "changed", "cleared", "arranged"]) chips.addEventListener(kind, refresh);
   chips.addEventListener("changed", ({ detail: chip }) => {
     if (!chips.selected && chip.state === "done" && wide.matches) chips.select(chips.all.find(({ state }) => state !== "failed"));
@@ -115,7 +130,7 @@ function follow() {
     gallery.focus();
   });
   for (const button of document.querySelectorAll("[data-save]")) {
-    button.addEventListener("click", () => saveAnswers(button.dataset.save, chips.shown(), model, chips.labels));
+    button.addEventListener("click", () => saveAnswers(button.dataset.save, chips.shown(), chips.serving?.labels ?? []));
   }
   $("#correct").addEventListener("click", ({ currentTarget }) => {
     const on = currentTarget.ariaPressed !== "true";
@@ -180,16 +195,11 @@ function showProgress() {
   const failures = failed ? `, ${failed} failed` : "";
   $("#status").textContent = ended === count ? `${plural(count - failed, "chip")} labelled${failures}` : `${ended} of ${plural(count, "chip")}${failures}`;
   if (ended === count) $("#spoken-status").textContent = $("#status").textContent;
+  if (labelling && ended === count) trial.look();
+  labelling = ended < count;
   $("#retry").hidden = !failed || ended < count;
   $("#save-tags").textContent = reviewed ? `Save tags CSV (${reviewed})` : "Save tags CSV";
   $("#save-tags").disabled = !reviewed;
-}
-
-/** An answer came: its model must know the labels that the page knows. */
-function hear(name) {
-  if (name.name === model.name && name.version === model.version) return;
-  const now = `${name.name} ${name.version}`;
-  throw new Refused({ title: "The service has another model now", detail: `It runs ${now}: save what you need and load this page again.` });
 }
 
 function wait({ title, detail }) {
@@ -241,7 +251,12 @@ function showTab(name) {
     $(`#${button.getAttribute("aria-controls")}`).hidden = !shown;
   }
   history.replaceState(null, "", name === "card" ? "#card" : location.pathname + location.search);
-  if (name === "card") filled ??= card.then((facts) => fill($("#card"), facts)).catch((error) => {
+  if (name === "card") fillCard();
+}
+
+function fillCard() {
+  const asked = card;
+  filled ??= asked.then((facts) => asked === card && fill($("#card"), facts)).catch((error) => {
     say({ title: "This page is broken", detail: String(error) });
   });
 }

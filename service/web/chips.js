@@ -1,7 +1,8 @@
 // The chips on the page and what is known of each; tells whoever listens what changed.
 //
 // Events: "added" (detail: chips), "changed" (a chip), "selected" (a chip or null), "arranged" (what is
-// shown, or its order), "cleared". Knows no elements.
+// shown, or its order), "cleared", "serving" (the description of the model that answers from now on). Knows no
+// elements.
 
 export const AT_MOST = 5000; // more belongs to the Python client
 
@@ -11,7 +12,7 @@ export class Chips extends EventTarget {
   all = [];
   selected = null;
   view = { label: "", show: "all", sort: "added" };
-  labels = []; // as the service describes them
+  serving = null; // as the service describes the model that answers now: { model, rule, labels }
 
   /** Add files, as { file, name }; returns the chips, fewer if the page is full. */
   add(files) {
@@ -22,6 +23,7 @@ export class Chips extends EventTarget {
       state: "waiting", // then "running", and "done" or "failed"
       picture: null, // an address that an image can show
       prediction: null,
+      by: null, // the description of the model that labelled it
       problem: null,
       truth: null, // the labels that a person says are there; null: not looked at
     }));
@@ -39,6 +41,16 @@ export class Chips extends EventTarget {
     if (chip === this.selected) return;
     this.selected = chip;
     this.#tell("selected", chip);
+  }
+
+  serve(description) {
+    this.serving = description;
+    this.#tell("serving", description);
+  }
+
+  /** The version that labelled a chip, where another one answers by now; else "". */
+  earlier(chip) {
+    return chip.by && chip.by !== this.serving ? chip.by.model.version : "";
   }
 
   arrange(view) {
@@ -84,7 +96,7 @@ export class Chips extends EventTarget {
     if (!chip.prediction) return null;
     let largest = -Infinity;
     for (const [index, score] of chip.prediction.scores.entries()) {
-      if (!label || score.label === label) largest = Math.max(largest, measure(score, this.labels[index]));
+      if (!label || score.label === label) largest = Math.max(largest, measure(score, chip.by.labels[index]));
     }
     return largest;
   }

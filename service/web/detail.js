@@ -19,6 +19,7 @@ export class Detail {
       if (chip) see(chip);
       update();
     });
+    chips.addEventListener("serving", update);
     chips.addEventListener("changed", ({ detail }) => detail === chips.selected && update());
     parts.rightAndNext.addEventListener("click", () => this.#confirm());
     parts.undo.addEventListener("click", () => {
@@ -37,8 +38,12 @@ export class Detail {
     const chip = this.chips.selected;
     this.parts.panel.hidden = !chip;
     if (!chip) return;
-    const { panel, name, picture, place, groups } = this.parts;
+    const { panel, name, version, picture, place, groups } = this.parts;
     panel.dataset.state = chip.state;
+    panel.dataset.rule = (chip.by ?? this.chips.serving)?.rule ?? "";
+    const earlier = this.chips.earlier(chip);
+    version.hidden = !earlier;
+    if (earlier) version.textContent = `Labelled by version ${earlier}; version ${this.chips.serving.model.version} answers now`;
     name.textContent = chip.name;
     picture.alt = `The chip ${chip.name}`;
     const { prediction, problem } = chip;
@@ -52,7 +57,7 @@ export class Detail {
     if (!same) {
       place.textContent = [nothing(prediction?.nodata_share), whereabouts(prediction?.footprint)].filter(Boolean).join(". ");
       this.#rows = [];
-      groups.replaceChildren(...this.#groups(prediction));
+      groups.replaceChildren(...this.#groups(chip));
       this.#show(null);
     }
     this.#review(chip);
@@ -74,9 +79,9 @@ export class Detail {
     );
   }
 
-  #groups(prediction) {
+  #groups({ prediction, by }) {
     if (!prediction) return [];
-    const { labels } = this.chips;
+    const { labels } = by;
     const rows = prediction.scores.map((score, index) => [labels[index].group, this.#row(score, labels[index])]);
     return Object.entries(Object.groupBy(rows, ([group]) => group)).map(([group, members]) =>
       h(

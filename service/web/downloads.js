@@ -8,11 +8,11 @@ const KINDS = {
   geojson: ["application/geo+json", asGeoJson],
 };
 
-/** Save the chips that have an answer, in the given order; `model` is which model gave them. */
-export function saveAnswers(kind, chips, model, labels) {
+/** Save the chips that have an answer, in the given order, each with the model that gave it. */
+export function saveAnswers(kind, chips, labels) {
   const [type, write] = KINDS[kind];
   const answered = chips.filter((chip) => chip.prediction || chip.problem);
-  save(`chipvote.${kind}`, type, write(answered, model, labels));
+  save(`chipvote.${kind}`, type, write(answered, labels));
 }
 
 /** The reviewed chips' labels as a tags file for training, which looks for chips by their bare names. */
@@ -34,26 +34,32 @@ const bare = (name) => name.slice(name.lastIndexOf("/") + 1);
 /** What a person says is there, in the model's order. */
 const trueLabels = (chip) => chip.prediction.scores.map((score) => score.label).filter((label) => chip.truth.has(label));
 
-function asCsv(chips, model, labels) {
+const modelOf = ({ by }) => (by ? `${by.model.name} ${by.model.version}` : "");
+
+function asCsv(chips, labels) {
   const rows = chips.map((chip) => [
     chip.name,
     chip.prediction?.labels.join(" ") ?? "",
     chip.problem ? `${chip.problem.title}: ${chip.problem.detail}` : "",
+    modelOf(chip),
     ...labels.map((_, index) => chip.prediction?.scores[index].probability ?? ""),
   ]);
-  return csv([["image_name", "tags", "error", ...labels.map((label) => label.name)], ...rows]);
+  return csv([["image_name", "tags", "error", "model", ...labels.map((label) => label.name)], ...rows]);
 }
 
-function asJson(chips, model) {
+/** `model` above all of them is the one that gave all of them, if one did. */
+function asJson(chips) {
+  const models = new Set(chips.filter(({ by }) => by).map(({ by }) => by.model));
   const predictions = chips.map((chip) => ({
     ...(chip.prediction ?? { error: chip.problem }),
     filename: chip.name, // the service saw it as a form spells it
+    ...(chip.by && { model: chip.by.model }),
     ...(chip.truth && { reviewed_labels: trueLabels(chip) }),
   }));
-  return JSON.stringify({ model, predictions }, null, 1);
+  return JSON.stringify({ model: models.size === 1 ? [...models][0] : null, predictions }, null, 1);
 }
 
-function asGeoJson(chips, model) {
+function asGeoJson(chips) {
   const features = chips.map((chip) => ({
     type: "Feature",
     geometry: chip.prediction?.footprint ?? null,
@@ -62,7 +68,7 @@ function asGeoJson(chips, model) {
       labels: chip.prediction?.labels ?? null,
       probabilities: chip.prediction && Object.fromEntries(chip.prediction.scores.map((s) => [s.label, s.probability])),
       error: chip.problem?.detail ?? null,
-      model: `${model.name} ${model.version}`,
+      model: modelOf(chip) || null,
     },
   }));
   return JSON.stringify({ type: "FeatureCollection", features }, null, 1);

@@ -39,6 +39,7 @@ export class Gallery {
       this.#arrangeSoon();
     });
     chips.addEventListener("selected", () => this.#mark());
+    chips.addEventListener("serving", () => this.#touch(chips.all, draw));
     chips.addEventListener("arranged", () => {
       this.#touch(chips.all, draw);
       this.#arrange();
@@ -94,6 +95,8 @@ export class Gallery {
     if (chip.state === "failed") return [h("span", { className: "bad", textContent: chip.problem.title })];
     if (!chip.prediction) return [h("span", { textContent: chip.state === "running" ? "…" : "" })];
     const words = [];
+    const earlier = this.chips.earlier(chip);
+    if (earlier) words.push(h("span", { className: "version", textContent: `version ${earlier}` }), " ");
     const wrong = corrections(chip).length;
     if (chip.truth) {
       const verdict = wrong ? `${wrong} corrected` : "right";

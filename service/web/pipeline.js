@@ -15,7 +15,7 @@ export class Pipeline {
   #seen = new WeakSet();
   #missed = new Set(); // to be seen, but the service could not be reached for a picture
 
-  /** `onAnswer(model)` hears which model answered, `onBusy(problem)` why chips wait, `onFree()` that they do not. */
+  /** `onAnswer(model, how)` promises the description of the model that answered, `onBusy(problem)` why chips wait, `onFree()` that they do not. */
   constructor(chips, { onAnswer, onBusy, onFree }) {
     Object.assign(this, { onAnswer, onBusy, onFree });
     this.#chips = chips;
@@ -74,8 +74,9 @@ export class Pipeline {
       const { model, predictions } = await predict(chip.file, how);
       if (signal.aborted) return;
       this.#reached();
-      this.onAnswer(model);
-      this.#chips.change(chip, { state: "done", prediction: predictions[0] });
+      const by = await this.onAnswer(model, how);
+      if (signal.aborted) return;
+      this.#chips.change(chip, { state: "done", prediction: predictions[0], by });
     } catch (error) {
       if (signal.aborted) return;
       const problem = error instanceof Refused ? error.problem : { title: "This page is broken", detail: String(error) };

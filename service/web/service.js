@@ -1,6 +1,7 @@
 // Speaks to the service. A problem is an object { title, detail } as the service words it.
 
 const BUSY = [429, 502, 503, 504]; // the service when it is full, and what proxies say while it restarts
+const WITHHELD = [401, 403, 404]; // what keys, and proxies, say of what is not for everybody
 const PATIENCE_MS = 120_000; // how long a chip waits for a service that answers none; a start takes 10 to 60 s
 const LONGEST_WAIT_MS = 4000; // between two tries,
 const LONGEST_ASKED_MS = 30_000; // and where a `Retry-After` asks for more
@@ -32,8 +33,11 @@ export const whoAsks = (how) => {
   ask = how;
 };
 
-/** Fetch one of the service's descriptions: "labels" or "model". */
-export const describe = async (path) => (await send(path)).json();
+/** Fetch one of the service's descriptions: "labels" or "model"; told how, as patiently as a chip waits. */
+export const describe = (path, how) => {
+  const once = async () => whole((await send(path)).json());
+  return how ? patiently(how, once) : once();
+};
 
 /** Label one chip, with all that the page shows. */
 export const predict = (file, how) =>
@@ -45,10 +49,26 @@ export const predict = (file, how) =>
 export const preview = (file, how) =>
   patiently(how, async () => whole((await send("preview", await form(file, how.signal))).blob()));
 
+let barred; // the key that may not know of trials
+
+/**
+ * Fetch how a bundle differs that is tried unseen; null where that is not for this page to know, which is asked
+ * once for each key, and never a reason to ask a person for one.
+ */
+export async function trial() {
+  const key = sessionStorage.getItem(KEY);
+  if (key === barred) return null;
+  const response = await whole(fetch("shadow", { headers: proof(key) }));
+  if (response.ok) return whole(response.json());
+  if (!WITHHELD.includes(response.status)) throw new Refused(await problemOf(response), response.status);
+  barred = key;
+  return null;
+}
+
 let answeredAt = 0; // when any request last got an answer of the service, by performance.now()
 
 /**
- * Ask again while the service is busy, restarts or does not answer. `onBusy(problem)` hears why, `onFree()` that it is given up.
+ * Ask again while the service is busy, restarts or does not answer. `onBusy(problem)` hears why, `onFree()` that it is no more so, or given up.
  * Where the service has not answered anything since before this began, patience counts from then, or from `since`, when a
  * person asked: chips that waited behind others do not wait for as long once more.
  */
@@ -56,7 +76,9 @@ async function patiently({ signal, since, onBusy, onFree }, ask) {
   const began = performance.now();
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask();
+      const answer = await ask();
+      if (attempt) onFree();
+      return answer;
     } catch (error) {
       const late = performance.now() - Math.max(since, Math.min(answeredAt, began)) > PATIENCE_MS;
       if (late || !mayPass(error)) {
@@ -96,12 +118,13 @@ async function send(path, options) {
   throw refused;
 }
 
+const proof = (key) => (key ? { "X-API-Key": key } : {}); // not Authorization, where a proxy's login may be
+
 /** Fetch, with the key if there is one; as long as the service wants another, ask for it and fetch again. */
 async function withKey(path, options) {
   for (;;) {
     const key = sessionStorage.getItem(KEY);
-    const headers = key ? { "X-API-Key": key } : {}; // not Authorization, where a proxy's login may be
-    const response = await whole(fetch(path, { ...options, headers }));
+    const response = await whole(fetch(path, { ...options, headers: proof(key) }));
     if (!response.headers.get("WWW-Authenticate")?.startsWith("Bearer")) return response;
     const problem = await problemOf(response);
     if (sessionStorage.getItem(KEY) === key) sessionStorage.setItem(KEY, await ask(problem));

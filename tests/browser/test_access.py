@@ -35,7 +35,7 @@ def test_axe_finds_no_serious_issue_in_any_state(show: Callable[..., Page], sche
     assert serious(page) == [], "empty"
     drop(page, JPEG)
     expect(page.locator(".row.set").first).to_be_visible()
-    page.locator("summary").click()
+    page.locator(".legend summary").click()
     page.locator(".row", has_text="trees").get_by_role("button").click()
     assert serious(page) == [], "one chip, with evidence"
     page.set_input_files("#files", CHIPS[1:])

@@ -210,6 +210,7 @@ def test_answers_are_saved_as_csv_json_and_geojson(page: Page, default_client: h
     rows = list(csv.DictReader(io.StringIO(text(saved(page, "CSV")))))
     assert [row["image_name"] for row in rows] == ["sample-chip.jpg", "here.tif", "plain, red.png"]
     for row, prediction in zip(rows, served["predictions"], strict=False):
+        assert row["model"] == " ".join(served["model"].values())
         assert row["tags"].split() == prediction["labels"]
         assert [float(row[score["label"]]) for score in prediction["scores"]] == [
             score["probability"] for score in prediction["scores"]
@@ -217,7 +218,8 @@ def test_answers_are_saved_as_csv_json_and_geojson(page: Page, default_client: h
 
     kept = json.loads(text(saved(page, "JSON")))
     assert kept["model"] == served["model"]
-    assert kept["predictions"][:2] == served["predictions"]
+    by = {"model": served["model"]}
+    assert kept["predictions"][:2] == [prediction | by for prediction in served["predictions"]]
 
     collection = json.loads(text(saved(page, "GeoJSON")))
     assert collection["type"] == "FeatureCollection"

@@ -49,7 +49,7 @@ def test_a_row_and_the_card_say_what_the_rule_does(
         expect(row.locator(".votes")).to_have_text(votes)
         assert row.locator(".tick").count() == ticks
         assert row.locator(".dot").count() == dots
-        page.locator("summary").click()
+        page.locator(".legend summary").click()
         expect(page.locator(".legend")).to_contain_text(legend)
         shown = [text for text in page.locator(".legend li:visible").all_inner_texts() if "votes" in text]
         assert bool(shown) == bool(votes)

@@ -185,16 +185,6 @@ def test_a_service_that_is_gone_is_told_and_can_be_asked_again(show: Callable[..
     expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_another_model_is_told_and_not_mixed_in(page: Page) -> None:
-    def change(route: Route) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "model": {"name": "other", "version": "9"}})
-
-    page.route("**/predict*", change)
-    drop(page, JPEG)
-    expect(page.locator("#problem")).to_contain_text("It runs other 9")
-
-
 def test_a_proxy_s_page_is_no_answer(show: Callable[..., Page]) -> None:
     page = show(tolerate="413")
     page.route(
@@ -235,7 +225,7 @@ def test_a_picture_that_failed_comes_with_the_second_try(show: Callable[..., Pag
 def test_trying_again_is_asked_once(show: Callable[..., Page]) -> None:
     page = show(tolerate="422")
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: asked.append(request.url) if "/predict" in request.url else None)
     drop(page, upload("broken.jpg", SAMPLE[:2000]))
     expect(page.locator("#problem")).to_be_visible()
     before = len(asked)
