@@ -1,17 +1,24 @@
 """Damages small files of every codec, decodes them as the service does, counts what became of it.
 
 Takes every codec that the service accepts and prints one table. An exception other than the
-service's own ends the script with an error that names the file's seed.
+service's own ends the script with an error that names the file's seed. A file that takes 2 s, or
+a process that takes 300 MB, the readers' included, makes its status 1. `make fuzz` decodes a
+million files, continuous integration a tenth of that.
 
     python -m benchmarks.serving.fuzz [--files N] [--seed N] [--only CODEC]
 """
 
 import gc
 import io
+import math
 import random
+import resource
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,6 +34,8 @@ from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
 
 SIDE_PX = 48
+SLOW_S = 0.05  # from here on it is worth another look
+MOST_S, MOST_MB = 2, 300  # of a file and of a process; more fails
 # With a value of nodata, without which masks are not looked for.
 SPEC = InputSpec(bands=RGB, height=SIDE_PX, width=SIDE_PX, nodata=0)
 
@@ -175,34 +184,91 @@ def resident_mb() -> float:
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
-def fuzz(name: str, files: int, seed: int) -> str:
-    """Decode so many damaged files of a codec; return a row of the table."""
+def peak_mb() -> float:
+    """The most memory that one process has had: this one, or a reader, be it there or gone."""
+    peaks_kb = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]
+    for process in (psutil.Process(), *psutil.Process().children()):
+        with suppress(OSError):  # it has just ended
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+            peaks_kb += [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+    return max(peaks_kb) * 1024 / 1e6
+
+
+def decoded_in_s(data: bytes) -> tuple[bool, float]:
+    """Decode a file; return whether it was taken, and the seconds.
+
+    What seems slow is decoded again, and the shorter time counts: the machine may have been busy.
+    """
+    taken, shortest_s = True, math.inf
+    for _ in range(3):
+        began_s = time.perf_counter()
+        try:
+            decode_chip(data, SPEC)
+        except ServiceError as error:
+            if error.status >= 500:
+                raise
+            taken = False
+        shortest_s = min(shortest_s, time.perf_counter() - began_s)
+        if shortest_s < SLOW_S:
+            break
+    return taken, shortest_s
+
+
+@dataclass
+class Found:
+    """What became of a codec's damaged files."""
+
+    codec: str
+    files: int
+    accepted: int = 0
+    ended: int = 0  # readers
+    total_s: float = 0.0
+    slowest_s: float = 0.0
+    slowest: int = 0  # which file
+    before_mb: float = 0.0
+    after_mb: float = 0.0
+    peak_mb: float = 0.0
+
+    def row(self) -> str:
+        """Return a row of the table."""
+        return (
+            f"{self.codec:22}{self.files:9,}{self.accepted:9,}{self.ended:8}"
+            f"{self.total_s * 1000 / self.files:8.2f}{self.slowest_s * 1000:9.0f}{self.slowest:9}"
+            f"{self.before_mb:8.1f}{self.after_mb:7.1f}{self.peak_mb:7.0f}"
+        )
+
+
+HEADS = (
+    f"{'codec':22}{'files':>9}{'accepted':>9}{'readers':>8}{'mean':>8}{'slowest':>9}{'which':>9}"
+    f"{'memory':>8}{'after':>7}{'peak':>7}\n{'':22}{'':18}{'ended':>8}{'ms':>8}{'ms':>9}{'':9}"
+    f"{'MB':>8}{'MB':>7}{'MB':>7}"
+)
+
+
+def fuzz(name: str, files: int, seed: int) -> Found:
+    """Decode so many damaged files of a codec."""
     whole = CODECS[name]()
     for data in whole:
         decode_chip(data, SPEC)
-    accepted, slowest_s, before_mb, ends = 0, 0.0, 0.0, READERS.lost
+    found, ends = Found(name, files), READERS.lost
     for index in range(files):
         if index == min(1000, files // 2):
-            before_mb = resident_mb()
+            found.before_mb = resident_mb()
         generator = random.Random(f"{seed} {name} {index}")
         data = damaged(generator.choice(whole), generator)
         if name == "PNG" and generator.random() < 0.9:
             data = with_checksums(data)
-        began_s = time.perf_counter()
         try:
-            decode_chip(data, SPEC)
-            accepted += 1
-        except ServiceError as error:
-            if error.status >= 500:
-                raise
+            taken, seconds = decoded_in_s(data)
         except BaseException:
             print(f"{name}: file {index} of seed {seed}")
             raise
-        slowest_s = max(slowest_s, time.perf_counter() - began_s)
-    return (
-        f"{name:22}{files:9,}{accepted:10,}{files - accepted:10,}{READERS.lost - ends:9}"
-        f"{slowest_s * 1000:12.0f}{before_mb:12.1f}{resident_mb():10.1f}"
-    )
+        found.accepted += taken
+        found.total_s += seconds
+        if seconds > found.slowest_s:
+            found.slowest_s, found.slowest = seconds, index
+    found.ended, found.after_mb, found.peak_mb = READERS.lost - ends, resident_mb(), peak_mb()
+    return found
 
 
 def main(
@@ -211,13 +277,20 @@ def main(
     only: Annotated[str, typer.Option(help="codecs whose name contains this")] = "",
 ) -> None:
     """Damage files of every codec and print what the decoder made of them."""
-    print(
-        f"{'codec':22}{'files':>9}{'accepted':>10}{'refused':>10}{'readers':>9}{'slowest':>12}{'memory':>12}{'':>10}"
-    )
-    print(f"{'':22}{'':29}{'ended':>9}{'ms':>12}{'before MB':>12}{'after MB':>10}")
+    print(HEADS)
+    found = []
     for name in CODECS:
         if only in name:
-            print(fuzz(name, files, seed), flush=True)
+            found.append(fuzz(name, files, seed))
+            print(found[-1].row(), flush=True)
+    slow = [each.codec for each in found if each.slowest_s > MOST_S]
+    large = [each.codec for each in found if each.peak_mb > MOST_MB]
+    print(
+        f"{sum(each.files for each in found):,} files; longer than {MOST_S} s: {', '.join(slow) or 'none'}; "
+        f"more than {MOST_MB} MB: {', '.join(large) or 'none'}"
+    )
+    if slow or large:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -77,17 +77,19 @@ def spoil(folder: Path, generator: random.Random) -> str:
     return what
 
 
-def fuzz(folder: Path, bundles: int, seed: int) -> tuple[Counter[tuple[str, bool]], float]:
+def fuzz(folder: Path, bundles: int, seed: int, first: int = 0) -> tuple[Counter[tuple[str, bool]], float]:
     """Open so many damaged bundles; return the kinds, taken or not, and the longest."""
     found: Counter[tuple[str, bool]] = Counter()
     slowest_s = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        for index in range(bundles):
+        spoilt = Path(shutil.copytree(folder, Path(scratch) / "bundle"))
+        whole = {path: path.read_bytes() for path in spoilt.iterdir() if path.is_file()}
+        settings = Settings(bundle=spoilt, device="cpu", threads=1)
+        for index in range(first, first + bundles):
             generator = random.Random(f"{seed} {index}")
-            spoilt = Path(shutil.copytree(folder, Path(scratch) / "bundle", dirs_exist_ok=True))
             what, began_s = spoil(spoilt, generator), time.perf_counter()
             try:
-                open_ensemble(load(spoilt), Settings(bundle=spoilt, device="cpu", threads=1))
+                open_ensemble(load(spoilt), settings)
                 found[what, True] += 1
             except StartupError as error:
                 found[what, False] += 1
@@ -96,6 +98,9 @@ def fuzz(folder: Path, bundles: int, seed: int) -> tuple[Counter[tuple[str, bool
                 print(f"bundle {index} of seed {seed}: {what}")
                 raise
             slowest_s = max(slowest_s, time.perf_counter() - began_s)
+            for path, data in whole.items():  # writing what is altered alone takes a fifth of the time
+                if path.read_bytes() != data:
+                    path.write_bytes(data)
     return found, slowest_s
 
 

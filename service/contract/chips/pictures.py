@@ -65,6 +65,15 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
         raise corrupt(error) from error
 
 
+def claimed_samples(data: bytes) -> int:
+    """Return how many samples a WebP or JPEG 2000 file claims to have; 0 where it claims none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP", "JPEG2000"]) as image:
+            return image.width * image.height * len(image.getbands())
+    except Exception:  # reading it for good says what is wrong
+        return 0
+
+
 def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     """Decode a JPEG 2000 file of one band, with the numbers that are in it: (H,W,1).
 
