@@ -76,7 +76,7 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 	$(COMPILE) pyproject.toml --extra cpu --extra train --extra ray --extra parquet -o requirements/training.txt
 	$(COMPILE) pyproject.toml --extra cpu -c requirements/training.txt -o requirements/service-cpu.txt
 	$(COMPILE) pyproject.toml --extra gpu -c requirements/training.txt -o requirements/service-gpu.txt
-	$(COMPILE) pyproject.toml --extra dev -c requirements/training.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra dev --extra otel -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) requirements/generator.in -o requirements/generator.txt

@@ -24,6 +24,7 @@ from service.contract.manifest import Pixel
 from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import FairQueue
 from service.engine.queue.workers import Worker
+from service.engine.stages import Stages
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 
@@ -57,6 +58,7 @@ class Job(NamedTuple):
     chip_HWC: npt.NDArray[Pixel]
     answer: Pending
     explain: bool = False  # with evidence
+    stages: Stages | None = None  # noted, if there are any
 
 
 class Engine(Generic[V]):
@@ -95,10 +97,17 @@ class Engine(Generic[V]):
             await asyncio.to_thread(worker.join)
 
     def put(
-        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
+        self,
+        chip_HWC: npt.NDArray[Pixel],
+        answer: Pending,
+        line: Hashable | None,
+        explain: bool = False,
+        stages: Stages | None = None,
     ) -> None:
         """Queue one chip, in its line of the `FairQueue`."""
-        self._waiting.put(Job(chip_HWC, answer, explain), line)
+        if stages:
+            stages.enter("queue")
+        self._waiting.put(Job(chip_HWC, answer, explain, stages), line)
 
     def refuse(self, answer: Pending, error: Exception) -> None:
         """Answer an expected chip that never came by an error."""
@@ -143,11 +152,13 @@ class Engine(Generic[V]):
     def _answer(self, voter: SupportsVote, stack: "_Stack", jobs: list[Job]) -> None:
         self._metrics.batch_size.observe(len(jobs))
         answers = [job.answer for job in jobs]
+        _enter("engine", jobs)
         try:
             with self._metrics.engine_seconds.time():
                 chips_BHWC = stack([job.chip_HWC for job in jobs])
                 votes = voter.vote(chips_BHWC, jobs[0].explain)
             settled = list(zip(answers, votes, strict=True))
+            _enter("", jobs)
         except Exception as error:
             # Whatever it was, every caller must hear of it and the next batch may be fine.
             if not _is_shortage(error):
@@ -171,6 +182,12 @@ class Engine(Generic[V]):
         logger.error("memory is too short for a single chip")
         failure = OutOfMemory("the memory is too short for this chip; send it again in a moment")
         self.refuse(jobs[0].answer, failure)
+
+
+def _enter(stage: str, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.stages:
+            job.stages.enter(stage)
 
 
 class _Stack:

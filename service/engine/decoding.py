@@ -14,6 +14,7 @@ from service.engine.batching import Engine
 from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import FairQueue
 from service.engine.queue.workers import Worker
+from service.engine.stages import Stages
 
 MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
@@ -28,6 +29,7 @@ class _Job(NamedTuple):
     answer: Pending
     line: Hashable | None
     explain: bool
+    stages: Stages | None
 
 
 class Decoders:
@@ -41,14 +43,22 @@ class Decoders:
         for worker in self.workers:
             worker.start()
 
-    def put(self, data: bytes, answer: Pending, line: Hashable | None, explain: bool = False) -> None:
+    def put(
+        self,
+        data: bytes,
+        answer: Pending,
+        line: Hashable | None,
+        explain: bool = False,
+        stages: Stages | None = None,
+    ) -> None:
         """Have one chip decoded and answered, in its line of the `FairQueue`.
 
-        With `explain`, all members' probabilities and the evidence come along. The answer may be a
-        `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is too
-        little to decode it), or a `ServiceError` (the engine failed on its batch).
+        With `explain`, all members' probabilities and the evidence come along; `stages`, if there
+        are any, are noted. The answer may be a `ChipError` (the bytes are no chip that the bundle
+        takes), `OutOfMemory` (there is too little to decode it), or a `ServiceError` (the engine
+        failed on its batch).
         """
-        self._waiting.put(_Job(data, answer, line, explain), line)
+        self._waiting.put(_Job(data, answer, line, explain, stages), line)
 
     def close(self) -> None:
         """End the threads once they have done what waits."""
@@ -65,9 +75,11 @@ class Decoders:
     def _decode(self, job: _Job) -> None:
         if job.answer.done():  # nobody waits for it any more
             return
+        if job.stages:
+            job.stages.enter("decode")
         try:
             chip_HWC = decode_chip(job.data, self._spec)
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:
-            self._engine.put(chip_HWC, job.answer, job.line, job.explain)
+            self._engine.put(chip_HWC, job.answer, job.line, job.explain, job.stages)

@@ -22,6 +22,7 @@ from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
 from service.engine.queue.admission import Admission, Ticket
 from service.engine.queue.watchdog import watch
+from service.engine.stages import of_chip
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
@@ -74,9 +75,11 @@ class Served:
             OutOfMemory: there is too little to decode it.
             ServiceError: the engine failed on this chip's batch, or the request was ended.
         """
-        outcomes = self.metrics.chips
+        outcomes, stages = self.metrics.chips, of_chip()
         try:
-            vote = await ticket.vote(lambda answer: self.decoders.put(data, answer, ticket.line, explain))
+            vote = await ticket.vote(
+                lambda answer: self.decoders.put(data, answer, ticket.line, explain, stages)
+            )
         except ChipError as error:
             outcomes.labels("refused").inc()
             self.metrics.refused.labels(error.title).inc()

@@ -5,12 +5,14 @@ and any failure in that is a `StartupError`: the app never runs half.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.contract.chips.readers.pool import READERS
+from service.contract.errors import SettingsError
 from service.engine.served import serving
 from service.metrics import Metrics
 from service.server import openapi, page, problems, routes
@@ -38,14 +40,17 @@ def create_app(settings: Settings) -> FastAPI:
     """Build one service. Apps share nothing, so a process may hold several."""
     metrics = Metrics()
     keyring = Keyring(settings.keys) if settings.keys else None
+    traces = _traces() if settings.traces else None
+    tracing = traces.Tracing() if traces else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if keyring:
             keyring.load()
-        async with _run(settings, metrics) as running:
-            app.state.running = running
-            yield
+        with tracing.open() if tracing else nullcontext():
+            async with _run(settings, metrics) as running:
+                app.state.running = running
+                yield
 
     app = FastAPIOffline(
         title="Chipvote",
@@ -56,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # the page has its own
         redoc_url=None,
         static_url=f"/{page.DOCS_FILES}",
+        # The framework's own would tell paths and queries, where its environment says so.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.running = None
     app.state.metrics = metrics
@@ -76,10 +83,23 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)
+    if traces:
+        app.add_middleware(traces.Traces, tracing=tracing)
     app.add_middleware(Requests, tell=settings.access_log, trusted=networks(settings.trusted_proxies))
     problems.install(app)
     openapi.tell_keys(app, asked=keyring is not None)
     return app
+
+
+def _traces() -> ModuleType:
+    """Return the module that traces, whose libraries only those have who want them."""
+    try:
+        from service.server.logs import traces
+    except ImportError as error:
+        raise SettingsError(
+            f"CHIPVOTE_TRACES=true: {error.name} is not installed; `pip install 'chipvote[otel]'`"
+        ) from error
+    return traces
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import io
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from PIL import Image
 
 from benchmarks.serving.fuzz import photo, pillows
 from service.contract.chips.readers.messages import receive_into, receive_line, send
-from service.contract.chips.readers.process import LEAST_S, MEMORY_BYTES, limit_s
+from service.contract.chips.readers.process import ALARM_S, LEAST_S, MEMORY_BYTES, limit_s
 from service.contract.manifest import InputSpec
 
 SPEC = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
@@ -99,6 +100,16 @@ def test_a_file_may_take_the_time_that_its_size_explains(kind: str) -> None:
     assert 10 < limit_s(encoded(kind, 2560)) < 30
 
 
+def test_whatever_it_claims_a_file_may_take_no_more_than_any() -> None:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((48, 48, 3), np.uint8), photometric="rgb", bigtiff=True)
+    data = bytearray(stream.getvalue())
+    for tag in (256, 257, 277):  # its sides and its samples
+        at = data.index(struct.pack("<H", tag), 16)
+        data[at + 2 : at + 20] = struct.pack("<HQQ", 16, 1, (1 << 64) - 1)
+    assert limit_s(bytes(data)) == ALARM_S
+
+
 def test_a_jpeg_2000_that_claims_more_layers_than_it_has_data_is_ended() -> None:
     """A few kilobytes that would keep the decoder busy for seven seconds here, or for minutes."""
     data = bytearray(pillows("JPEG2000", photo()))
@@ -109,6 +120,6 @@ def test_a_jpeg_2000_that_claims_more_layers_than_it_has_data_is_ended() -> None
     data[style + 2 + length : style + 2 + length] = b"\x11" * (levels + 1)
     data[style + 2 : style + 4] = (length + levels + 1).to_bytes(2)
     with reader(ends=-signal.SIGPROF) as (connection, _):
-        send(connection, {"spec": SPEC.model_dump(), "bytes": len(data)}, data)
+        send(connection, {"spec": SPEC.model_dump(), "bytes": len(data)}, bytes(data))
         with pytest.raises(EOFError):
             receive_line(connection)
