@@ -93,9 +93,9 @@ def claimed_samples(data: bytes) -> int:
     try:
         layout = _Layout.of(data)
         entries, _ = _read(data, layout, layout.pointer_at, frozenset((*_SIDES, _SAMPLES)))
+        counts = [layout.integer(entries[tag]) if tag in entries else None for tag in (*_SIDES, _SAMPLES)]
     except (struct.error, CorruptChip):
         return 0
-    counts = [layout.integer(entries[tag]) if tag in entries else None for tag in (*_SIDES, _SAMPLES)]
     return prod(count or default for count, default in zip(counts, (0, 0, 1), strict=True))
 
 
