@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor
+
+from service.server.logs.stream import LogStream
 
 Format = Literal["auto", "json", "console"]
 
@@ -35,17 +37,23 @@ def configured(form: Format) -> Iterator[None]:
         render = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), repr_native_str=True, timestamp_key="time"
         )
+    stream = LogStream(sys.stderr.fileno())
+
+    def begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
+        event = _begin(level, event)
+        return {**event, "dropped": stream.dropped} if stream.dropped else event
+
     structlog.configure(
-        processors=[_begin, render],
+        processors=[begin, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_begin], processors=[meta, structlog.processors.format_exc_info, render]
+        foreign_pre_chain=[begin], processors=[meta, structlog.processors.format_exc_info, render]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     ours, everybody = logging.getLogger("chipvote"), logging.getLogger()
     level = ours.level
@@ -59,7 +67,7 @@ def configured(form: Format) -> Iterator[None]:
         structlog.reset_defaults()
 
 
-def _begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
+def _begin(level: str, event: EventDict) -> EventDict:
     """Put first what every line has; a line stays one, whatever is told."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     told = str(event.pop("event"))
