@@ -16,6 +16,8 @@ WEIGHTS = ../shared/weights
 # By file, since a file's tests share what is slow to make.
 PARALLEL = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 TESTS =
+# Of each of 19 codecs.
+FILES = 55000
 # Half an hour altogether, the peers included; each skips what the machine lacks. The others take longer,
 # need a GPU or a training run, or redraw a figure of the docs; each says what it takes and needs.
 BENCH = serving.limit serving.overhead serving.kernels serving.early_exit serving.page quality.planet_stretch
@@ -30,7 +32,7 @@ LISTING = $(SUPPLY_VENV)/.listing
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench peers generator lock prove-image sbom licences pin-images wheels clean distclean
+.PHONY: help serve install test test-service lint format train-default bench fuzz peers generator lock prove-image sbom licences pin-images wheels clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,9 @@ train-default: $(DEVELOPING) ## train the default bundle and put it in place (DA
 
 bench: $(DEVELOPING) ## print the benchmarks' tables, in half an hour; others by name: BENCH=serving.soak
 	@set -e; for name in $(BENCH); do echo "== $$name"; $(VENV)/bin/python -m benchmarks.$$name; done
+
+fuzz: $(DEVELOPING) ## decode a million damaged files, in ten to twenty minutes (FILES= of each codec)
+	$(VENV)/bin/python -m benchmarks.serving.fuzz --files $(FILES)
 
 peers: $(COMPARING) ## make the virtual environment of the servers that benchmarks compare with
 

@@ -21,7 +21,7 @@ def test_tasks_of_a_request_share_them_and_other_requests_do_not() -> None:
             return len(chips)
 
     async def scenario() -> None:
-        assert await asyncio.gather(request(2), request(3)) == [2, 3]
+        assert list(await asyncio.gather(request(2), request(3))) == [2, 3]
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ import os
 import time
 
 import httpx2
+
 from service.contract.bundle import Bundle
 from service.server.logs.stream import PATIENCE_MS, LogStream
 from tests.service.server.logs.test_requests import process
@@ -26,7 +27,8 @@ def test_a_reader_that_stands_still_is_waited_for_once() -> None:
     assert len(held) > 1 << 15 and set(held.split(b"\n")) == {LINE[:-1].encode(), b""}
     stream.write("on\n")
     assert (stream.dropped, os.read(reads, 1 << 20)) == (0, b"on\n")
-    os.close(reads), os.close(writes)
+    os.close(reads)
+    os.close(writes)
 
 
 def test_a_line_that_was_cut_is_ended_before_the_next() -> None:

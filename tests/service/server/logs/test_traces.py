@@ -1,5 +1,6 @@
 """Spans of real requests: from the SDK's own memory, and by OTLP from a real process."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -142,6 +143,16 @@ def test_a_process_sends_them_by_otlp_where_the_environment_says(colours: Bundle
     assert sorted(names) == sorted(["POST /predict", *STAGES])
     named = {pair.key: pair.value.string_value for pair in found[0].resource.attributes}
     assert named["service.name"] == "chips-of-mine"
+
+
+def test_a_receiver_that_is_gone_costs_its_traces_alone(colours: Bundle) -> None:
+    told = {"CHIPVOTE_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with process(colours, **told, OTEL_EXPORTER_OTLP_TIMEOUT="1", OTEL_BSP_SCHEDULE_DELAY="100") as service:
+        for _ in range(3):
+            assert httpx2.post(f"{service.url}/predict", files={"chip": PNG}).status_code == 200
+        lines = service.end()
+        assert service.process.returncode == 0
+    assert all(json.loads(line)["level"] for line in lines)
 
 
 SCRIPT = """
