@@ -116,8 +116,8 @@ def _tell(tracer: Tracer, span: Span, note: Note, chips: list[stages.Stages], ep
 
 
 def _describe(span: Span, scope: Scope, note: Note, method: str, status: int) -> None:
-    route = scope["route"].path if "route" in scope else None
-    if route:
+    route = scope["route"].path if "route" in scope else note.route
+    if route and route != "unknown":
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)
     span.set_attributes({"http.request.method": method, "url.scheme": scope["scheme"]})

@@ -84,6 +84,7 @@ def test_a_request_is_a_span_with_a_span_for_each_stage(
 def test_whatever_ends_it_a_request_has_its_span(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with traced(settings, monkeypatch) as (client, spans):
         assert client.get("/nothing").status_code == 404
+        assert client.head("/labels").status_code == 200
         assert (
             client.post("/predict", content=b"none", headers={"content-type": "image/png"}).status_code == 415
         )
@@ -92,6 +93,7 @@ def test_whatever_ends_it_a_request_has_its_span(settings: Settings, monkeypatch
             broken.setattr("service.server.routes.answer", lambda *_: 1 / 0)
             failed = client.post("/predict", content=PNG, headers={"content-type": "image/png"})
             assert failed.status_code == 500
+    assert len(spans.named("HEAD /labels")) == 1
     refused, broke = spans.named("POST /predict")
     assert refused.status.is_unset and not broke.status.is_ok and not broke.status.is_unset
     (unknown,), (other,) = (
