@@ -81,7 +81,7 @@ def spoil(folder: Path, generator: random.Random) -> str:
 def fuzz(
     folder: Path, bundles: int, seed: int, first: int = 0
 ) -> tuple[Counter[tuple[str, bool]], float, int]:
-    """Open so many damaged bundles; return the kinds, taken or not, the most processor time, and whose."""
+    """Open so many damaged bundles; return the kinds, taken or not, the longest, and whose it was."""
     found: Counter[tuple[str, bool]] = Counter()
     slowest_s, slowest = 0.0, first
     with tempfile.TemporaryDirectory() as scratch:
