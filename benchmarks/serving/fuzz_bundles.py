@@ -81,7 +81,7 @@ def spoil(folder: Path, generator: random.Random) -> str:
 def fuzz(
     folder: Path, bundles: int, seed: int, first: int = 0
 ) -> tuple[Counter[tuple[str, bool]], float, int]:
-    """Open so many damaged bundles; return the kinds, taken or not, the longest, and whose it was."""
+    """Open so many damaged bundles; return the kinds, taken or not, the longest time and whose."""
     found: Counter[tuple[str, bool]] = Counter()
     slowest_s, slowest = 0.0, first
     with tempfile.TemporaryDirectory() as scratch:
