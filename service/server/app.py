@@ -97,7 +97,7 @@ def _traces() -> ModuleType:
         from service.server.logs import traces
     except ImportError as error:
         raise SettingsError(
-            f"CHIPVOTE_TRACES=true: {error.name} is not installed; `pip install 'chipvote[otel]'`"
+            "CHIPVOTE_TRACES=true: OpenTelemetry is not installed; `pip install 'chipvote[otel]'`"
         ) from error
     return traces
 

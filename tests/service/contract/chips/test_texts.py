@@ -50,6 +50,7 @@ SENTENCES = [
     r"the TIFF holds other bands than it says; save it anew",
     r"the TIFF is compressed with \w+; accepted are none, [\w ,]+",
     r"the TIFF is corrupt: its decoder does not survive it; save it anew",
+    r"the file takes far longer to read than others of its size; save it anew",
     # Those below end in what is accepted.
     r"the bytes start with ([0-9a-f]{2} ){3}[0-9a-f]{2}, no known image; ACCEPTED",
     r"the file is an? \w+; ACCEPTED",

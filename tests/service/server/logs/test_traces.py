@@ -179,5 +179,5 @@ def test_who_wants_none_needs_no_library_and_who_wants_some_is_told_which() -> N
     )
     imported, said = done.stdout.splitlines()
     assert imported == "False"
-    assert said.startswith("CHIPVOTE_TRACES=true: opentelemetry")
+    assert said.startswith("CHIPVOTE_TRACES=true: OpenTelemetry is not installed")
     assert said.endswith("`pip install 'chipvote[otel]'`")
