@@ -8,7 +8,7 @@ import random
 import schemathesis
 from hypothesis import strategies
 
-from benchmarks.serving.fuzz import CODECS, damaged
+from benchmarks.harness.damage import CODECS, damaged
 
 WHOLE = [data for files in CODECS.values() for data in files()]
 

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.serving.fuzz import damaged, peak_mb, resident_mb
+from benchmarks.harness.damage import damaged
+from benchmarks.serving.fuzz import peak_mb, resident_mb
 from service.contract.bundle import MANIFEST, SEAL, load, reference
 from service.contract.errors import StartupError
 from service.engine.fallback import open_ensemble

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import service
-from benchmarks.serving.fuzz import CODECS, SPEC, damaged, with_checksums
+from benchmarks.harness.damage import CODECS, damaged, with_checksums
+from benchmarks.serving.fuzz import SPEC
 from service.contract.chips.bands import accepted
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import ServiceError

@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from benchmarks.serving.fuzz import photo, pillows
+from benchmarks.harness.damage import photo, pillows
 from service.contract.chips.readers.messages import receive_into, receive_line, send
 from service.contract.chips.readers.process import ALARM_S, LEAST_S, MEMORY_BYTES, limit_s
 from service.contract.manifest import InputSpec
