@@ -31,6 +31,7 @@ SENTENCES = [
     rf"the JPEG has more than {N} segments before its picture; save it without metadata",
     r"the JPEG leaves its height open until its end \(DNL\); save it anew",
     r"the file is an? [\w -]+ JPEG; accepted are baseline and progressive JPEGs of 8 bits",
+    r"the JPEG 2000('s header is broken| ends in its header); send the whole file",
     r"the PNG ends inside its chunk \w{4}; send the whole file",
     r"the PNG holds far more data than pixels; save it anew",
     r"the PNG has two header chunks; save it anew",
