@@ -6,7 +6,7 @@ Starts the service with a bundle that costs nothing, without keys and then with 
 half of the cases: parameters and bodies as the description of the API says and as it forbids, chips
 whole, damaged and none. Every answer must be of a status, type, shape and headers that the
 description names, none a failure of ours, and none without the key. Ends with status 1 where one is
-not, and says how to send it again. Takes a quarter of an hour, on a machine with nothing else to do.
+not, and says how to send it again. Takes minutes.
 """
 
 import json
