@@ -42,7 +42,9 @@ def running(
 
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
     options["preexec_fn"] = limit
-    options["env"] = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder), "TMPDIR": str(folder)}
+    if folder != ROOT:
+        at_home = {"HOME": str(folder), "TMPDIR": str(folder)}
+        options["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **at_home}
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
             line = next(line for line in process.stderr if "serving " in line)
