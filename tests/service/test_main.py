@@ -169,6 +169,16 @@ def test_a_full_disk_is_said(colours: Bundle, arguments: list[str]) -> None:
     )
 
 
+def test_it_leaves_nothing_in_the_home_folder(colours: Bundle, tmp_path: Path) -> None:
+    """As ONNX Runtime does, which keeps there what it would send to its maker."""
+    with running(colours, folder=tmp_path) as (process, port):
+        answer = httpx2.post(f"http://127.0.0.1:{port}/predict", files={"chip": RED_PNG})
+        assert answer.status_code == 200
+        process.terminate()
+        assert process.wait(20) == 0
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_it_serves_where_nothing_can_be_written(colours: Bundle) -> None:
     """Nobody makes a file in /proc, and no file anywhere may get a byte."""
     limits = {resource.RLIMIT_FSIZE: (0, 0)}
