@@ -82,6 +82,7 @@ class Metrics:
         )
         for outcome in ("answered", "refused", "failed", "dropped"):
             self.chips.labels(outcome)  # there from the start, or a rate would miss the first ones
+        self.answered = self.chips.labels("answered")
         self.refused = Counter(
             "chipvote_refused_chips", "Refused chips by what is wrong.", ["reason"], registry=self.registry
         )

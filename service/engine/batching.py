@@ -12,7 +12,7 @@ Shape suffixes: B chips, H height, W width, C bands.
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from service.contract.errors import OutOfMemory, ServiceError
 from service.contract.manifest import Pixel
 from service.engine.queue.admission import Pending
-from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.fair_queue import FairQueue, Line
 from service.engine.queue.workers import Worker
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
@@ -94,9 +94,7 @@ class Engine(Generic[V]):
         for worker in self.workers:
             await asyncio.to_thread(worker.join)
 
-    def put(
-        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
-    ) -> None:
+    def put(self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Line, explain: bool = False) -> None:
         """Queue one chip, in its line of the `FairQueue`."""
         self._waiting.put(Job(chip_HWC, answer, explain), line)
 

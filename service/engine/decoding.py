@@ -4,7 +4,6 @@ A decoded chip goes straight to the engine: the event loop hears of it when it i
 not once more in between. Knows no requests and no limits.
 """
 
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from service.contract.chips.decode import decode_chip
@@ -12,7 +11,7 @@ from service.contract.manifest import InputSpec
 from service.contract.processors import processors
 from service.engine.batching import Engine
 from service.engine.queue.admission import Pending
-from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.fair_queue import FairQueue, Line
 from service.engine.queue.workers import Worker
 
 MOST_THREADS = 8  # as many as keep the fastest GPU busy
@@ -26,7 +25,7 @@ def threads_for(asked: int) -> int:
 class _Job(NamedTuple):
     data: bytes
     answer: Pending
-    line: Hashable | None
+    line: Line
     explain: bool
 
 
@@ -41,7 +40,7 @@ class Decoders:
         for worker in self.workers:
             worker.start()
 
-    def put(self, data: bytes, answer: Pending, line: Hashable | None, explain: bool = False) -> None:
+    def put(self, data: bytes, answer: Pending, line: Line, explain: bool = False) -> None:
         """Have one chip decoded and answered, in its line of the `FairQueue`.
 
         With `explain`, all members' probabilities and the evidence come along. The answer may be a

@@ -88,7 +88,7 @@ class Served:
         except Exception:
             outcomes.labels("failed").inc()
             raise
-        outcomes.labels("answered").inc()
+        self.metrics.answered.inc()
         self._count(vote)
         return vote
 

@@ -20,11 +20,10 @@ from service.server.access.scopes import needed
 from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
-from service.server.endings.cancellation import AnswerCancelled
 from service.server.fast_path import FastPath
 from service.server.logs.addresses import networks
 from service.server.logs.requests import Requests
-from service.server.middleware import CountRequests, HeadAsGet, RelativeRedirects
+from service.server.middleware import HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
 from service.server.state import Running
 from service.settings import Settings
@@ -56,6 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # the page has its own
         redoc_url=None,
         static_url=f"/{page.DOCS_FILES}",
+        # Else it would look for what could listen, in the environment, at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.running = None
     app.state.metrics = metrics
@@ -72,11 +73,14 @@ def create_app(settings: Settings) -> FastAPI:
             files=page.FILES,
         )
     app.add_middleware(Origins, allowed=settings.origins)
-    app.add_middleware(AnswerCancelled)
-    app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)
-    app.add_middleware(Requests, tell=settings.access_log, trusted=networks(settings.trusted_proxies))
+    app.add_middleware(
+        Requests,
+        metrics=metrics,
+        tell=settings.access_log,
+        trusted=networks(settings.trusted_proxies),
+    )
     problems.install(app)
     openapi.tell_keys(app, asked=keyring is not None)
     return app

@@ -6,8 +6,7 @@ start-up or of error bodies.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -40,7 +39,7 @@ from service.contract.errors import (
     UnsupportedBody,
 )
 from service.contract.manifest import InputSpec
-from service.engine.queue.admission import Ticket
+from service.engine.queue.admission import Asker, Ticket
 from service.engine.served import Served
 from service.metrics import CONTENT_TYPE, Metrics
 from service.server import parameters
@@ -48,7 +47,7 @@ from service.server.access.scopes import anybody, needs
 from service.server.body_budget import Share
 from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
-from service.server.endings.connections import while_connected
+from service.server.endings.connections import WhileConnected
 from service.server.logs import notes
 from service.server.openapi import ANSWER, BINARY, CHIPS, LABELS, LIVE, MODEL_CARD, ONE_CHIP, READY, example
 from service.server.parameters import PredictOptions
@@ -84,7 +83,9 @@ async def predict(request: Request) -> Response:
     service = running(request)
     deadline_s = parameters.deadline_s(request, service.settings.deadline_s)
     # Before the body is read: refusing must be cheap under load.
-    service.served.admission.check(deadline_s=deadline_s)
+    note = notes.current()
+    asker = Asker(note.key, note.client)
+    service.served.admission.check(1, deadline_s, asker)
     # Looking for parameters where there are none would cost more than the rest of this function.
     options = (
         parameters.predict_options(request.query_params)
@@ -95,9 +96,11 @@ async def predict(request: Request) -> Response:
         uploads = await _read(request, service, share, service.settings.max_chips)
         if options.format == "png" and len(uploads) > 1:
             raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
-        with _accepted(request, service.served, len(uploads), deadline_s) as ticket:
+        with (
+            service.served.admission.reserve(len(uploads), deadline_s, asker) as ticket,
+            WhileConnected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
+        ):
             results = await _predict_all(service.served, ticket, uploads, options)
-        note = notes.current()
         note.failed = sum("error" in result for result in results)
         note.ended("vote")
         if options.format == "png":
@@ -115,16 +118,6 @@ async def _read(request: Request, service: Running, share: Share, max_chips: int
     note.chips = len(uploads)
     note.ended("read")
     return uploads
-
-
-@contextmanager
-def _accepted(request: Request, served: Served, chips: int, deadline_s: float) -> Iterator[Ticket]:
-    """Accept a request's chips, as long as its client is there."""
-    with (
-        served.admission.reserve(chips, deadline_s) as ticket,
-        while_connected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
-    ):
-        yield ticket
 
 
 async def _predict_all(

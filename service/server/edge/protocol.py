@@ -7,7 +7,7 @@ Whatever breaks a bound is answered by a problem, if an answer is still possible
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -19,6 +19,7 @@ from service.server.edge.framing import Framing
 from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
+from service.server.edge.whole import Whole
 from service.server.endings.connections import Connection
 
 _MOST_TRAILERS = 10
@@ -177,6 +178,8 @@ class EdgeProtocol(Connection):
         size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
         self._framing.head(self.url, size_bytes)
         super().on_headers_complete()
+        self._answer = Whole(self.transport)
+        self.cycle.transport = cast(Transport, self._answer)
         self.headers = _Trailers()
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -197,6 +200,7 @@ class EdgeProtocol(Connection):
 
     def on_response_complete(self) -> None:
         """Turn to the next request."""
+        self._answer.end()
         super().on_response_complete()
         if self.transport.is_closing():
             return

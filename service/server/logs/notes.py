@@ -7,10 +7,20 @@ from contextvars import ContextVar
 class Note:
     """The notes on one request."""
 
-    __slots__ = ("_since_s", "began_s", "chips", "failed", "key", "request_id", "route", "stages_ms")
+    __slots__ = (
+        "_since_s",
+        "began_s",
+        "chips",
+        "client",
+        "failed",
+        "key",
+        "request_id",
+        "route",
+        "stages_ms",
+    )
 
-    def __init__(self, request_id: str = "") -> None:
-        self.request_id = request_id
+    def __init__(self, request_id: str = "", client: str = "") -> None:
+        self.request_id, self.client = request_id, client
         self.route: str | None = None  # the template, never the path
         self.key: str | None = None  # its name
         self.chips = self.failed = 0
@@ -27,9 +37,9 @@ class Note:
 _CURRENT: ContextVar[Note] = ContextVar("request")
 
 
-def begin(request_id: str) -> Note:
-    """Begin the notes on the request of this task."""
-    note = Note(request_id)
+def begin(request_id: str, client: str) -> Note:
+    """Begin the notes on the request of this task, which an address sent."""
+    note = Note(request_id, client)
     _CURRENT.set(note)
     return note
 
