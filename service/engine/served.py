@@ -125,7 +125,7 @@ async def serving(settings: Settings, metrics: Metrics) -> AsyncIterator[Served]
     ensemble = await engine.start()
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     # Twice a batch keeps the engine busy: one batch in it, one being decoded.
-    admission = Admission(settings.queue_size, 2 * settings.max_batch)
+    admission = Admission(settings.queue_size, 2 * settings.max_batch, ensemble.chips_per_s)
     served = Served(loaded, ensemble, engine, decoders, admission, metrics)
     watchdog = asyncio.create_task(
         watch([*engine.workers, *decoders.workers], settings.watchdog_s, served.abandon)

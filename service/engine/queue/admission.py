@@ -154,19 +154,20 @@ class _Requests:
 class Admission:
     """The accepted requests, and the rate at which their chips are answered."""
 
-    def __init__(self, places: int, most_for_one: int) -> None:
+    def __init__(self, places: int, most_for_one: int, chips_per_s: float = math.inf) -> None:
         """Refuse everything before `open`.
 
         Args:
             places: chips on their way that the service has room for; at most so many requests.
             most_for_one: places that a single request makes use of.
+            chips_per_s: about how many are answered; infinite if nobody knows before the first is.
         """
         self.ready = False
         self.places = places
         self._most_for_one = most_for_one
         self._all = _Requests()
         self._keys: dict[str | None, _Requests] = {None: self._all}  # else of each with requests
-        self._rate = Rate()
+        self._rate = Rate(chips_per_s)
         self._promises = Promises()
         self._idle = asyncio.Event()
         self._idle.set()
