@@ -29,8 +29,8 @@ class Worker:
 
     def _run(self) -> None:
         if sys.platform == "linux":
-            thread = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+            of_process = os.getpriority(os.PRIO_PROCESS, os.getpid())  # its first thread's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), of_process + NICENESS)
         self._work(self)
         self._ended = True
 
