@@ -172,6 +172,14 @@ def pss_mb(process: psutil.Process) -> float:
     return 0
 
 
+def loop_ms(pid: int) -> float:
+    """Return the processor time of a process's first thread; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e6
+    except OSError:
+        return 0
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

@@ -32,7 +32,7 @@ import psutil
 from benchmarks.harness.bundles import SHIPPED, opened
 from benchmarks.harness.chips import labelled, photo
 from benchmarks.harness.contenders import ours
-from benchmarks.harness.servers import running, stop_cleanly
+from benchmarks.harness.servers import loop_ms, running, stop_cleanly
 
 FLOOD_S, CHIP_EVERY_S, MOST_S = 4.0, 0.5, 90.0
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n"
@@ -191,14 +191,6 @@ def stand_by(url: str, pid: int, chip: bytes, wire: Connection) -> None:
                     return
                 wire.send(waits_ms)
                 waits_ms = {}
-
-
-def loop_ms(pid: int) -> float:
-    """Return the processor time of a process's first thread; 0 where the system does not tell."""
-    try:
-        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e6
-    except OSError:
-        return 0
 
 
 class Watch:

@@ -8,7 +8,8 @@ are places; and in an open one, where clients come at ten times the rate that wa
 whatever comes of it. Whoever is refused comes again when Retry-After says so. Tables tell how each
 request ended, how long those that were answered took, how far Retry-After was from the time after
 which a refused client was let in (median of |told − real| ÷ real), how long the health checks took
-meanwhile, and the memory before and after.
+meanwhile, how much of that the event loop's thread computed (Linux), and the memory. The first line
+is the idle service: what the checks themselves and the machine's other work cost.
 
 The clients are a process of their own, which yields to the service and to the checks where they
 share processors (niceness, and the session's own under Linux' autogroups): it stands for other
@@ -37,10 +38,10 @@ import httpx2
 from benchmarks.harness.bundles import free_bundle, opened
 from benchmarks.harness.chips import photo
 from benchmarks.harness.contenders import ours
-from benchmarks.harness.servers import ROOT, running, stop_cleanly
+from benchmarks.harness.servers import ROOT, Running, loop_ms, running, stop_cleanly
 
 TIMES = 10
-NICENESS = 10
+NICENESS, IDLE_S = 10, 5.0
 CHECKS = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -51,7 +52,8 @@ class Seen:
     statuses: Counter[str] = field(default_factory=Counter)
     answered_s: list[float] = field(default_factory=list)
     off: list[float] = field(default_factory=list)  # |Retry-After − real wait| ÷ real wait
-    checks_s: list[float] = field(default_factory=list)
+    checks_ms: list[float] = field(default_factory=list)
+    loop_ms: list[float] = field(default_factory=list)  # of processor time, during each check
 
 
 class Load:
@@ -101,6 +103,10 @@ class Load:
                 refused_s, told_s = time.monotonic(), wait_s
             await asyncio.sleep(min(wait_s, max(0.0, until_s - time.monotonic())))
 
+    async def nothing(self) -> None:
+        """Let nobody come."""
+        await asyncio.sleep(IDLE_S)
+
     async def closed(self, clients: int, until_s: float) -> None:
         """Let clients come again and again."""
 
@@ -133,23 +139,26 @@ def be_others(load: Load, work: Callable[[Load], Awaitable[None]], wire: Connect
     wire.send(load.seen)
 
 
-def under(load: Load, work: Callable[[Load], Awaitable[None]], address: str) -> Seen:
+def under(load: Load, work: Callable[[Load], Awaitable[None]], started: Running) -> Seen:
     """Have clients work, and look at the service's health meanwhile."""
     ours_end, its_end = multiprocessing.Pipe()
     clients = multiprocessing.get_context("fork").Process(
         target=be_others, args=(load, work, its_end), daemon=True
     )
     clients.start()
-    checks_s: list[float] = []
-    with httpx2.Client(base_url=address, timeout=60) as http:
+    checks_ms: list[float] = []
+    loops_ms: list[float] = []
+    pid = started.process.pid
+    with httpx2.Client(base_url=started.address, timeout=60) as http:
         while not ours_end.poll(0.2):
             for path in CHECKS:
-                began_s = time.perf_counter()
+                began_s, began_loop_ms = time.perf_counter(), loop_ms(pid)
                 http.get(path)
-                checks_s.append(time.perf_counter() - began_s)
+                checks_ms.append(1000 * (time.perf_counter() - began_s))
+                loops_ms.append(loop_ms(pid) - began_loop_ms)
     seen: Seen = ours_end.recv()
     clients.join()
-    seen.checks_s = checks_s
+    seen.checks_ms, seen.loop_ms = checks_ms, loops_ms
     return seen
 
 
@@ -164,7 +173,7 @@ def print_row(name: str, seen: Seen, seconds: float, memory_mb: float) -> None:
     off = f"{median(seen.off):7.0%}" if seen.off else "       "
     print(
         f"{name:8} {seen.statuses['200'] / seconds:8.1f} {p99(seen.answered_s):11.2f} {off} "
-        f"{1000 * p99(seen.checks_s):12.1f} {memory_mb:10.0f}   {statuses}",
+        f"{p99(seen.checks_ms):12.1f} {p99(seen.loop_ms):9.1f} {memory_mb:10.0f}   {statuses}",
         flush=True,
     )
 
@@ -189,17 +198,20 @@ def main() -> None:
         folder = str(free_bundle(Path(name) / "bundle").folder) if arguments.free else arguments.bundle
         bundle, precision = opened(folder)
         with running(ours(bundle.folder, precision, environment), []) as started:
-            print("load     answers/s  p99, seconds  off   health p99, ms  memory, MB")
-            print_row("before", Seen(), 1, started.memory_mb())
             rate = 0.0
+            load_of = partial(
+                Load, started.port, started.server.path, chip, one_address=arguments.one_address
+            )
+            print("load     answers/s  p99, seconds  off   health p99, ms  of loop  memory, MB")
+            idle = under(load_of(), Load.nothing, started)
+            print_row("before", idle, IDLE_S, started.memory_mb())
             for loop in ("closed", "open"):
-                load = Load(started.port, started.server.path, chip, one_address=arguments.one_address)
                 until_s = time.monotonic() + arguments.seconds
                 if loop == "closed":
                     work = partial(Load.closed, clients=TIMES * arguments.places, until_s=until_s)
                 else:
                     work = partial(Load.open, per_s=TIMES * rate, until_s=until_s)
-                seen = under(load, work, started.address)
+                seen = under(load_of(), work, started)
                 rate = seen.statuses["200"] / arguments.seconds
                 print_row(loop, seen, arguments.seconds, started.memory_mb())
 
