@@ -1,18 +1,11 @@
 """Threads that say how long they have been at one piece of work, so that a stuck one is noticed.
 
-They yield to the event loop, which does little and must do it at once: a health check waits for no
-chip. On Linux each thread has a niceness of its own, and threads that it starts inherit it.
-
 Knows no chips.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
-
-NICENESS = 10  # the event loop's share of a processor is then about ten times as large
 
 
 class Worker:
@@ -28,9 +21,6 @@ class Worker:
         self._thread.start()
 
     def _run(self) -> None:
-        if sys.platform == "linux":
-            of_process = os.getpriority(os.PRIO_PROCESS, os.getpid())  # its first thread's
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), of_process + NICENESS)
         self._work(self)
         self._ended = True
 

@@ -23,7 +23,7 @@ from service.server.edge.whole import Whole
 from service.server.endings.connections import Connection
 
 _MOST_TRAILERS = 10
-_PIECES = 32  # in a row; then it is the others' turn
+_PIECES = 8  # in a row; then it is the others' turn
 # An answer to who still writes is lost if the connection closes at once: it is reset.
 _LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
 _GLANCES = 8  # at an answer that is being taken, in each stretch of `stall_s`

@@ -1,11 +1,7 @@
-import os
-import sys
 import threading
 import time
 
-import pytest
-
-from service.engine.queue.workers import NICENESS, Worker
+from service.engine.queue.workers import Worker
 
 
 def test_a_thread_tells_how_long_it_has_been_at_a_piece_of_work() -> None:
@@ -26,23 +22,3 @@ def test_a_thread_tells_how_long_it_has_been_at_a_piece_of_work() -> None:
     end.set()
     worker.join()
     assert worker.trouble(0.01) is None  # it has ended as it should
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
-def test_threads_yield_to_the_first_one_also_when_they_start_others() -> None:
-    found: list[int] = []
-
-    def note(_: Worker) -> None:
-        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    def start_another(worker: Worker) -> None:
-        note(worker)
-        other = Worker("engine-1", note)
-        other.start()
-        other.join()
-
-    first = Worker("engine-0", start_another)
-    first.start()
-    first.join()
-    own = os.getpriority(os.PRIO_PROCESS, os.getpid())
-    assert found == [min(19, own + NICENESS)] * 2
