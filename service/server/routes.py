@@ -101,7 +101,7 @@ async def predict(request: Request) -> Response:
             WhileConnected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
         ):
             results = await _predict_all(service.served, ticket, uploads, options)
-        note.failed = sum("error" in result for result in results)
+        note.failed = len([result for result in results if "error" in result])
         note.ended("vote")
         if options.format == "png":
             return await _show_evidence(service.served, uploads[0], results[0], options.label)

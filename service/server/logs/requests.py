@@ -32,6 +32,7 @@ HEADERS = {
 }
 _PRIVATE = (b"cache-control", b"no-store")
 _USUAL = (*HEADERS.items(), _PRIVATE)
+_SAID = {b"etag", *dict(_USUAL)}
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Ids are no secret. Asking the system for each would let another thread have Python's lock.
 _IDS = random.Random(secrets.randbits(128))
@@ -133,8 +134,11 @@ def new_id() -> str:
 
 
 def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    own = (b"x-request-id", request_id.encode())
     there = {name for name, _ in headers}
+    if _SAID.isdisjoint(there):  # as nearly always
+        return [*headers, *_USUAL, own]
     added = [pair for pair in _USUAL if pair[0] not in there]
     if b"etag" in there and _PRIVATE in added:  # a file, so nobody's own answer
         added.remove(_PRIVATE)
-    return [*headers, *added, (b"x-request-id", request_id.encode())]
+    return [*headers, *added, own]
