@@ -216,9 +216,11 @@ class Admission:
         requests, per_s = len(self._all), self._rate.chips_per_s
         if not requests:
             return self._check_alone(chips, deadline_s)
-        now_s = asyncio.get_running_loop().time()
-        is_due = self._promises.due(asker, now_s)
-        kept = 0 if is_due else self._promises.kept(int(min(self.places, deadline_s * per_s)), now_s)
+        is_due, kept = False, 0
+        if self._promises:
+            now_s = asyncio.get_running_loop().time()
+            is_due = self._promises.due(asker, now_s)
+            kept = 0 if is_due else self._promises.kept(int(min(self.places, deadline_s * per_s)), now_s)
         if requests + kept >= self.places:
             # A place comes with the next answer; where all have many chips, with the last of one.
             before = 0 if self._all.lone else requests * min(ticket.left for ticket in self._all.many)

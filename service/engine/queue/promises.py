@@ -52,6 +52,9 @@ class Promises:
         self._askers.setdefault(asker, deque()).append(promise)
         return wait_s
 
+    def __bool__(self) -> bool:
+        return bool(self._line)
+
     def due(self, asker: Hashable, now_s: float) -> bool:
         """Tell whether an asker comes as it was told."""
         self._forget(now_s)
