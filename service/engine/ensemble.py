@@ -163,7 +163,7 @@ class Ensemble:
         return np.stack(probs)
 
     def warm_up(self, max_batch: int) -> None:
-        """Run what is slow the first time, so that no request pays for it; then see how fast it is."""
+        """Run what is slow the first time, so that no request pays for it; then take the time."""
         spec = self._bundle.manifest.input
         self._runner.warm_up((spec.height, spec.width, len(spec.bands)), spec.dtype, max_batch)
         chips_BHWC = self._bundle.golden.chips_GHWC[: 2 * processors()]
