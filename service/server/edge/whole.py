@@ -1,7 +1,7 @@
 """A small answer as a whole: its head leaves with the beginning of its body, by one system call.
 
-uvicorn writes the two one after the other, which can be a second call, a second packet, and a client
-that wakes up for nothing.
+uvicorn writes the two one after the other, which can be a second call, a second packet, and a
+client that wakes up for nothing.
 """
 
 from asyncio import Transport
