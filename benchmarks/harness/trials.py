@@ -53,8 +53,8 @@ async def closed_loop(started: Running, target: Target, clients: int, seconds: f
         tasks = await arriving(come_again(target, tally, PATIENCE_S) for _ in range(clients))
         await asyncio.sleep(until_s - time.monotonic())
         watching.send(True)
-        looks = await asyncio.to_thread(watching.recv)
         await _end(tasks)
+        looks = await asyncio.to_thread(watching.recv)
     return _load(tally, looks, seconds)
 
 
@@ -75,9 +75,9 @@ async def open_loop(started: Running, target: Target, per_s: float, seconds: flo
             task.add_done_callback(tasks.discard)
             next_s += random.expovariate(per_s)
         watching.send(True)
-        looks = await asyncio.to_thread(watching.recv)
         tally.outcomes["still waiting"] = len(tasks)
         await _end(tasks)
+        looks = await asyncio.to_thread(watching.recv)
     return _load(tally, looks, seconds)
 
 

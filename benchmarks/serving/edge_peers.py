@@ -18,15 +18,16 @@ once.
     sigterm   SIGTERM with 100 and with 400 requests inside
     slow      clients who send little or nothing, under `ulimit -n 256`
 
-Prints tables in Markdown and writes `benchmarks/results/edge_peers.json`. Twenty minutes in all;
-`make peers` first.
+Prints tables in Markdown and writes `benchmarks/results/edge_peers.json`; what was not measured
+again stays as it stands there. Twenty minutes in all; `make peers` first.
 """
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -36,7 +37,7 @@ from typing import Any
 from benchmarks.harness import trials
 from benchmarks.harness.bundles import free_bundle
 from benchmarks.harness.chips import FORM, form, photo
-from benchmarks.harness.comparison import machine, require_peers, write
+from benchmarks.harness.comparison import RESULTS, machine, require_peers, write
 from benchmarks.harness.contenders import OURS, PYTHON, ours, peer
 from benchmarks.harness.crowd import Target, until_served
 from benchmarks.harness.servers import Running, Server, running, stop_cleanly
@@ -53,6 +54,7 @@ QUEUE, DEADLINE_S = 64, 5
 WAITING, WAIT_S = (100, 400), 60
 NEIGHBOURS, EACH = 4, 125
 DESCRIPTORS = 256
+NAME = "edge_peers"
 
 Trial = Callable[[Running, Target], Coroutine[Any, Any, Figures]]
 
@@ -151,6 +153,18 @@ def all_slow(
         return found | dict(zip(targets, asyncio.run(everywhere()), strict=True))
 
 
+def earlier(runs: Sequence[Figures]) -> list[Figures]:
+    """Return what was written before and not measured again."""
+    path = RESULTS / f"{NAME}.json"
+    known = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    again = {_key(run) for run in runs}
+    return [run for run in known if _key(run) not in again]
+
+
+def _key(run: Figures) -> tuple[str, ...]:
+    return run["server"], run["limits"], run["trial"]
+
+
 def main() -> None:
     """Run all trials."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -183,15 +197,15 @@ def main() -> None:
             for (name, limits), figures in all_slow(servers, chip, arguments.slow_seconds).items():
                 print(name, limits, figures, file=sys.stderr, flush=True)
                 runs.append({"server": name, "limits": limits, "trial": "slow", **figures})
+    facts = {
+        "machine": machine(arguments.peers_python),
+        "seconds": arguments.seconds,
+        "device": {"ms": DEVICE_MS, "lanes": LANES},
+        "tight": {"queue": QUEUE, "deadline_s": DEADLINE_S},
+    }
+    runs = [*earlier(runs), *runs]
+    write(NAME, facts, runs)
     print(tables(runs))
-    if (names, arguments.limits, arguments.trials) == ([OURS, *PEERS], LIMITS, TRIALS):
-        facts = {
-            "machine": machine(arguments.peers_python),
-            "seconds": arguments.seconds,
-            "device": {"ms": DEVICE_MS, "lanes": LANES},
-            "tight": {"queue": QUEUE, "deadline_s": DEADLINE_S},
-        }
-        write("edge_peers", facts, runs)
 
 
 if __name__ == "__main__":
