@@ -42,6 +42,7 @@ def _load(loop: str) -> Columns:
         "gave up": (loop, lambda run: f"{run['outcomes'].get(GAVE_UP, 0):,}"),
         "Retry-After": (loop, _told),
         "health p99, ms; no 200": (loop, _health),
+        "CPU ms": (loop, lambda run: f"{run['cpu_ms']:.1f}" if "cpu_ms" in run else ""),
         "+ MB": (loop, lambda run: f"{run['growth_mb']:.0f}"),
     }
 

@@ -47,20 +47,22 @@ Figures = dict[str, Any]
 
 async def closed_loop(started: Running, target: Target, clients: int, seconds: float) -> Figures:
     """Let clients come again and again."""
-    tally = Tally()
+    tally, before_s = Tally(), started.cpu_s()
     with bystander(started) as watching:
         until_s = time.monotonic() + seconds
         tasks = await arriving(come_again(target, tally, PATIENCE_S) for _ in range(clients))
         await asyncio.sleep(until_s - time.monotonic())
         watching.send(True)
+        cpu_s = started.cpu_s() - before_s
         await _end(tasks)
         looks = await asyncio.to_thread(watching.recv)
-    return _load(tally, looks, seconds)
+    return _load(tally, looks, seconds, cpu_s)
 
 
 async def open_loop(started: Running, target: Target, per_s: float, seconds: float) -> Figures:
     """Send at a rate, at random times, whatever comes of it."""
     tally, tasks = Tally(), set[asyncio.Task[None]]()
+    before_s = started.cpu_s()
 
     async def one() -> None:
         tally.add(await ask(target, PATIENCE_S))
@@ -75,15 +77,17 @@ async def open_loop(started: Running, target: Target, per_s: float, seconds: flo
             task.add_done_callback(tasks.discard)
             next_s += random.expovariate(per_s)
         watching.send(True)
+        cpu_s = started.cpu_s() - before_s
         tally.outcomes["still waiting"] = len(tasks)
         await _end(tasks)
         looks = await asyncio.to_thread(watching.recv)
-    return _load(tally, looks, seconds)
+    return _load(tally, looks, seconds, cpu_s)
 
 
-def _load(tally: Tally, looks: Looks, seconds: float) -> Figures:
+def _load(tally: Tally, looks: Looks, seconds: float, cpu_s: float) -> Figures:
     return {
         "outcomes": dict(sorted(tally.outcomes.items())),
+        "cpu_ms": 1000 * cpu_s / max(1, tally.outcomes.total()),
         "answers_per_s": tally.outcomes[OK] / seconds,
         "p50_s": median(tally.answered_s) if tally.answered_s else None,
         "p99_s": p99(tally.answered_s),

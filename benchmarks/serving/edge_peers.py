@@ -165,6 +165,10 @@ def _key(run: Figures) -> tuple[str, ...]:
     return run["server"], run["limits"], run["trial"]
 
 
+def _place(run: Figures) -> tuple[int, int]:
+    return (OURS, *PEERS).index(run["server"]), LIMITS.index(run["limits"])
+
+
 def main() -> None:
     """Run all trials."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -203,7 +207,7 @@ def main() -> None:
         "device": {"ms": DEVICE_MS, "lanes": LANES},
         "tight": {"queue": QUEUE, "deadline_s": DEADLINE_S},
     }
-    runs = [*earlier(runs), *runs]
+    runs = sorted([*earlier(runs), *runs], key=_place)
     write(NAME, facts, runs)
     print(tables(runs))
 

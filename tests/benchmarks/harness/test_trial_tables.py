@@ -23,13 +23,14 @@ LOAD = {
     "health_p99_ms": 12.4,
     "health_checks": 200,
     "unhealthy": 50,
+    "cpu_ms": 0.94,
     "growth_mb": 61.9,
 }
 
 
 def test_a_load_nobody_was_refused_in() -> None:
     found = cells(trial="closed", **LOAD, outcomes={"200": 700, "lost": 3, "gave up": 1234})
-    assert found == ["49", "1.2, 4.0", "0", "3", "1,234", "–", "12; 25%", "62"]
+    assert found == ["49", "1.2, 4.0", "0", "3", "1,234", "–", "12; 25%", "0.9", "62"]
 
 
 def test_refusals_and_what_they_said() -> None:
