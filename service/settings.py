@@ -140,6 +140,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto, json or console; auto takes console where stderr is a terminal"
     )
+    traces: bool = Field(
+        False,
+        description="true or false: send a trace of each request as the variables OTEL_* say; needs the "
+        "extra `otel`",
+    )
     keys: Annotated[Path | None, BeforeValidator(lambda file: file or None)] = Field(
         None, description="file of the keys that requests need, made by `chipvote key`; empty for none"
     )

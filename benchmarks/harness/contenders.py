@@ -28,6 +28,7 @@ class Peer:
     module: str
     path: str = "/predict"
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/jpeg"})
+    health: str = ""  # the path that answers 200 from when the server is ready
     overhead: Mapping[str, int | str] = field(default_factory=dict)
     ensemble: Mapping[str, int | str] = field(default_factory=dict)
 
@@ -37,6 +38,7 @@ TRITON = Peer(
     "triton_server",
     path="/v2/models/chips/infer",
     headers={"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"},
+    health="/v2/health/ready",
     overhead={"batch": 16},
     ensemble={"batch": 8, "threads": 0},
 )
@@ -55,9 +57,11 @@ PEERS = {
     "mosec-batch": replace(
         MOSEC, overhead={"batch": 16, "wait_ms": 1}, ensemble={"batch": 8, "wait_ms": 1, "threads": 0}
     ),
-    "fastapi": Peer("fastapi", "fastapi_server", overhead={"workers": 2}),
-    "litserve": Peer("litserve", "litserve_server", overhead={"workers": 2}, ensemble={"workers": 2}),
-    "bentoml": Peer("bentoml", "bentoml_server", overhead={"workers": 2}),
+    "fastapi": Peer("fastapi", "fastapi_server", health="/health", overhead={"workers": 2}),
+    "litserve": Peer(
+        "litserve", "litserve_server", health="/health", overhead={"workers": 2}, ensemble={"workers": 2}
+    ),
+    "bentoml": Peer("bentoml", "bentoml_server", health="/readyz", overhead={"workers": 2}),
     "ray": Peer("ray", "ray_server"),
 }
 
@@ -76,6 +80,7 @@ def peer(
         labels=_labels,
         environment={f"PEER_{key.upper()}": str(value) for key, value in values.items()},
         port="PEER_PORT",
+        ready=known.health,
     )
 
 

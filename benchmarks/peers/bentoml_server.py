@@ -7,6 +7,7 @@ service converts it to the graphs' shape.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -17,14 +18,18 @@ from starlette.responses import Response
 from benchmarks.peers.common import HOST, Answer, Model, Settings, fit
 
 SETTINGS = Settings()
+CONFIG: dict[str, dict[str, Any]] = {
+    "wide": {"threads": 4, "traffic": {"timeout": 120, "max_concurrency": 512}},
+    "default": {},
+    "tight": {"traffic": {"timeout": SETTINGS.deadline_s, "max_concurrency": SETTINGS.queue}},
+}
 
 
 @bentoml.service(
     workers=SETTINGS.workers,
-    threads=4,
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
-    traffic={"timeout": 120, "max_concurrency": 512},
+    **CONFIG[SETTINGS.limits],
 )
 class Chips:
     """Bytes in, labels out."""

@@ -14,6 +14,11 @@ Settings come as environment variables, so that every server's processes see the
     PEER_BATCH      most chips in one batch; 1 switches batching off (1)
     PEER_WAIT_MS    longest wait for a batch to fill (0)
     PEER_DECODER    pillow, or chipvote for the service's own (pillow)
+    PEER_LIMITS     wide: none that a benchmark of speed could meet (what it is without a word)
+                    default: those that the server comes with
+                    tight: those that it documents, set to the two below
+    PEER_QUEUE      most requests inside, in all workers together, if tight (64)
+    PEER_DEADLINE_S seconds that a request may wait, if tight (5)
 
 Shape suffixes: M members, B chips, H height, W width, C bands, L labels.
 """
@@ -23,13 +28,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
+from benchmarks.harness import timed
 from service.contract import bundle
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
@@ -39,6 +45,7 @@ from service.contract.onnx_runtime import needs_exact, open_session
 HOST = "127.0.0.1"
 
 Chip = npt.NDArray[np.uint8]
+Limits = Literal["wide", "default", "tight"]
 
 
 class Answer(TypedDict):
@@ -61,12 +68,16 @@ class Settings:
     workers: int = field(default_factory=lambda: _number("WORKERS", 1))
     batch: int = field(default_factory=lambda: _number("BATCH", 1))
     wait_ms: int = field(default_factory=lambda: _number("WAIT_MS", 0))
+    limits: Limits = field(default_factory=lambda: cast(Limits, os.environ.get("PEER_LIMITS", "wide")))
+    queue: int = field(default_factory=lambda: _number("QUEUE", 64))
+    deadline_s: int = field(default_factory=lambda: _number("DEADLINE_S", 5))
 
 
 class Model:
     """A bundle's graphs and its rule."""
 
     def __init__(self, settings: Settings) -> None:
+        timed.install()
         loaded = bundle.load(settings.bundle)
         self._names, self._decider = loaded.label_names, loaded.decider
         graphs = [member.graphs[settings.precision] for member in loaded.manifest.members]

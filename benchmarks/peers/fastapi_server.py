@@ -1,5 +1,7 @@
 """FastAPI on uvicorn: each request decodes and runs its chip in the thread pool; no batching."""
 
+from typing import Any
+
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
@@ -21,11 +23,20 @@ def create_app() -> FastAPI:
         content = await run_in_threadpool(answer, await request.body())
         return Response(content, media_type="application/json")
 
+    @app.get("/health")
+    async def health() -> str:
+        return "ok"
+
     return app
 
 
 if __name__ == "__main__":
     settings = Settings()
+    # uvicorn counts the connections of each worker.
+    tight: dict[str, Any] = {
+        "limit_concurrency": settings.queue // settings.workers,
+        "timeout_graceful_shutdown": 30,
+    }
     uvicorn.run(
         "benchmarks.peers.fastapi_server:create_app",
         factory=True,
@@ -34,4 +45,5 @@ if __name__ == "__main__":
         workers=settings.workers,
         access_log=False,
         log_level="warning",
+        **(tight if settings.limits == "tight" else {}),
     )

@@ -42,10 +42,22 @@ class Chips(litserve.LitAPI):  # type: ignore[misc]
 
 if __name__ == "__main__":
     settings = Settings()
+    timeouts = {"wide": False, "default": 30, "tight": settings.deadline_s}
+    # uvicorn's, which counts the connections of each process; there is one for each worker.
+    tight = {"limit_concurrency": settings.queue // settings.workers}
     api = Chips(max_batch_size=settings.batch, batch_timeout=settings.wait_ms / 1000)
     server = litserve.LitServer(
-        api, accelerator="cpu", workers_per_device=settings.workers, fast_queue=True, timeout=False
+        api,
+        accelerator="cpu",
+        workers_per_device=settings.workers,
+        fast_queue=True,
+        timeout=timeouts[settings.limits],
     )
     server.run(
-        host=HOST, port=settings.port, generate_client_file=False, log_level="warning", access_log=False
+        host=HOST,
+        port=settings.port,
+        generate_client_file=False,
+        log_level="warning",
+        access_log=False,
+        **(tight if settings.limits == "tight" else {}),
     )

@@ -21,8 +21,11 @@ max_batch_size: {batch}
 input [{{ name: "chip", data_type: TYPE_UINT8, dims: [-1], allow_ragged_batch: true }}]
 output [{{ name: "answer", data_type: TYPE_UINT8, dims: [-1] }}]
 instance_group [{{ kind: KIND_CPU, count: {workers} }}]
-dynamic_batching {{ max_queue_delay_microseconds: {wait_us} }}
+dynamic_batching {{ max_queue_delay_microseconds: {wait_us} {policy} }}
 """
+POLICY = """default_queue_policy {{
+    timeout_action: REJECT, default_timeout_microseconds: {deadline_us}, max_queue_size: {queue}
+}}"""
 
 
 def main() -> None:
@@ -31,7 +34,13 @@ def main() -> None:
     repository = Path(tempfile.mkdtemp(prefix="triton-"))
     (repository / "chips" / "1").mkdir(parents=True)
     (repository / "chips" / "1" / "model.py").symlink_to(Path(__file__).with_name("triton_model.py"))
-    config = CONFIG.format(batch=settings.batch, workers=settings.workers, wait_us=settings.wait_ms * 1000)
+    tight = POLICY.format(deadline_us=settings.deadline_s * 1_000_000, queue=settings.queue)
+    config = CONFIG.format(
+        batch=settings.batch,
+        workers=settings.workers,
+        wait_us=settings.wait_ms * 1000,
+        policy=tight if settings.limits == "tight" else "",
+    )
     (repository / "chips" / "config.pbtxt").write_text(config)
     home = Path(pytriton.__file__).with_name("tritonserver")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

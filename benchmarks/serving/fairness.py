@@ -1,10 +1,11 @@
 """Do large requests, and clients that have gone, keep small ones waiting?
 
-    python -m benchmarks.serving.fairness [FOLDER] [--seconds S] [--forms F] [--chips C]
+    python -m benchmarks.serving.fairness [FOLDER] [--singles N] [--forms F] [--chips C]
 
 Single chips, one after the other, first alone and then beside forms of many chips, which are sent
-at once and cut off at the end. Then many clients send a chip each and hang up; the last line tells
-how many of their chips the engine took all the same. The service has no deadline here, or it would
+at once and cut off at the end; the last column is the 99th percentile over that alone. Then many
+clients send a chip each and hang up; the last line tells how many of their chips the engine took
+all the same. The service has no deadline here, or it would
 refuse such forms on a slow machine.
 """
 
@@ -26,13 +27,12 @@ JPEG = {"Content-Type": "image/jpeg"}
 GONE = 60
 
 
-def latencies_s(started: Running, chip: bytes, seconds: float) -> tuple[list[float], int]:
-    """Ask for single chips for so long; return how long each took, and how many were no success."""
+def latencies_s(started: Running, chip: bytes, singles: int) -> tuple[list[float], int]:
+    """Ask for so many single chips; return how long each took, and how many were no success."""
     found: list[float] = []
     refused = 0
     with httpx2.Client(timeout=120) as client:
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s or len(found) < 5:
+        for _ in range(singles):
             began_s = time.perf_counter()
             refused += client.post(started.url, content=chip, headers=JPEG).status_code != 200
             found.append(time.perf_counter() - began_s)
@@ -73,17 +73,22 @@ def computed_for_nobody(started: Running, chip: bytes) -> float:
     return metric(started, "chipvote_batch_chips_sum") - before
 
 
-def print_row(name: str, found: list[float], refused: int) -> None:
-    """Print one line of the table."""
+def print_row(name: str, found: list[float], refused: int, alone_ms: float | None = None) -> float:
+    """Print one line of the table; return the 99th percentile."""
     p99_ms = 1000 * quantiles(found, n=100, method="inclusive")[98]
-    print(f"{name:28} {len(found):6} {refused:8} {1000 * median(found):8.0f} {p99_ms:8.0f}", flush=True)
+    print(
+        f"{name:28} {len(found):6} {refused:8} {1000 * median(found):8.0f} {p99_ms:8.0f} "
+        f"{p99_ms / (alone_ms or p99_ms):7.1f}",
+        flush=True,
+    )
+    return p99_ms
 
 
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("bundle", nargs="?", default=str(ROOT / "models" / "uc-merced"), metavar="FOLDER")
-    parser.add_argument("--seconds", type=float, default=15, help="of single chips, alone and beside forms")
+    parser.add_argument("--singles", type=int, default=200, help="single chips, alone and beside forms")
     parser.add_argument("--forms", type=int, default=4)
     parser.add_argument("--chips", type=int, default=500, help="in each form")
     arguments = parser.parse_args()
@@ -93,15 +98,15 @@ def main() -> None:
     body = form([(f"{index}.jpg", chip) for index in range(arguments.chips)])
     server = ours(bundle.folder, precision, {"CHIPVOTE_DEADLINE_S": "0"})
     with running(server, []) as started:
-        print("single chips                  asked  refused   p50 ms   p99 ms")
-        alone = latencies_s(started, chip, arguments.seconds)
-        print_row("alone", *alone)
+        print("single chips                  asked  refused   p50 ms   p99 ms × alone")
+        alone_ms = print_row("alone", *latencies_s(started, chip, arguments.singles))
         forms = [send_form(started, body) for _ in range(arguments.forms)]
         while metric(started, "chipvote_queue_places_taken") < arguments.forms:
             time.sleep(0.1)
         print_row(
             f"beside {arguments.forms} forms of {arguments.chips}",
-            *latencies_s(started, chip, arguments.seconds),
+            *latencies_s(started, chip, arguments.singles),
+            alone_ms,
         )
         for connection in forms:
             connection.close()

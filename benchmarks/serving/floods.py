@@ -15,16 +15,13 @@ Takes two minutes, and up to 350 connections of one address.
 import argparse
 import asyncio
 import multiprocessing
-import socket
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import httpx2
 import psutil
@@ -32,7 +29,8 @@ import psutil
 from benchmarks.harness.bundles import SHIPPED, opened
 from benchmarks.harness.chips import labelled, photo
 from benchmarks.harness.contenders import ours
-from benchmarks.harness.servers import running, stop_cleanly
+from benchmarks.harness.rude import Ends, Kind, be
+from benchmarks.harness.servers import loop_ms, running, stop_cleanly
 
 FLOOD_S, CHIP_EVERY_S, MOST_S = 4.0, 0.5, 90.0
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n"
@@ -54,17 +52,6 @@ def text_form(charset: bytes) -> bytes:
     text = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n1\r\n' % (4000 * b"a")
     body = 999 * text + b"--x--\r\n"
     return post(b"/predict", b"multipart/form-data; boundary=x; charset=" + charset, len(body)) + body
-
-
-class Kind(NamedTuple):
-    """One way of being slow or greedy: what is sent first, and then again and again."""
-
-    name: str
-    clients: int
-    first: bytes
-    then: bytes = b""
-    pause_s: float = 0
-    until: Literal["cut", "cut, unread", "answer", "connected"] = "cut"
 
 
 FORM = b"multipart/form-data; boundary=x"
@@ -92,75 +79,6 @@ FLOODS = [
     Kind("a form of punycode", 4, text_form(b"punycode"), until="answer"),
     Kind("connections, one after the other", 100, b"", until="connected"),
 ]
-
-
-class Ends(NamedTuple):
-    """How one kind's clients ended."""
-
-    longest_s: float
-    answers: Counter[str]
-
-
-async def be(kind: Kind, address: tuple[str, int], lasts_s: float, most_s: float) -> Ends:
-    """Be all clients of a kind, which come back while it lasts, and wait so long to be cut."""
-    until_s = time.monotonic() + lasts_s
-    seconds, answers = [0.0], Counter[str]()
-
-    async def client() -> None:
-        while True:
-            began_s = time.monotonic()
-            try:
-                answers[await asyncio.wait_for(_one(kind, address), most_s)] += 1
-            except TimeoutError:
-                answers["never cut"] += 1
-            seconds.append(time.monotonic() - began_s)
-            if time.monotonic() >= until_s:
-                return
-
-    await asyncio.gather(*(client() for _ in range(kind.clients)))
-    return Ends(max(seconds), answers)
-
-
-async def _one(kind: Kind, address: tuple[str, int]) -> str:
-    """Send until the service closes; return the last answer's status."""
-    head = b""
-    try:
-        wire = socket.socket()
-        wire.setblocking(False)
-        if kind.until == "cut, unread":
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the system would read for it
-        await asyncio.get_running_loop().sock_connect(wire, address)
-        reader, writer = await asyncio.open_connection(sock=wire, limit=1 << 12)
-    except OSError:
-        return "no connection"
-    sending = asyncio.create_task(_send(kind, writer))
-    try:
-        if kind.until == "connected":
-            return "connected"
-        if kind.until == "cut, unread":
-            with suppress(OSError):
-                await sending
-            return "cut"
-        while piece := await reader.read(1 << 16):
-            if b"HTTP/1.1 " in piece:
-                head = piece[piece.rindex(b"HTTP/1.1 ") :]
-            if kind.until == "answer":
-                break
-    except OSError:
-        pass
-    finally:
-        sending.cancel()
-        writer.transport.abort()
-    return head.split()[1].decode() if head else "cut"
-
-
-async def _send(kind: Kind, writer: asyncio.StreamWriter) -> None:
-    writer.write(kind.first)
-    await writer.drain()
-    while kind.then:
-        writer.write(kind.then)
-        await writer.drain()
-        await asyncio.sleep(kind.pause_s)
 
 
 def stand_by(url: str, pid: int, chip: bytes, wire: Connection) -> None:
@@ -191,14 +109,6 @@ def stand_by(url: str, pid: int, chip: bytes, wire: Connection) -> None:
                     return
                 wire.send(waits_ms)
                 waits_ms = {}
-
-
-def loop_ms(pid: int) -> float:
-    """Return the processor time of a process's first thread; 0 where the system does not tell."""
-    try:
-        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e6
-    except OSError:
-        return 0
 
 
 class Watch:

@@ -1,23 +1,35 @@
 """What happens at ten times of what the service can answer?
 
     python -m benchmarks.serving.overload [FOLDER] [--seconds S] [--places P] [--deadline S]
-                                          [--free]
+                                          [--free] [--one-address]
 
 Single chips, in two ways, each for so long: in a closed loop, ten times as many clients as there
-are places, who come again when Retry-After says so; and in an open one, at ten times the rate that
-was answered before, whatever comes of it. Tables tell how each request ended, how long those that
-were answered took, how far Retry-After was from the time after which a refused client of the closed
-loop was let in, how long the health checks took meanwhile, and the memory before and after.
+are places; and in an open one, where clients come at ten times the rate that was answered before,
+whatever comes of it. Whoever is refused comes again when Retry-After says so. Tables tell how each
+request ended, how long those that were answered took, how far Retry-After was from the time after
+which a refused client was let in (median of |told − real| ÷ real), how long the health checks took
+meanwhile, how much of that the event loop's thread computed (Linux), and the memory. The first line
+is the idle service: what the checks themselves and the machine's other work cost.
+
+The clients are a process of their own, which yields to the service and to the checks where they
+share processors (niceness, and the session's own under Linux' autogroups): it stands for other
+machines. Each client has an address of its own in 127.0.0.0/8, unless they all are to have one.
 """
 
 import argparse
 import asyncio
+import multiprocessing
+import os
 import random
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -26,10 +38,10 @@ import httpx2
 from benchmarks.harness.bundles import free_bundle, opened
 from benchmarks.harness.chips import photo
 from benchmarks.harness.contenders import ours
-from benchmarks.harness.servers import ROOT, Running, running, stop_cleanly
+from benchmarks.harness.servers import ROOT, Running, loop_ms, running, stop_cleanly
 
 TIMES = 10
-JPEG = {"Content-Type": "image/jpeg"}
+NICENESS, IDLE_S = 10, 5.0
 CHECKS = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -40,75 +52,114 @@ class Seen:
     statuses: Counter[str] = field(default_factory=Counter)
     answered_s: list[float] = field(default_factory=list)
     off: list[float] = field(default_factory=list)  # |Retry-After − real wait| ÷ real wait
-    checks_s: list[float] = field(default_factory=list)
+    checks_ms: list[float] = field(default_factory=list)
+    loop_ms: list[float] = field(default_factory=list)  # of processor time, during each check
 
 
 class Load:
-    """Requests to one service."""
+    """Clients of one service."""
 
-    def __init__(self, started: Running, chip: bytes) -> None:
-        self._url, self._address, self._chip = started.url, started.address, chip
-        self._http = httpx2.AsyncClient(timeout=300, limits=httpx2.Limits(max_connections=None))
+    def __init__(self, port: int, path: str, chip: bytes, *, one_address: bool) -> None:
+        self._port = port
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: image/jpeg\r\n"
+        self._request = f"{head}Content-Length: {len(chip)}\r\n\r\n".encode() + chip
+        self._one_address, self._numbers = one_address, count(1 << 16)  # from 127.1.0.0 on
         self.seen = Seen()
 
-    async def ask(self) -> float | None:
+    def _address(self) -> str:
+        number = next(self._numbers)
+        return "127.0.0.1" if self._one_address else f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+    async def _ask(self, address: str) -> float | None:
         """Send a chip; return how many seconds to wait if it is refused."""
         began_s = time.perf_counter()
         try:
-            response = await self._http.post(self._url, content=self._chip, headers=JPEG)
-        except httpx2.TransportError:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address, 0))
+            writer.write(self._request)
+            answer = await reader.read(-1)
+            writer.close()
+            status = answer.split(None, 2)[1].decode()
+        except (OSError, IndexError):
             self.seen.statuses["lost"] += 1
             return None
-        self.seen.statuses[str(response.status_code)] += 1
-        if response.status_code == 200:
+        self.seen.statuses[status] += 1
+        if status == "200":
             self.seen.answered_s.append(time.perf_counter() - began_s)
-        return float(response.headers["retry-after"]) if response.status_code == 503 else None
+        if status != "503":
+            return None
+        return float(answer.partition(b"retry-after: ")[2].split(b"\r\n")[0])
 
-    async def come_again(self, until_s: float) -> None:
-        """Be one client of the closed loop."""
-        refused_s = told_s = 0.0
+    async def _get_in(self, address: str, until_s: float) -> None:
+        """Come again until a chip is taken."""
+        told_s, refused_s = 0.0, time.monotonic()
         while (now_s := time.monotonic()) < until_s:
-            wait_s = await self.ask()
+            wait_s = await self._ask(address)
             if wait_s is None:
-                if refused_s:
+                if told_s:
                     real_s = max(1.0, now_s - refused_s)  # a second is the least that can be told
                     self.seen.off.append(abs(told_s - real_s) / real_s)
-                refused_s = 0.0
-                continue
-            if not refused_s:
-                refused_s, told_s = now_s, wait_s
+                return
+            if not told_s:
+                refused_s, told_s = time.monotonic(), wait_s
             await asyncio.sleep(min(wait_s, max(0.0, until_s - time.monotonic())))
 
+    async def nothing(self) -> None:
+        """Let nobody come."""
+        await asyncio.sleep(IDLE_S)
+
     async def closed(self, clients: int, until_s: float) -> None:
-        """Let clients come again."""
+        """Let clients come again and again."""
+
+        async def client() -> None:
+            address = self._address()
+            while time.monotonic() < until_s:
+                await self._get_in(address, until_s)
+
         async with asyncio.TaskGroup() as group:
             for _ in range(clients):
-                group.create_task(self.come_again(until_s))
+                group.create_task(client())
 
     async def open(self, per_s: float, until_s: float) -> None:
-        """Send at a rate, at random times."""
+        """Let new clients come at a rate, at random times."""
         async with asyncio.TaskGroup() as group:
-            while time.monotonic() < until_s:
-                group.create_task(self.ask())
-                await asyncio.sleep(random.expovariate(per_s))
+            next_s = time.monotonic()
+            while next_s < until_s:
+                group.create_task(self._get_in(self._address(), until_s))
+                next_s += random.expovariate(per_s)
+                await asyncio.sleep(max(0.0, next_s - time.monotonic()))
 
-    async def under(self, work: Callable[[], Awaitable[None]]) -> Seen:
-        """Do work, and look at the service's health meanwhile."""
 
-        async def look() -> None:
-            async with httpx2.AsyncClient(timeout=60) as http:
-                while True:
-                    for path in CHECKS:
-                        began_s = time.perf_counter()
-                        await http.get(f"{self._address}{path}")
-                        self.seen.checks_s.append(time.perf_counter() - began_s)
-                    await asyncio.sleep(0.2)
+def be_others(load: Load, work: Callable[[Load], Awaitable[None]], wire: Connection) -> None:
+    """Be the clients, which stand for other machines, and tell what they saw."""
+    os.setsid()
+    os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+    asyncio.run(work(load))  # type: ignore[arg-type]
+    wire.send(load.seen)
 
-        looking = asyncio.create_task(look())
-        async with self._http:
-            await work()
-        looking.cancel()
-        return self.seen
+
+def under(load: Load, work: Callable[[Load], Awaitable[None]], started: Running) -> Seen:
+    """Have clients work, and look at the service's health meanwhile."""
+    ours_end, its_end = multiprocessing.Pipe()
+    clients = multiprocessing.get_context("fork").Process(
+        target=be_others, args=(load, work, its_end), daemon=True
+    )
+    clients.start()
+    checks_ms: list[float] = []
+    loops_ms: list[float] = []
+    pid = started.process.pid
+    with httpx2.Client(base_url=started.address, timeout=60) as http:
+        while not ours_end.poll(0.2):
+            for path in CHECKS:
+                began_s, began_loop_ms = time.perf_counter(), loop_ms(pid)
+                http.get(path)
+                checks_ms.append(1000 * (time.perf_counter() - began_s))
+                loops_ms.append(loop_ms(pid) - began_loop_ms)
+    seen: Seen = ours_end.recv()
+    clients.join()
+    seen.checks_ms, seen.loop_ms = checks_ms, loops_ms
+    return seen
 
 
 def p99(values: list[float]) -> float:
@@ -122,7 +173,7 @@ def print_row(name: str, seen: Seen, seconds: float, memory_mb: float) -> None:
     off = f"{median(seen.off):7.0%}" if seen.off else "       "
     print(
         f"{name:8} {seen.statuses['200'] / seconds:8.1f} {p99(seen.answered_s):11.2f} {off} "
-        f"{1000 * p99(seen.checks_s):12.1f} {memory_mb:10.0f}   {statuses}",
+        f"{p99(seen.checks_ms):12.1f} {p99(seen.loop_ms):9.1f} {memory_mb:10.0f}   {statuses}",
         flush=True,
     )
 
@@ -135,6 +186,7 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=64)
     parser.add_argument("--deadline", type=float, default=60)
     parser.add_argument("--free", action="store_true", help="serve a bundle that costs next to nothing")
+    parser.add_argument("--one-address", action="store_true", help="of all clients: 127.0.0.1")
     arguments = parser.parse_args()
     stop_cleanly()
     chip = photo(0)
@@ -146,16 +198,21 @@ def main() -> None:
         folder = str(free_bundle(Path(name) / "bundle").folder) if arguments.free else arguments.bundle
         bundle, precision = opened(folder)
         with running(ours(bundle.folder, precision, environment), []) as started:
-            print("load     answers/s  p99, seconds  off   health p99, ms  memory, MB")
-            print_row("before", Seen(), 1, started.memory_mb())
+            rate = 0.0
+            load_of = partial(
+                Load, started.port, started.server.path, chip, one_address=arguments.one_address
+            )
+            print("load     answers/s  p99, seconds  off   health p99, ms  of loop  memory, MB")
+            idle = under(load_of(), Load.nothing, started)
+            print_row("before", idle, IDLE_S, started.memory_mb())
             for loop in ("closed", "open"):
-                load = Load(started, chip)
                 until_s = time.monotonic() + arguments.seconds
                 if loop == "closed":
-                    seen = asyncio.run(load.under(lambda: load.closed(TIMES * arguments.places, until_s)))  # noqa: B023
-                    rate = seen.statuses["200"] / arguments.seconds
+                    work = partial(Load.closed, clients=TIMES * arguments.places, until_s=until_s)
                 else:
-                    seen = asyncio.run(load.under(lambda: load.open(TIMES * rate, until_s)))  # noqa: B023
+                    work = partial(Load.open, per_s=TIMES * rate, until_s=until_s)
+                seen = under(load_of(), work, started)
+                rate = seen.statuses["200"] / arguments.seconds
                 print_row(loop, seen, arguments.seconds, started.memory_mb())
 
 

@@ -139,7 +139,8 @@ def main() -> None:
         body = form([(f"{seed}.jpg", photo(seed)) for seed in range(CHIPS)])
         with running(replace(server, ready="/health/ready"), []) as started:
             clients = [
-                threading.Thread(target=asked.ask, args=(started.url, body), daemon=True) for _ in range(arguments.clients)
+                threading.Thread(target=asked.ask, args=(started.url, body), daemon=True)
+                for _ in range(arguments.clients)
             ]
             for client in clients:
                 client.start()

@@ -91,7 +91,12 @@ def _form(archive: zipfile.ZipFile, name: str) -> Form | None:
     with archive.open(_file(name)) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):  # other versions' heads may be of any length
             raise ValueError(f"not a readable npz ({name} is not written as numpy.savez does)")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        try:
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        except (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError):
+            raise
+        except Exception as error:  # it parses a head as Python, whose parts raise nearly anything
+            raise ValueError(f"not a readable npz ({name} has no head)") from error
     return Form(tuple(shape), str(dtype))
 
 

@@ -86,7 +86,7 @@ class Bundle:
         order = planned.order if planned else members
         return EarlyVoter(self.decider, order) if isinstance(self.decider, Voter) else None
 
-    @property
+    @cached_property
     def label_names(self) -> list[str]:
         """Label names in output order."""
         return [label.name for label in self.manifest.labels]

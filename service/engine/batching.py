@@ -12,7 +12,7 @@ Shape suffixes: B chips, H height, W width, C bands.
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -22,8 +22,9 @@ import numpy.typing as npt
 from service.contract.errors import OutOfMemory, ServiceError
 from service.contract.manifest import Pixel
 from service.engine.queue.admission import Pending
-from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.fair_queue import FairQueue, Line
 from service.engine.queue.workers import Worker
+from service.engine.stages import Stages
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 
@@ -58,6 +59,7 @@ class Job(NamedTuple):
     chip_HWC: npt.NDArray[Pixel]
     answer: Pending
     explain: bool = False  # with evidence
+    stages: Stages | None = None  # noted, if there are any
 
 
 class Engine(Generic[V]):
@@ -102,10 +104,17 @@ class Engine(Generic[V]):
         return len(self._waiting)
 
     def put(
-        self, chip_HWC: npt.NDArray[Pixel], answer: Pending, line: Hashable | None, explain: bool = False
+        self,
+        chip_HWC: npt.NDArray[Pixel],
+        answer: Pending,
+        line: Line,
+        explain: bool = False,
+        stages: Stages | None = None,
     ) -> None:
         """Queue one chip, in its line of the `FairQueue`."""
-        self._waiting.put(Job(chip_HWC, answer, explain), line)
+        if stages:
+            stages.enter("queue")
+        self._waiting.put(Job(chip_HWC, answer, explain, stages), line)
 
     def refuse(self, answer: Pending, error: Exception) -> None:
         """Answer an expected chip that never came by an error."""
@@ -150,11 +159,13 @@ class Engine(Generic[V]):
     def _answer(self, voter: SupportsVote, stack: "_Stack", jobs: list[Job]) -> None:
         self._metrics.batch_size.observe(len(jobs))
         answers = [job.answer for job in jobs]
+        _enter("engine", jobs)
         try:
             with self._metrics.engine_seconds.time():
                 chips_BHWC = stack([job.chip_HWC for job in jobs])
                 votes = voter.vote(chips_BHWC, jobs[0].explain)
             settled = list(zip(answers, votes, strict=True))
+            _enter("", jobs)
         except Exception as error:
             # Whatever it was, every caller must hear of it and the next batch may be fine.
             if not _is_shortage(error):
@@ -181,6 +192,12 @@ class Engine(Generic[V]):
         logger.error("memory is too short for a single chip")
         failure = OutOfMemory("the memory is too short for this chip; send it again in a moment")
         self.refuse(jobs[0].answer, failure)
+
+
+def _enter(stage: str, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.stages:
+            job.stages.enter(stage)
 
 
 class _Stack:

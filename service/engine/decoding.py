@@ -4,7 +4,6 @@ A decoded chip goes straight to the engine: the event loop hears of it when it i
 not once more in between. Knows no requests and no limits.
 """
 
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from service.contract.chips.decode import decode_chip
@@ -12,8 +11,9 @@ from service.contract.manifest import InputSpec
 from service.contract.processors import processors
 from service.engine.batching import Engine
 from service.engine.queue.admission import Pending
-from service.engine.queue.fair_queue import FairQueue
+from service.engine.queue.fair_queue import FairQueue, Line
 from service.engine.queue.workers import Worker
+from service.engine.stages import Stages
 
 MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
@@ -26,8 +26,9 @@ def threads_for(asked: int) -> int:
 class _Job(NamedTuple):
     data: bytes
     answer: Pending
-    line: Hashable | None
+    line: Line
     explain: bool
+    stages: Stages | None
 
 
 class Decoders:
@@ -41,14 +42,22 @@ class Decoders:
         for worker in self.workers:
             worker.start()
 
-    def put(self, data: bytes, answer: Pending, line: Hashable | None, explain: bool = False) -> None:
+    def put(
+        self,
+        data: bytes,
+        answer: Pending,
+        line: Line,
+        explain: bool = False,
+        stages: Stages | None = None,
+    ) -> None:
         """Have one chip decoded and answered, in its line of the `FairQueue`.
 
-        With `explain`, all members' probabilities and the evidence come along. The answer may be a
-        `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is too
-        little to decode it), or a `ServiceError` (the engine failed on its batch).
+        With `explain`, all members' probabilities and the evidence come along; `stages`, if there
+        are any, are noted. The answer may be a `ChipError` (the bytes are no chip that the bundle
+        takes), `OutOfMemory` (there is too little to decode it), or a `ServiceError` (the engine
+        failed on its batch).
         """
-        self._waiting.put(_Job(data, answer, line, explain), line)
+        self._waiting.put(_Job(data, answer, line, explain, stages), line)
 
     def close(self) -> None:
         """End the threads once they have done what waits."""
@@ -65,9 +74,11 @@ class Decoders:
     def _decode(self, job: _Job) -> None:
         if job.answer.done():  # nobody waits for it any more
             return
+        if job.stages:
+            job.stages.enter("decode")
         try:
             chip_HWC = decode_chip(job.data, self._spec)
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:
-            self._engine.put(chip_HWC, job.answer, job.line, job.explain)
+            self._engine.put(chip_HWC, job.answer, job.line, job.explain, job.stages)

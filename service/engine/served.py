@@ -21,6 +21,7 @@ from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
 from service.engine.queue.admission import Admission, Ticket
 from service.engine.queue.watchdog import watch
+from service.engine.stages import of_chip
 from service.engine.trial import passed
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
@@ -95,9 +96,11 @@ class Served:
             OutOfMemory: there is too little to decode it.
             ServiceError: the engine failed on this chip's batch, or the request was ended.
         """
-        outcomes = self.metrics.chips
+        outcomes, stages = self.metrics.chips, of_chip()
         try:
-            vote = await ticket.vote(lambda answer: self.decoders.put(data, answer, ticket.line, explain))
+            vote = await ticket.vote(
+                lambda answer: self.decoders.put(data, answer, ticket.line, explain, stages)
+            )
         except ChipError as error:
             outcomes.labels("refused").inc()
             self.metrics.refused.labels(error.title).inc()
@@ -109,7 +112,7 @@ class Served:
         except Exception:
             outcomes.labels("failed").inc()
             raise
-        outcomes.labels("answered").inc()
+        self.metrics.answered.inc()
         self._count(vote)
         return vote
 
@@ -167,6 +170,6 @@ async def open_served(
     ensemble = await engine.start()
     decoders = Decoders(engine, loaded.manifest.input, settings.decode_threads)
     # Twice a batch keeps the engine busy: one batch in it, one being decoded.
-    admission = Admission(settings.queue_size, 2 * settings.max_batch)
+    admission = Admission(settings.queue_size, 2 * settings.max_batch, ensemble.chips_per_s)
     admission.open()
     return Served(loaded, ensemble, engine, decoders, admission, metrics, settings.watchdog_s)

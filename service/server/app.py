@@ -5,12 +5,14 @@ and any failure in that is a `StartupError`: the app never runs half.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.contract.chips.readers.pool import READERS
+from service.contract.errors import SettingsError
 from service.engine.swap.swapper import Swapper
 from service.engine.swap.versions import open_versions
 from service.metrics import Metrics
@@ -21,11 +23,10 @@ from service.server.access.scopes import Needed
 from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
-from service.server.endings.cancellation import AnswerCancelled
 from service.server.fast_path import FastPath
 from service.server.logs.addresses import networks
 from service.server.logs.requests import Requests
-from service.server.middleware import CountRequests, HeadAsGet, RelativeRedirects
+from service.server.middleware import HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
 from service.server.state import Running
 from service.settings import Settings
@@ -39,14 +40,17 @@ def create_app(settings: Settings) -> FastAPI:
     """Build one service. Apps share nothing, so a process may hold several."""
     metrics = Metrics()
     keyring = Keyring(settings.keys) if settings.keys else None
+    traces = _traces() if settings.traces else None
+    tracing = traces.Tracing() if traces else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if keyring:
             keyring.load()
-        async with _run(settings, metrics) as running:
-            app.state.running = running
-            yield
+        with tracing.open() if tracing else nullcontext():
+            async with _run(settings, metrics) as running:
+                app.state.running = running
+                yield
 
     app = FastAPIOffline(
         title="Chipvote",
@@ -57,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # the page has its own
         redoc_url=None,
         static_url=f"/{page.DOCS_FILES}",
+        # It would tell paths and queries, and look for what could listen at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.running = None
     app.state.metrics = metrics
@@ -74,14 +80,30 @@ def create_app(settings: Settings) -> FastAPI:
             files=page.FILES,
         )
     app.add_middleware(Origins, allowed=settings.origins)
-    app.add_middleware(AnswerCancelled)
-    app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)
-    app.add_middleware(Requests, tell=settings.access_log, trusted=networks(settings.trusted_proxies))
+    if traces:
+        app.add_middleware(traces.Traces, tracing=tracing)
+    app.add_middleware(
+        Requests,
+        metrics=metrics,
+        tell=settings.access_log,
+        trusted=networks(settings.trusted_proxies),
+    )
     problems.install(app)
     openapi.tell_keys(app, asked=keyring is not None)
     return app
+
+
+def _traces() -> ModuleType:
+    """Return the module that traces, whose libraries only those have who want them."""
+    try:
+        from service.server.logs import traces
+    except ImportError as error:
+        raise SettingsError(
+            "CHIPVOTE_TRACES=true: OpenTelemetry is not installed; `pip install 'chipvote[otel]'`"
+        ) from error
+    return traces
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ class Drain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
         body = _Body(scope, receive)
@@ -60,6 +60,13 @@ class Drain:
             await send({"type": "http.response.body"})
 
 
+def _has_body(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value not in (b"", b"0")):
+            return True
+    return False
+
+
 class _Body:
     """How much of one request's body has come."""
 
@@ -79,9 +86,7 @@ class _Body:
 
     def is_left(self) -> bool:
         """Tell whether something has not been read."""
-        if self._ended or self._given_up:
-            return False
-        return bool(self._header(b"transfer-encoding")) or self._header(b"content-length") not in (b"", b"0")
+        return not (self._ended or self._given_up)
 
     def may_outlast_the_bounds(self) -> bool:
         """Tell whether the connection is of no use afterwards: it may be amid a body then."""

@@ -1,14 +1,9 @@
 """What every request passes on its way to a route and back, whatever the route.
 
-Knows ASGI and the metrics; nothing of chips.
+Knows ASGI; nothing of chips.
 """
 
-import time
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from service.metrics import Metrics
-from service.server.logs import notes
 
 
 class HeadAsGet:
@@ -29,42 +24,12 @@ class HeadAsGet:
             await send(message)
 
         # A scope of its own: the server must go on knowing that it answers HEAD.
-        await self._app({**scope, "method": "GET"}, receive, send_no_body)
-
-
-class CountRequests:
-    """Counts every request by route and status, and times it."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500  # what the client gets if no answer begins
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        began_s = time.perf_counter()
+        found = {**scope, "method": "GET"}
         try:
-            await self._app(scope, receive, note_status)
+            await self._app(found, receive, send_no_body)
         finally:
-            # A path that no route has must not become a label: anybody can make up paths.
-            route = scope["route"].path if "route" in scope else "unknown"
-            self._metrics.requests.labels(route, status).inc()
-            self._metrics.latency.labels(route).observe(time.perf_counter() - began_s)
-            note = notes.current()
-            note.route = route
-            if note.key:  # a name from the file, so there are not many
-                self._metrics.key_requests.labels(note.key, status).inc()
-                self._metrics.key_chips.labels(note.key).inc(note.chips)
+            if "route" in found:
+                scope["route"] = found["route"]
 
 
 class RelativeRedirects:

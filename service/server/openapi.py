@@ -22,18 +22,20 @@ _FILES = {
     "minItems": 1,
     "description": "JPEG, PNG, WebP, JPEG 2000 or TIFF files",
 }
-_FORM = {
-    "multipart/form-data": {
-        "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _FILES}},
-    }
-}
+
+
+def _form(files: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": [FIELD], "properties": {FIELD: files}}
+    return {"multipart/form-data": {"schema": schema}}
+
+
 CHIPS: dict[str, Any] = {
     "required": True,
-    "content": _FORM | {media_type: {"schema": BINARY} for media_type in RAW_TYPES},
+    "content": _form(_FILES) | {media_type: {"schema": BINARY} for media_type in RAW_TYPES},
 }
 # A raw image will do here too, but openapi-python-client writes broken code for an operation that
 # has several kinds of bodies and no parameters.
-ONE_CHIP: dict[str, Any] = {"required": True, "content": _FORM}
+ONE_CHIP: dict[str, Any] = {"required": True, "content": _form(_FILES | {"maxItems": 1})}
 
 _MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}
 _PREDICTION: Prediction = {

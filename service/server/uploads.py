@@ -22,6 +22,7 @@ from service.contract.errors import (
 )
 from service.server.body_budget import Share
 from service.server.edge.pace import Pace
+from service.server.endings.connections import has_come
 from service.server.forms import FIELD, Form
 
 MAX_DIGITS = 19  # of a body's length in bytes; Python refuses to read thousands
@@ -130,6 +131,8 @@ async def _next(request: Request, pace: Pace, size: int) -> Message:
         StalledBody: it does not come in time.
         NotReady: the service stopped.
     """
+    if has_come(request.scope):
+        return await request.receive()
     try:
         return await pace.next(request.receive)
     except TimeoutError as error:

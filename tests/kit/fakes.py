@@ -6,6 +6,7 @@ Shape suffixes: M members, G golden chips, H height, W width, C bands, L labels.
 """
 
 import io
+import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class FakeEnsemble:
     precision = "float32"
     passed_over: Mapping[Any, str] = MappingProxyType({})
     at_once: int | None = None
+    chips_per_s = math.inf
     lane_count = 1
 
     def __init__(self, labels: int = 1) -> None:

@@ -18,6 +18,9 @@ def read(data: bytes, spec: InputSpec) -> Pixels:
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"hang":
             time.sleep(60)
+        case b"spin":
+            while True:
+                pass
         case b"swallow":
             bytearray(8 << 30)
         case b"killed":

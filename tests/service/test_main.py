@@ -32,7 +32,7 @@ def command(folder: Path, *options: str) -> list[str]:
 
 @contextmanager
 def running(
-    bundle: Bundle, limits: Mapping[int, tuple[int, int]] = MappingProxyType({})
+    bundle: Bundle, limits: Mapping[int, tuple[int, int]] = MappingProxyType({}), folder: Path = ROOT
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that serves, and its port as it printed it."""
 
@@ -40,8 +40,11 @@ def running(
         for kind, both in limits.items():
             resource.setrlimit(kind, both)
 
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": folder}
     options["preexec_fn"] = limit
+    if folder != ROOT:
+        at_home = {"HOME": str(folder), "TMPDIR": str(folder)}
+        options["env"] = {**os.environ, "PYTHONPATH": str(ROOT), **at_home}
     with subprocess.Popen(command(bundle.folder, "--device", "cpu"), **options) as process:  # type: ignore[call-overload]
         try:
             line = next(line for line in process.stderr if "serving " in line)
@@ -164,6 +167,28 @@ def test_a_full_disk_is_said(colours: Bundle, arguments: list[str]) -> None:
     assert done.stderr == (
         "chipvote: the output cannot be written (No space left on device); write it elsewhere\n"
     )
+
+
+def test_it_leaves_nothing_in_the_home_folder(colours: Bundle, tmp_path: Path) -> None:
+    """As ONNX Runtime does, which keeps there what it would send to its maker."""
+    with running(colours, folder=tmp_path) as (process, port):
+        answer = httpx2.post(f"http://127.0.0.1:{port}/predict", files={"chip": RED_PNG})
+        assert answer.status_code == 200
+        process.terminate()
+        assert process.wait(20) == 0
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_it_serves_where_nothing_can_be_written(colours: Bundle) -> None:
+    """Nobody makes a file in /proc, and no file anywhere may get a byte."""
+    limits = {resource.RLIMIT_FSIZE: (0, 0)}
+    with running(colours, limits, folder=Path("/proc")) as (process, port):
+        for kind in ("PNG", "TIFF", "WEBP"):  # the last two by a process of their own
+            data = encoded(picture(RED), kind)
+            answer = httpx2.post(f"http://127.0.0.1:{port}/predict", files={"chip": data}).json()
+            assert answer["predictions"][0]["labels"] == ["reddish"]
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def wait_until_refused(port: int) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.contract.errors import ChipError
 from service.contract.rules import Blend, Rule
 from service.engine import cuda
-from service.metrics import Metrics
+from service.metrics import ChipHistogram, Metrics
 from service.settings import Settings
 from tests.kit.fakes import (
     GREEN,
@@ -152,3 +154,20 @@ def test_device_memory_is_read_at_every_scrape(settings: Settings, monkeypatch: 
 
 def test_there_is_no_device_memory_without_a_gpu(client: httpx2.Client) -> None:
     assert "chipvote_device_memory_bytes" not in client.get("/metrics").text
+
+
+def test_a_histogram_of_chips_is_told_as_the_library_tells_its_own() -> None:
+    values = [0, 1, 1, 2.5, 3, 4, 100]
+    told = []
+    for histogram in (ChipHistogram, Histogram):
+        registry = CollectorRegistry()
+        if histogram is ChipHistogram:
+            found: ChipHistogram | Histogram = ChipHistogram("name", "Text.", (1, 2, 4), registry)
+        else:
+            found = Histogram("name", "Text.", buckets=(1, 2, 4), registry=registry)
+        for value in values:
+            found.observe(value)
+        lines = generate_latest(registry).decode().splitlines()
+        told.append({line for line in lines if "_created" not in line})
+    assert told[0] == told[1]
+    assert "name_count 7.0" in told[0]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from service.contract.chips import jpeg2000
 from service.contract.chips.bands import accepted, check_grey, check_size
 from service.contract.errors import CorruptChip, WrongBands, corrupt, is_shortage
 from service.contract.manifest import InputSpec, Pixel
@@ -25,8 +26,8 @@ _COLOURS = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
-# How JPEG 2000's data begins; from there on: number of components, and a byte for the bits of each.
-_CODESTREAM, _COUNT_AT, _BITS_AT, _BITS_EACH = b"\xff\x4f\xff\x51", 40, 42, 3
+# In JPEG 2000's data: a byte for the bits of each component, and two others.
+_BITS_AT, _BITS_EACH = 42, 3
 # A channel that it says to be an opacity.
 _OPACITY = re.compile(rb"cdef\x00[\x01-\x04](?s:.{6}){0,3}\x00[\x01-\x03]\x00\x01")
 _EIGHT_BITS = 7  # one less; the highest bit would be for a sign
@@ -39,11 +40,11 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
         ChipError: says what is wrong with the bytes and what is accepted.
         MemoryError: there is too little.
     """
-    if "JPEG2000" in formats:
-        _check_components(data, spec)
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as image:
             check_size(*image.size)
+            if image.format == "JPEG2000":
+                _check_codestream(data, spec)
             if (frames := getattr(image, "n_frames", 1)) > 1:
                 raise WrongBands(f"the picture moves: it has {frames} frames; {accepted(spec)}")
             if image.mode in _GREY:
@@ -65,6 +66,15 @@ def read_picture(data: bytes, formats: Sequence[str], spec: InputSpec) -> npt.ND
         raise corrupt(error) from error
 
 
+def claimed_samples(data: bytes) -> int:
+    """Return how many samples a WebP or JPEG 2000 file claims to have; 0 where it claims none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP", "JPEG2000"]) as image:
+            return image.width * image.height * len(image.getbands())
+    except Exception:  # reading it for good says what is wrong
+        return 0
+
+
 def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     """Decode a JPEG 2000 file of one band, with the numbers that are in it: (H,W,1).
 
@@ -75,6 +85,8 @@ def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG2000"]) as image:
             check_size(*image.size, 1)
+        header = jpeg2000.read_header(data)
+        check_size(header.width, header.height, 1)
         # Pillow would stretch the 15 bits of Sentinel-2's products to 16, and double every value.
         pixels = imagecodecs.jpeg2k_decode(data)
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:
@@ -89,11 +101,10 @@ def read_band(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     return pixels_HWC
 
 
-def _check_components(data: bytes, spec: InputSpec) -> None:
-    """Refuse a JPEG 2000 of bits that Pillow would scale to 8, or of bands that nothing names."""
-    if (at := data.find(_CODESTREAM)) < 0:
-        return
-    count = int.from_bytes(data[at + _COUNT_AT : at + _BITS_AT])
+def _check_codestream(data: bytes, spec: InputSpec) -> None:
+    """Refuse a JPEG 2000 of another size inside, of bits to be scaled, or of nameless bands."""
+    at, width, height, count = jpeg2000.read_header(data)
+    check_size(width, height)
     kinds = data[at + _BITS_AT : at + _BITS_AT + _BITS_EACH * count : _BITS_EACH]
     if odd := [kind for kind in kinds if kind != _EIGHT_BITS]:
         signed = "signed " if odd[0] > 0x7F else ""
@@ -101,7 +112,7 @@ def _check_components(data: bytes, spec: InputSpec) -> None:
             f"the JPEG 2000 has {(odd[0] & 0x7F) + 1} {signed}bits a sample, and how much of them its values "
             f"use cannot be told; scale it to 8 bits (gdal_translate -ot Byte -scale); {accepted(spec)}"
         )
-    if count > 4 or (count == 4 and data.startswith(_CODESTREAM)):
+    if count > 4 or (count == 4 and data.startswith(jpeg2000.CODESTREAM)):
         raise WrongBands(
             f"the JPEG 2000 has {count} bands, and which is which cannot be told; {accepted(spec)}"
         )

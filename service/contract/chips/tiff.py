@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from service.contract.chips import jpeg
+from service.contract.chips import jpeg, jpeg2000
 from service.contract.chips.arrangement import OPACITY, Samples, arranged, check_infrared
 from service.contract.chips.bands import (
     MAX_BANDS,
@@ -35,13 +35,13 @@ from service.contract.errors import ChipError, CorruptChip, NotAnImage, WrongBan
 from service.contract.manifest import InputSpec, Pixel
 
 MIN_TILE_PX = 16  # the TIFF standard's own limit
-_LZW, _JPEG, _LERC = 5, 7, 34887
+_LZW, _JPEG, _JPEG_2000, _LERC = 5, 7, 34712, 34887
 # Codes of TIFF compressions whose output the expected size bounds: none, LZW, deflate (two),
 # PackBits, LZMA, ZSTD.
 _BOUNDED_COMPRESSIONS = (1, _LZW, 8, 32946, 32773, 34925, 50000)
-# Picture formats inside a TIFF have sides of their own. A JPEG's are compared; the others (JPEG
-# 2000, LERC, WebP) are left to the limits of the process.
-_INNER_FORMATS = (_JPEG, 34712, _LERC, 50001)
+# Picture formats inside a TIFF have sides of their own. Those of JPEG and JPEG 2000 are compared;
+# the others (LERC, WebP) are left to the limits of the process.
+_INNER_FORMATS = (_JPEG, _JPEG_2000, _LERC, 50001)
 _GREY, _PALETTE, _YCBCR = 1, 3, 6
 _CONTIGUOUS = 1  # of planar configurations: a pixel's samples together
 _OTHER_COLOURS = {0: "grey with white as 0", 4: "a mask", 5: "CMYK (SEPARATED)", 8: "CIELAB"}
@@ -255,7 +255,9 @@ def _check_segments(page: tifffile.TiffPage, data: bytes) -> None:
     for place, size in segments:
         if page.compression == _LZW:
             check_lzw(data[place : place + size])
-        if page.compression == _JPEG:
-            header = jpeg.read_header(data[place : place + size])
-            if header.height > page.chunks[0] or header.width > page.chunks[1]:
+        if page.compression in (_JPEG, _JPEG_2000):
+            read = jpeg.read_header if page.compression == _JPEG else jpeg2000.read_header
+            header = read(data[place : place + size])
+            larger = header.height > page.chunks[0] or header.width > page.chunks[1]
+            if larger or header.components > page.samplesperpixel:
                 raise CorruptChip(f"the TIFF's {kind} hold larger pictures than it says; save it anew")

@@ -10,6 +10,7 @@ Source: TIFF 6.0, section 2; BigTIFF as in libtiff's design.
 
 import struct
 from collections.abc import Iterable
+from math import prod
 from typing import NamedTuple
 
 from service.contract.errors import CorruptChip
@@ -27,6 +28,7 @@ _TEXT = 2  # by its number too
 _BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
 _INTEGERS = {3: "H", 4: "I", 16: "Q"}
 _KIND, _SIDES = 254, (256, 257)  # tags that tell a mask: the kind of image, width and height
+_SAMPLES = 277  # of a pixel
 _A_MASK = 4  # of the kinds; a smaller copy's is 5
 
 
@@ -84,6 +86,17 @@ def with_only(data: bytes, tags: Iterable[int], mask: bool = False) -> bytes:
         place += len(body) + layout.pointer.size
         parts += [body, layout.pointer.pack(place if left else 0)]
     return b"".join(parts)
+
+
+def claimed_samples(data: bytes) -> int:
+    """Return how many samples the first image claims to have; 0 where it claims none."""
+    try:
+        layout = _Layout.of(data)
+        entries, _ = _read(data, layout, layout.pointer_at, frozenset((*_SIDES, _SAMPLES)))
+        counts = [layout.integer(entries[tag]) if tag in entries else None for tag in (*_SIDES, _SAMPLES)]
+    except (struct.error, CorruptChip):
+        return 0
+    return prod(count or default for count, default in zip(counts, (0, 0, 1), strict=True))
 
 
 def _mask_pointer(data: bytes, layout: _Layout, first: _Entries, after: int) -> int | None:

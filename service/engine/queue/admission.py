@@ -3,7 +3,8 @@
 A request is accepted if it can be expected to be answered in its time. It shares the places with
 all others: a chip on its way, being decoded, waiting for the engine or in it, holds one. Every
 request has one; what is left is shared by those of many chips, which send the next chip when an
-earlier one is answered. So a large request slows itself down and nobody else.
+earlier one is answered. So a large request slows itself down and nobody else. A key has no more
+requests than it leaves places to others.
 
 Whatever ends a request early, such as its deadline or its client's going, settles its open answers.
 The threads drop chips whose answer is settled: what nobody waits for costs nothing.
@@ -14,28 +15,54 @@ Knows chips by their number; no bytes, no HTTP. Runs on one event loop.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from service.contract.errors import DeadlinePassed, NotReady, Overloaded, ServiceError, TooManyChips
+from service.engine.queue.fair_queue import Line
+from service.engine.queue.promises import Promises
 from service.engine.queue.rate import Rate
 from service.engine.verdict import Verdict
 
 Pending = asyncio.Future[Verdict]
 
-LONGEST_S = 120  # that anybody is asked to wait before a request is sent again
+
+class Asker(NamedTuple):
+    """Who asks, as far as it can be told."""
+
+    key: str | None = None  # its name; None where no keys are in force
+    address: str = ""
+
+
+NOBODY = Asker()
 
 
 class Ticket:
-    """One accepted request: which of its chips are open, and what ended it if something did."""
+    """One accepted request: which of its chips are open, and what ended it if something did.
 
-    def __init__(self, chips: int, share: Callable[[], int], answered: Callable[[], None]) -> None:
-        self.left = chips  # not yet answered
-        self.line: Hashable | None = None if chips == 1 else self  # in every `FairQueue`
-        self._share, self._answered = share, answered
+    Given back at the end of its `with`.
+    """
+
+    def __init__(self, admission: "Admission", chips: int, key: str | None, deadline_s: float) -> None:
+        self.chips = self.left = chips  # not yet answered
+        self.key = key
+        self.line = Line(key, None if chips == 1 else self)  # in every `FairQueue`
+        self._admission = admission
         self._waiting: deque[tuple[Pending, Callable[[Pending], None]]] = deque()
         self._on_way: set[Pending] = set()
         self._ended: ServiceError | None = None
+        self._deadline_s = deadline_s
+        self._due: asyncio.TimerHandle | None = None
+        if deadline_s < math.inf:
+            self._due = asyncio.get_running_loop().call_later(deadline_s, self._end_late)
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._due:
+            self._due.cancel()
+        self._admission._leave(self)
 
     @property
     def on_way(self) -> int:
@@ -55,7 +82,7 @@ class Ticket:
         self._feed()
         try:
             verdict = await answer
-            self._answered()
+            self._admission._answered()
             return verdict
         finally:
             self.left -= 1
@@ -79,30 +106,69 @@ class Ticket:
             raise self._ended
 
     def _feed(self) -> None:
-        while self._waiting and (not self._on_way or len(self._on_way) < self._share()):
+        share = self._admission._share
+        while self._waiting and (not self._on_way or len(self._on_way) < share()):
             answer, send = self._waiting.popleft()
             if not answer.done():
                 self._on_way.add(answer)
                 send(answer)
 
+    def _end_late(self) -> None:
+        self.end(
+            DeadlinePassed(f"no answer within {self._deadline_s:g} s; send it again, or let it wait longer")
+        )
+
+
+class _Requests:
+    """The accepted requests of one key, or of everybody."""
+
+    def __init__(self) -> None:
+        self.lone: set[Ticket] = set()
+        self.many: set[Ticket] = set()
+
+    def __len__(self) -> int:
+        return len(self.lone) + len(self.many)
+
+    def __iter__(self) -> Iterator[Ticket]:
+        yield from self.lone
+        yield from self.many
+
+    def of_kind(self, chips: int) -> set[Ticket]:
+        return self.lone if chips == 1 else self.many
+
+    def before(self, chips: int) -> int:
+        """Return how many chips are answered until the last of a new request is.
+
+        As many chips of each other request of its kind come before its last one, and of the other
+        kind as many as of its own; never more than there are.
+        """
+        if chips == 1:
+            own = 1 + len(self.lone)
+            others = sum([ticket.left for ticket in self.many]) if self.many else 0
+        else:
+            own = chips + sum([min(chips, ticket.left) for ticket in self.many])
+            others = len(self.lone)
+        return own + min(own, others)
+
 
 class Admission:
     """The accepted requests, and the rate at which their chips are answered."""
 
-    def __init__(self, places: int, most_for_one: int) -> None:
+    def __init__(self, places: int, most_for_one: int, chips_per_s: float = math.inf) -> None:
         """Refuse everything before `open`.
 
         Args:
             places: chips on their way that the service has room for; at most so many requests.
             most_for_one: places that a single request makes use of.
+            chips_per_s: about how many are answered; infinite if nobody knows before the first is.
         """
         self.ready = False
         self.places = places
         self._most_for_one = most_for_one
-        self._lone: set[Ticket] = set()
-        self._many: set[Ticket] = set()
-        self._rate = Rate()
-        self._promised_s = 0.0  # until when places are for those who were asked to come again
+        self._all = _Requests()
+        self._keys: dict[str | None, _Requests] = {None: self._all}  # else of each with requests
+        self._rate = Rate(chips_per_s)
+        self._promises = Promises()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -118,29 +184,27 @@ class Admission:
     def abandon(self, error: ServiceError) -> None:
         """Refuse new requests, and answer the accepted ones by an error."""
         self.ready = False
-        for ticket in (*self._lone, *self._many):
+        for ticket in self._all:
             ticket.end(error)
 
     @property
     def on_way(self) -> int:
         """How many places are taken."""
-        return sum(ticket.on_way for ticket in (*self._lone, *self._many))
+        return sum([ticket.on_way for ticket in self._all])
 
-    def expected_s(self, chips: int = 1) -> float:
+    def expected_s(self, chips: int = 1, key: str | None = None) -> float:
         """Return how many seconds a request that came now would take.
 
-        As many chips of each other request of its kind come before its last one, and of the other
-        kind as many as of its own; never more than there are.
+        Of each other key as many chips come before its last one as of its own.
         """
-        if chips == 1:
-            own, others = 1 + len(self._lone), sum(ticket.left for ticket in self._many)
-        else:
-            own = chips + sum(min(chips, ticket.left) for ticket in self._many)
-            others = len(self._lone)
-        return (own + min(own, others)) / self._rate.chips_per_s
+        own = self._keys.get(key, _NONE).before(chips)
+        if key is not None:
+            lefts = [sum([t.left for t in of]) for name, of in self._keys.items() if name not in (None, key)]
+            own += sum([min(own, left) for left in lefts])
+        return own / self._rate.chips_per_s
 
-    def check(self, chips: int = 1, deadline_s: float = math.inf) -> None:
-        """Refuse what cannot be answered.
+    def check(self, chips: int = 1, deadline_s: float = math.inf, asker: Asker = NOBODY) -> bool:
+        """Refuse what cannot be answered; tell whether it comes as it was told to.
 
         Raises:
             NotReady: the engine has not started, or is stopping.
@@ -149,64 +213,78 @@ class Admission:
         """
         if not self.ready:
             raise NotReady("the service is starting or stopping; send the request again in a moment")
-        requests = len(self._lone) + len(self._many)
-        if requests >= self.places:
+        requests, per_s = len(self._all), self._rate.chips_per_s
+        if not requests:
+            return self._check_alone(chips, deadline_s)
+        is_due, kept = False, 0
+        if self._promises:
+            now_s = asyncio.get_running_loop().time()
+            is_due = self._promises.due(asker, now_s)
+            kept = 0 if is_due else self._promises.kept(int(min(self.places, deadline_s * per_s)), now_s)
+        if requests + kept >= self.places:
             # A place comes with the next answer; where all have many chips, with the last of one.
-            before = 0 if self._lone else requests * min(ticket.left for ticket in self._many)
-            after_s = before / self._rate.chips_per_s
-            raise self._overloaded(chips, after_s, f"{requests} requests are already waiting")
+            before = 0 if self._all.lone else requests * min(ticket.left for ticket in self._all.many)
+            raise self._overloaded(chips, asker, before / per_s, f"{requests} requests are already waiting")
+        if asker.key is not None and (held := len(self._keys.get(asker.key, ()))) >= self.places - requests:
+            why = f"{held} requests of the key {asker.key} are already waiting, and others want places too"
+            raise self._overloaded(chips, asker, 0, why)
+        self._check_alone(chips, deadline_s)
+        expected_s = self.expected_s(chips, asker.key)
+        if expected_s + kept / per_s > deadline_s:
+            why = f"the answer would take about {expected_s:.0f} s, and is due in {deadline_s:g} s"
+            raise self._overloaded(chips, asker, max(0.0, expected_s - deadline_s), why)
+        return is_due
+
+    def _check_alone(self, chips: int, deadline_s: float) -> bool:
         alone_s = chips / self._rate.chips_per_s
         if chips > 1 and alone_s > deadline_s:
             raise TooManyChips(
                 f"{chips} chips take about {alone_s:.0f} s here, and the answer is due in {deadline_s:g} s; "
                 "send fewer in one request"
             )
-        expected_s = self.expected_s(chips)
-        if requests and expected_s > deadline_s:
-            why = f"the answer would take about {expected_s:.0f} s, and is due in {deadline_s:g} s"
-            raise self._overloaded(chips, expected_s - deadline_s, why)
+        return False
 
-    @contextmanager
-    def reserve(self, chips: int, deadline_s: float = math.inf) -> Iterator[Ticket]:
+    def reserve(self, chips: int, deadline_s: float = math.inf, asker: Asker = NOBODY) -> Ticket:
         """Accept a request of so many chips, to be answered within a time.
 
         Raises:
             ServiceError: see `check`.
         """
-        self.check(chips, deadline_s)
-        loop = asyncio.get_running_loop()
+        if self.check(chips, deadline_s, asker):
+            self._promises.keep(asker)
         if self._idle.is_set():
             self._idle.clear()
-            self._rate.start(loop.time())
-        ticket = Ticket(chips, self._share, self._answered)
-        kind = self._lone if chips == 1 else self._many
-        kind.add(ticket)
-        due = loop.call_later(deadline_s, _end_late, ticket, deadline_s) if deadline_s < math.inf else None
-        try:
-            yield ticket
-        finally:
-            if due:
-                due.cancel()
-            kind.remove(ticket)
-            if not self._lone and not self._many:
-                self._idle.set()
+            self._rate.start(asyncio.get_running_loop().time())
+        ticket = Ticket(self, chips, asker.key, deadline_s)
+        self._all.of_kind(chips).add(ticket)
+        if asker.key is not None:
+            self._keys.setdefault(asker.key, _Requests()).of_kind(chips).add(ticket)
+        return ticket
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._all.of_kind(ticket.chips).remove(ticket)
+        key = ticket.key
+        if key is not None:
+            of_key = self._keys[key]
+            of_key.of_kind(ticket.chips).remove(ticket)
+            if not of_key:
+                del self._keys[key]
+        if not self._all:
+            self._idle.set()
 
     def _share(self) -> int:
         """Return how many places a request of many chips may hold: one, and a part of the rest."""
-        left_over = self.places - len(self._lone) - len(self._many)
-        return min(1 + left_over // len(self._many), self._most_for_one)
+        left_over = self.places - len(self._all)
+        return min(1 + left_over // len(self._all.many), self._most_for_one)
 
     def _answered(self) -> None:
         self._rate.count(asyncio.get_running_loop().time())
 
-    def _overloaded(self, chips: int, after_s: float, why: str) -> Overloaded:
+    def _overloaded(self, chips: int, asker: Asker, after_s: float, why: str) -> Overloaded:
         """Refuse a request until there will be a place, behind those who were refused before."""
         now_s = asyncio.get_running_loop().time()
-        promised_s = max(self._promised_s, now_s + after_s) + chips / self._rate.chips_per_s
-        self._promised_s = min(promised_s, now_s + LONGEST_S)
-        wait_s = max(1, math.ceil(self._promised_s - now_s))
+        wait_s = self._promises.give(asker, now_s, after_s, chips / self._rate.chips_per_s)
         return Overloaded(f"{why}; send the request again in {wait_s} s", wait_s)
 
 
-def _end_late(ticket: Ticket, deadline_s: float) -> None:
-    ticket.end(DeadlinePassed(f"no answer within {deadline_s:g} s; send it again, or let it wait longer"))
+_NONE = _Requests()  # of a key that has none

@@ -1,8 +1,8 @@
 """A queue between threads in which takers serve everybody in turn, whoever put in more.
 
-An item stands alone, or in a line with others. Lines take turns, an item each; and items that stand
-alone take turns with all lines together: neither many lone items nor long lines keep the others
-waiting. What a line is, a request or all requests of one client, is for the users to say.
+Three kinds of turns, one inside the other: of clients; of what a client has in lines and what of
+its items stands alone; of its lines, an item each. So neither many requests, nor long ones, nor
+many lone items keep anybody else waiting. What a client and a line is, is for the users to say.
 
 Knows no chips and no requests.
 """
@@ -11,9 +11,16 @@ import threading
 from collections import deque
 from collections.abc import Hashable
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+
+class Line(NamedTuple):
+    """Where an item waits for its turn."""
+
+    client: Hashable = None  # few in all: nobody who had items is forgotten
+    request: Hashable = None  # whose items keep their order; None: the item stands alone
 
 
 class Rotation(Generic[T]):
@@ -50,24 +57,47 @@ class Rotation(Generic[T]):
         return len(self._turns)
 
 
-class FairQueue(Generic[T]):
-    """Lone items and a rotation, for threads."""
+class _Client(Generic[T]):
+    """Lone items, which take turns with all lines together."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._alone: deque[T] = deque()
         self._lines: Rotation[T] = Rotation()
         self._line_was_last = True
+
+    def append(self, item: T, request: Hashable) -> None:
+        if request is None:
+            self._alone.append(item)
+        else:
+            self._lines.append(item, request)
+
+    def popleft(self) -> T:
+        self._line_was_last = not (self._alone and (self._line_was_last or not self._lines))
+        return (self._lines if self._line_was_last else self._alone).popleft()
+
+    def __len__(self) -> int:
+        return len(self._alone) + len(self._lines)
+
+
+class FairQueue(Generic[T]):
+    """Clients that take turns, for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[Hashable, _Client[T]] = {}
+        self._turns: deque[_Client[T]] = deque()  # of clients with something to take
         # One sign per item, which C code waits for; False: closed, and passed on to the next taker.
         self._signs: SimpleQueue[bool] = SimpleQueue()
 
-    def put(self, item: T, line: Hashable | None = None) -> None:
-        """Put an item into its line, or by itself."""
+    def put(self, item: T, line: Line) -> None:
+        """Put an item at the end of its line."""
         with self._lock:
-            if line is None:
-                self._alone.append(item)
-            else:
-                self._lines.append(item, line)
+            client = self._clients.get(line.client)
+            if client is None:
+                client = self._clients[line.client] = _Client()
+            if not client:
+                self._turns.append(client)
+            client.append(item, line.request)
         self._signs.put(True)
 
     def take(self, most: int = 1, *, wait: bool = True) -> list[T]:
@@ -88,8 +118,11 @@ class FairQueue(Generic[T]):
             return [self._next() for _ in range(signs)]
 
     def _next(self) -> T:
-        self._line_was_last = not (self._alone and (self._line_was_last or not self._lines))
-        return (self._lines if self._line_was_last else self._alone).popleft()
+        client = self._turns.popleft()
+        item = client.popleft()
+        if client:
+            self._turns.append(client)
+        return item
 
     def close(self) -> None:
         """Let takers go once they have taken everything; nothing new may come."""

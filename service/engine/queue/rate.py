@@ -8,8 +8,10 @@ MEMORY_S = 10.0  # seconds of work after which what was seen counts for a third
 class Rate:
     """A mean over the time at work, exponentially weighted; times are any clock's seconds."""
 
-    def __init__(self) -> None:
-        self._chips = self._seconds = self._seen_s = 0.0
+    def __init__(self, first: float = math.inf) -> None:
+        """Begin with what was seen elsewhere, in chips a second; it counts as a second of work."""
+        self._chips, self._seconds = (first, 1.0) if first < math.inf else (0.0, 0.0)
+        self._seen_s = 0.0
 
     def start(self, now_s: float) -> None:
         """Be at work from now on; the time since the last answer was none."""
@@ -25,5 +27,5 @@ class Rate:
 
     @property
     def chips_per_s(self) -> float:
-        """The rate; infinite before the first answer, when nobody knows."""
+        """The rate; infinite when nobody knows."""
         return self._chips / self._seconds if self._seconds else math.inf

@@ -20,6 +20,7 @@ from service.contract.manifest import Pixel
 from service.contract.memory import available_bytes
 from service.engine.cuda import device_memory
 from service.engine.queue.admission import Pending
+from service.engine.queue.fair_queue import Line
 from service.engine.served import Served
 from service.engine.swap.differences import Counted
 from service.engine.trial import OPEN_BYTES, PER_FILE_BYTE
@@ -118,7 +119,7 @@ async def compare(
     loop = asyncio.get_running_loop()
     again: list[Pending] = [loop.create_future() for _ in answered]
     for (chip_HWC, _), answer in zip(answered, again, strict=True):
-        candidate.engine.put(chip_HWC, answer, None)
+        candidate.engine.put(chip_HWC, answer, Line())
     try:
         async with asyncio.timeout(candidate.watchdog_s):
             verdicts = await asyncio.gather(*again)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from service.client import schemas
 from service.contract.manifest import Pixel
 from service.engine.queue.admission import Pending
+from service.engine.queue.fair_queue import Line
 from service.engine.served import Served
 from service.engine.swap.differences import Counted
 from service.engine.verdict import Verdict
@@ -57,7 +58,7 @@ class Shadow:
         self._under_way += 1
         compared: Pending = self._loop.create_future()
         compared.add_done_callback(partial(self._compare, answer))
-        self._candidate.engine.put(chip_HWC, compared, None)
+        self._candidate.engine.put(chip_HWC, compared, Line())
 
     def _compare(self, served: Verdict, compared: Pending) -> None:
         self._under_way -= 1

@@ -64,7 +64,7 @@ class Guard:
             with self._quotas.hold(key) as told:
                 await self._app(scope, receive, send_told)
         except TooManyRequests as error:
-            told = self._quotas.headers(key)
+            told = self._quotas.headers(key, error.retry_after_s)
             await _refuse(error, {"Retry-After": str(error.retry_after_s)})(scope, receive, send_told)
         except MissingScope as error:
             asks = f'Bearer error="insufficient_scope", scope="{needed}"'

@@ -1,6 +1,6 @@
 """How much one key may ask at a time and in a minute, and what its answers tell of that.
 
-Source: draft-ietf-httpapi-ratelimit-headers-10 for the names and the form of the fields.
+Source: draft-ietf-httpapi-ratelimit-headers-11 for the names and the form of the fields.
 """
 
 import math
@@ -65,14 +65,21 @@ class Quotas:
         finally:
             use.open -= 1
 
-    def headers(self, key: Key) -> Headers:
-        """Return what an answer says of a key's quota."""
+    def headers(self, key: Key, retry_after_s: float = math.inf) -> Headers:
+        """Return what an answer says of a key's quota.
+
+        Args:
+            key: whose.
+            retry_after_s: when the answer asks to come again. What begins anew only after that is
+                not why, and is left out: by the draft, no window may end later.
+        """
         use = self._uses[key.name]
         policies, left = [], []
         if key.rate is not None:
             ends = math.ceil(max(0.0, use.ends_s - time.monotonic()))
             policies.append(f'"rate";q={key.rate};w={WINDOW_S}')
-            left.append(f'"rate";r={max(0, key.rate - use.count)};t={ends}')
+            if ends <= retry_after_s:
+                left.append(f'"rate";r={max(0, key.rate - use.count)};t={ends}')
         if key.concurrent is not None:
             policies.append(f'"concurrent";q={key.concurrent};qu="concurrent-requests"')
             left.append(f'"concurrent";r={max(0, key.concurrent - use.open)}')

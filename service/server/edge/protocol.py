@@ -7,7 +7,7 @@ Whatever breaks a bound is answered by a problem, if an answer is still possible
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -19,13 +19,15 @@ from service.server.edge.framing import Framing
 from service.server.edge.heads import body_bytes
 from service.server.edge.limits import RESERVE, Limits
 from service.server.edge.refusals import refusal
+from service.server.edge.whole import Whole
 from service.server.endings.connections import Connection
 
 _MOST_TRAILERS = 10
-_PIECES = 32  # in a row; then it is the others' turn
+_PIECES = 8  # in a row; then it is the others' turn
 # An answer to who still writes is lost if the connection closes at once: it is reset.
 _LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
 _GLANCES = 8  # at an answer that is being taken, in each stretch of `stall_s`
+_LATER_BYTES = 16 << 10  # of answers wait for the end of the loop's turn; larger ones go out at once
 _LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
 
 
@@ -84,7 +86,7 @@ class EdgeProtocol(Connection):
         """Take or refuse a connection."""
         super().connection_made(transport)
         self.flow = _Flow(transport)
-        transport.set_write_buffer_limits(high=0)  # whatever the system does not take is watched
+        transport.set_write_buffer_limits(high=_LATER_BYTES)
         try:
             self._all.enter(self)
         except ServiceError as error:
@@ -177,6 +179,8 @@ class EdgeProtocol(Connection):
         size_bytes = body_bytes(self.parser.get_http_version(), self.headers)
         self._framing.head(self.url, size_bytes)
         super().on_headers_complete()
+        self._answer = Whole(self.transport)
+        self.cycle.transport = cast(Transport, self._answer)
         self.headers = _Trailers()
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -197,6 +201,8 @@ class EdgeProtocol(Connection):
 
     def on_response_complete(self) -> None:
         """Turn to the next request."""
+        self._answer.end()
+        self.loop.call_soon(self._watch_writing)  # what the system has not taken by then
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -213,16 +219,23 @@ class EdgeProtocol(Connection):
         self._watch_writing()
 
     def resume_writing(self) -> None:
-        """Watch no more: it has taken all."""
+        """Watch the rest anew: it has taken most."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+        self._watch_writing()
 
     def _watch_writing(self) -> None:
-        unwritten, now_s = self.transport.get_write_buffer_size(), self.loop.time()
+        unwritten = self.transport.get_write_buffer_size()
+        if not unwritten:
+            self._write_timer = None
+            return
+        now_s = self.loop.time()
         if self._write_timer is None or self._unwritten - unwritten >= self._limits.least_bytes:
             self._unwritten, self._stretch_ends_s = unwritten, now_s + self._limits.stall_s
+        if self._write_timer is not None:
+            self._write_timer.cancel()  # where this came before it
         if now_s >= self._stretch_ends_s:
             self.transport.abort()
         else:

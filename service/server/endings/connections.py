@@ -8,8 +8,7 @@ other: the system of a client that has gone resets the connection when they come
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.types import Scope
@@ -20,23 +19,33 @@ _OPENING = b"HTTP/1.1 "  # of every answer
 FIRST_PAUSE_S = 0.02  # for the other side's system to say that nobody is there; then twice as long
 
 
-@contextmanager
-def while_connected(scope: Scope, give_up: Callable[[], None]) -> Iterator[None]:
-    """Have something done if the client goes before the end of the `with`.
+def has_come(scope: Scope) -> bool:
+    """Tell whether a request is there as a whole, so that nobody has to wait for its body."""
+    connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+    return connection is not None and not connection.cycle.more_body
+
+
+class WhileConnected:
+    """Has something done if the client goes before the end of the `with`.
 
     Under a server that knows no `Connection`, nothing is.
     """
-    connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
-    if connection is None:
-        yield
-        return
-    if connection.lost:
-        give_up()
-    connection.give_up = give_up
-    try:
-        yield
-    finally:
-        connection.give_up = None
+
+    __slots__ = ("_connection", "_give_up")
+
+    def __init__(self, scope: Scope, give_up: Callable[[], None]) -> None:
+        self._connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+        self._give_up = give_up
+
+    def __enter__(self) -> None:
+        if self._connection is not None:
+            if self._connection.lost:
+                self._give_up()
+            self._connection.give_up = self._give_up
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.give_up = None
 
 
 class Connection(HttpToolsProtocol):

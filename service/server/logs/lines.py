@@ -5,15 +5,18 @@ are thousands in a second, goes to structlog directly. Nothing is configured at 
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor
+
+from service.server.logs.stream import LogStream
 
 Format = Literal["auto", "json", "console"]
 
@@ -24,28 +27,33 @@ def configured(form: Format) -> Iterator[None]:
 
     Ours from INFO on, those of libraries from WARNING on.
     """
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     if form == "auto":
-        form = "console" if sys.stderr.isatty() else "json"
+        form = "console" if terminal else "json"
     render: Processor
     if form == "json":
         render = structlog.processors.JSONRenderer(serializer=_json)
     else:
         # As `repr`, so that nothing in a value can move the cursor or begin a line. Tracebacks are
         # text in both forms: structlog's own would tell local variables, so tokens and pictures.
-        render = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), repr_native_str=True, timestamp_key="time"
-        )
+        render = structlog.dev.ConsoleRenderer(colors=terminal, repr_native_str=True, timestamp_key="time")
+    stream = LogStream(_descriptor())
+
+    def begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
+        event = _begin(level, event)
+        return {**event, "dropped": stream.dropped} if stream.dropped else event
+
     structlog.configure(
-        processors=[_begin, render],
+        processors=[begin, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[_begin], processors=[meta, structlog.processors.format_exc_info, render]
+        foreign_pre_chain=[begin], processors=[meta, structlog.processors.format_exc_info, render]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     ours, everybody = logging.getLogger("chipvote"), logging.getLogger()
     level = ours.level
@@ -59,7 +67,15 @@ def configured(form: Format) -> Iterator[None]:
         structlog.reset_defaults()
 
 
-def _begin(_: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401
+def _descriptor() -> int:
+    """Return where lines go: nowhere, if the process was started without stderr."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError):
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def _begin(level: str, event: EventDict) -> EventDict:
     """Put first what every line has; a line stays one, whatever is told."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     told = str(event.pop("event"))

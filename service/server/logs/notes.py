@@ -7,29 +7,38 @@ from contextvars import ContextVar
 class Note:
     """The notes on one request."""
 
-    __slots__ = ("_since_s", "began_s", "chips", "failed", "key", "request_id", "route", "stages_ms")
+    __slots__ = (
+        "_ends_s", "began_s", "chips", "client", "failed", "key", "request_id", "route",
+    )  # fmt: skip
 
-    def __init__(self, request_id: str = "") -> None:
-        self.request_id = request_id
+    def __init__(self, request_id: str = "", client: str = "") -> None:
+        self.request_id, self.client = request_id, client
         self.route: str | None = None  # the template, never the path
         self.key: str | None = None  # its name
         self.chips = self.failed = 0
-        self.stages_ms: dict[str, float] = {}
-        self.began_s = self._since_s = time.perf_counter()
+        self._ends_s: list[tuple[str, float]] = []
+        self.began_s = time.perf_counter()
 
     def ended(self, stage: str) -> None:
-        """Note how long a stage took, which began when the one before ended."""
-        now_s = time.perf_counter()
-        self.stages_ms[f"{stage}_ms"] = round(1000 * (now_s - self._since_s), 2)
-        self._since_s = now_s
+        """Note that a stage has ended, and that the next one begins."""
+        self._ends_s.append((stage, time.perf_counter()))
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """How long each stage took."""
+        found, since_s = {}, self.began_s
+        for stage, end_s in self._ends_s:
+            found[f"{stage}_ms"] = round(1000 * (end_s - since_s), 2)
+            since_s = end_s
+        return found
 
 
 _CURRENT: ContextVar[Note] = ContextVar("request")
 
 
-def begin(request_id: str) -> Note:
-    """Begin the notes on the request of this task."""
-    note = Note(request_id)
+def begin(request_id: str, client: str) -> Note:
+    """Begin the notes on the request of this task, which an address sent."""
+    note = Note(request_id, client)
     _CURRENT.set(note)
     return note
 

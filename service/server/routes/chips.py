@@ -5,8 +5,7 @@ engine) → `answers` (JSON).
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -39,14 +38,14 @@ from service.contract.errors import (
     UnsupportedBody,
 )
 from service.contract.manifest import InputSpec
-from service.engine.queue.admission import Ticket
+from service.engine.queue.admission import Asker, Ticket
 from service.engine.served import Served
 from service.server import parameters
 from service.server.access.scopes import needs
 from service.server.body_budget import Share
 from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
-from service.server.endings.connections import while_connected
+from service.server.endings.connections import WhileConnected
 from service.server.logs import notes
 from service.server.openapi import ANSWER, BINARY, CHIPS, ONE_CHIP
 from service.server.parameters import PredictOptions
@@ -81,6 +80,8 @@ async def predict(request: Request) -> Response:
     """
     service = running(request)
     deadline_s = parameters.deadline_s(request, service.settings.deadline_s)
+    note = notes.current()
+    asker = Asker(note.key, note.client)
     # Looking for parameters where there are none would cost more than the rest of this function.
     options = (
         parameters.predict_options(request.query_params)
@@ -88,16 +89,18 @@ async def predict(request: Request) -> Response:
         else PredictOptions()
     )
     # Before the body is read: refusing must be cheap under load.
-    service.versions.of(options.version).admission.check(deadline_s=deadline_s)
+    service.versions.of(options.version).admission.check(1, deadline_s, asker)
     with Share(service.budget) as share:
         uploads = await _read(request, service, share, service.settings.max_chips)
         if options.format == "png" and len(uploads) > 1:
             raise InvalidParameter(f"format=png shows one chip and {len(uploads)} came; send them one by one")
         served = service.versions.of(options.version)  # anew: another may answer by now
-        with _accepted(request, served, len(uploads), deadline_s) as ticket:
+        with (
+            served.admission.reserve(len(uploads), deadline_s, asker) as ticket,
+            WhileConnected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
+        ):
             results = await _predict_all(served, ticket, uploads, options)
-        note = notes.current()
-        note.failed = sum("error" in result for result in results)
+        note.failed = len([result for result in results if "error" in result])
         note.ended("vote")
         if options.format == "png":
             return await _show_evidence(served, uploads[0], results[0], options.label)
@@ -114,16 +117,6 @@ async def _read(request: Request, service: Running, share: Share, max_chips: int
     note.chips = len(uploads)
     note.ended("read")
     return uploads
-
-
-@contextmanager
-def _accepted(request: Request, served: Served, chips: int, deadline_s: float) -> Iterator[Ticket]:
-    """Accept a request's chips, as long as its client is there."""
-    with (
-        served.admission.reserve(chips, deadline_s) as ticket,
-        while_connected(request.scope, lambda: ticket.end(ClientGone("the client has gone"))),
-    ):
-        yield ticket
 
 
 async def _predict_all(

@@ -1,5 +1,7 @@
 """Hostile archives are tried as whole bundles: test_hostile_bundles.py."""
 
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,4 +29,27 @@ def test_what_is_wanted_is_read_and_nothing_else(tmp_path: Path, save: Callable[
         read_arrays(path, forms, counted="a")
     save(path, a=a[:0], b=b[:0])
     with pytest.raises(ValueError, match="must be"):
+        read_arrays(path, forms, counted="a")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"(\0",  # none of Python's tokens
+        b"'''",  # that does not end
+        b"{[]: 1}",
+        b"{'descr': (), 'fortran_order': False, 'shape': (3, 2)}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': " + b"(" * 300,
+        b"{" * 9000,
+        b"9" * 9000,
+        b"",
+    ],
+    ids=range(8),
+)
+def test_a_head_that_is_no_python_is_no_array(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "arrays.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        magic = b"\x93NUMPY\x01\x00"
+        archive.writestr("a.npy", magic + struct.pack("<H", len(head)) + head + bytes(24))
+    with pytest.raises(ValueError):
         read_arrays(path, forms, counted="a")

@@ -10,6 +10,7 @@ from service.contract.manifest import InputSpec
 from service.engine.batching import Engine
 from service.engine.decoding import Decoders
 from service.engine.queue.admission import Pending
+from service.engine.queue.fair_queue import Line
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from tests.kit.fakes import RED, SIZE_PX, FakeEnsemble, encoded, picture
@@ -27,7 +28,7 @@ async def started(ensemble: FakeEnsemble) -> AsyncIterator[Callable[[bytes], Cor
 
     async def vote(data: bytes) -> Verdict:
         answer: Pending = asyncio.get_running_loop().create_future()
-        decoders.put(data, answer, None)
+        decoders.put(data, answer, Line())
         return await answer
 
     try:

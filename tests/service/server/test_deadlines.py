@@ -1,9 +1,15 @@
 """Chips that would be late: refused at once, or dropped."""
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
 
 from service.settings import Settings
 from tests.kit.fakes import FakeEnsemble
+from tests.kit.serving import serving
 from tests.service.server.test_app import RED_JPEG, predict, run, started
 from tests.service.server.test_problems import assert_problem
 
@@ -25,6 +31,31 @@ def test_a_late_chip_is_a_504_and_never_computed(settings: Settings, fake: FakeE
 
     run(scenario)
     assert sum(fake.batch_sizes) == 2  # one was inside already
+
+
+@pytest.mark.parametrize("jump_s", [-86400, 86400])
+def test_the_time_of_day_may_jump(
+    settings: Settings, fake: FakeEnsemble, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    real, jumped = time.time, 0
+    monkeypatch.setattr(time, "time", lambda: real() + jumped)
+    changed = settings.model_copy(update={"deadline_s": 5, "idle_s": 5, "header_s": 5, "watchdog_s": 5})
+
+    def scenario(client: httpx2.Client) -> None:
+        nonlocal jumped
+        assert client.get("/health/ready").status_code == 200
+        fake.gate.clear()
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(client.post, "/predict", files={"chip": RED_JPEG})
+            assert fake.entered.wait(10)
+            jumped = jump_s
+            assert httpx2.get(client.base_url.join("/health/ready")).status_code == 200
+            fake.gate.set()
+            assert waiting.result().status_code == 200
+        assert client.post("/predict", files={"chip": RED_JPEG}).status_code == 200
+
+    with serving(changed) as client:
+        scenario(client)
 
 
 def test_a_client_may_wait_for_less_and_hears_when_to_come_again(

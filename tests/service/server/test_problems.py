@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from service.answers.predictions import problem
 from service.contract.errors import ChipError, EmptyChip, NoChip, NotAnImage, ServiceError, WrongSize
+from service.metrics import Metrics
 from service.server.logs.requests import Requests
 from service.server.problems import MEDIA_TYPE, documented, explained, install
 
@@ -58,7 +59,7 @@ def test_the_frameworks_errors_are_problems_too(
 
 def test_an_invalid_parameter_is_a_problem_that_names_it() -> None:
     app = FastAPI()
-    app.add_middleware(Requests, tell=False, trusted=())
+    app.add_middleware(Requests, metrics=Metrics(), tell=False, trusted=())
     install(app)
 
     @app.get("/double")

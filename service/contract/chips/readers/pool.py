@@ -33,7 +33,7 @@ from service.contract.processors import processors
 
 logger = logging.getLogger("chipvote")
 
-LIMIT_S = 30  # of one chip; the largest takes a tenth
+LIMIT_S = 30  # of one chip, by the clock; the largest takes a tenth
 START_S = 60
 LIFESPAN = 5000  # chips; what libraries lose meanwhile is given back
 
@@ -193,6 +193,9 @@ class _Reader:
         if self._was_killed():
             return OutOfMemory(f"the reader of this chip was ended for lack of memory; {_AGAIN}")
         code = self._process.returncode
+        if code == -signal.SIGPROF:
+            logger.warning("a file took its reader far longer than its size explains and was refused")
+            return CorruptChip("the file takes far longer to read than others of its size; save it anew")
         logger.warning("a TIFF ended its reader (exit code %s, %r) and was refused", code, error)
         return CorruptChip("the TIFF is corrupt: its decoder does not survive it; save it anew")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.contract.chips.pictures import read_picture
+from service.contract.chips.pictures import claimed_samples, read_picture
 from service.contract.errors import CorruptChip, TooManyPixels, WrongBands
 from service.contract.manifest import InputSpec
 from tests.kit.fakes import RED, encoded, picture
@@ -72,3 +72,10 @@ def test_a_palette_that_is_missing_is_a_broken_file() -> None:
     without = data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4]) :]
     with pytest.raises(CorruptChip, match="whole file"):
         read_picture(without, FORMATS, SPEC.model_copy(update={"nodata": 0}))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000"])
+def test_the_claimed_samples_are_read_without_reading_any(kind: str) -> None:
+    data = encoded(picture(RED, 100), kind)
+    assert claimed_samples(data) == 100 * 100 * 3
+    assert claimed_samples(data[:20]) == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import service
-from benchmarks.serving.fuzz import CODECS, SPEC, damaged, with_checksums
+from benchmarks.harness.damage import CODECS, damaged, with_checksums
+from benchmarks.serving.fuzz import SPEC
 from service.contract.chips.bands import accepted
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import ServiceError
@@ -30,6 +31,7 @@ SENTENCES = [
     rf"the JPEG has more than {N} segments before its picture; save it without metadata",
     r"the JPEG leaves its height open until its end \(DNL\); save it anew",
     r"the file is an? [\w -]+ JPEG; accepted are baseline and progressive JPEGs of 8 bits",
+    r"the JPEG 2000('s header is broken| ends in its header); send the whole file",
     r"the PNG ends inside its chunk \w{4}; send the whole file",
     r"the PNG holds far more data than pixels; save it anew",
     r"the PNG has two header chunks; save it anew",
@@ -50,6 +52,7 @@ SENTENCES = [
     r"the TIFF holds other bands than it says; save it anew",
     r"the TIFF is compressed with \w+; accepted are none, [\w ,]+",
     r"the TIFF is corrupt: its decoder does not survive it; save it anew",
+    r"the file takes far longer to read than others of its size; save it anew",
     # Those below end in what is accepted.
     r"the bytes start with ([0-9a-f]{2} ){3}[0-9a-f]{2}, no known image; ACCEPTED",
     r"the file is an? \w+; ACCEPTED",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from service.contract.chips.tiff_directory import MAX_ENTRIES, MAX_VALUES, with_only
+from service.contract.chips.tiff_directory import MAX_ENTRIES, MAX_VALUES, claimed_samples, with_only
 from service.contract.errors import CorruptChip
 
 PIXELS = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
@@ -82,3 +82,14 @@ def test_of_a_tag_that_comes_twice_the_first_counts() -> None:
     bare = with_only(file_of(entry(256, 3, 1, 64) + entry(256, 3, 1, 9999), 2), OF_PIXELS)
     with tifffile.TiffFile(io.BytesIO(bare)) as file:
         assert [tag.value for tag in file.pages.first.tags] == [64]
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_the_claimed_samples_are_read_without_reading_any(byteorder: Any, bigtiff: bool) -> None:  # noqa: ANN401
+    data = tiff(byteorder=byteorder, bigtiff=bigtiff)
+    assert claimed_samples(data) == PIXELS.size
+    assert claimed_samples(data[:12]) == 0
+    if not bigtiff:  # whose entries have no room for a number of 64 bits
+        width, wider = (struct.pack(f"{byteorder}HH", 256, kind) for kind in (4, 16))
+        assert claimed_samples(data.replace(width, wider)) == 0

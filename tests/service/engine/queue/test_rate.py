@@ -9,6 +9,15 @@ def test_before_the_first_answer_nobody_knows() -> None:
     assert Rate().chips_per_s == math.inf
 
 
+def test_what_was_seen_elsewhere_counts_as_a_second_of_work() -> None:
+    rate = Rate(10)
+    assert rate.chips_per_s == 10
+    rate.start(0)
+    for index in range(1, 21):
+        rate.count(0.05 * index)
+    assert rate.chips_per_s == pytest.approx(15, rel=0.05)
+
+
 def test_a_steady_rate_is_found_alone_and_in_batches_and_rest_does_not_count() -> None:
     alone, batches = Rate(), Rate()
     now_s = 0.0

@@ -257,3 +257,36 @@ def test_without_a_file_of_keys_none_is_asked_for(client: httpx2.Client) -> None
     for path in ("/labels", "/model", "/metrics", *OPEN, *FILES):
         assert client.get(path).status_code == 200
         assert client.get(path, headers=bearer("any")).status_code == 200
+
+
+def test_a_key_with_many_connections_keeps_no_other_waiting(
+    settings: Settings, fake: FakeEnsemble, tmp_path: Path
+) -> None:
+    fake.at_once = 1
+    made = {name: mint(name, scopes=["predict", "metrics"]) for name in ("many", "one")}
+    path = tmp_path / "keys.toml"
+    path.write_text("\n".join(line for _, line in made.values()), encoding="utf-8")
+    answered: list[str] = []
+
+    async def ask(client: httpx2.AsyncClient, name: str) -> None:
+        headers = {"content-type": "image/png", **bearer(made[name][0])}
+        assert (await client.post("/predict", content=PNG, headers=headers)).status_code == 200
+        answered.append(name)
+
+    async def wait_for(client: httpx2.AsyncClient, line: str) -> None:
+        while line not in (await client.get("/metrics", headers=bearer(made["one"][0]))).text:
+            await asyncio.sleep(0.01)
+
+    async def scenario(url: httpx2.URL) -> None:
+        async with asyncio.timeout(30), httpx2.AsyncClient(base_url=url) as client:
+            fake.gate.clear()
+            many = [asyncio.create_task(ask(client, "many")) for _ in range(20)]
+            await wait_for(client, "chipvote_queue_chips 19.0")  # one is inside
+            one = asyncio.create_task(ask(client, "one"))
+            await wait_for(client, "chipvote_queue_chips 20.0")
+            fake.gate.set()
+            await asyncio.gather(one, *many)
+
+    with serving(settings.model_copy(update={"keys": path})) as client:
+        asyncio.run(scenario(client.base_url))
+    assert answered.index("one") < 8  # third, but answers overtake each other on their way

@@ -47,8 +47,10 @@ def test_what_is_open_counts_until_it_ends_however_it_does() -> None:
     quotas, alice = Quotas(), key(rate=100, concurrent=2)
     with quotas.hold(alice), quotas.hold(alice) as told:
         assert b'"concurrent";r=0' in told[1][1] and b'"rate";r=98' in told[1][1]
-        with pytest.raises(TooManyRequests, match="2 requests"), quotas.hold(alice):
+        with pytest.raises(TooManyRequests, match="2 requests") as refused, quotas.hold(alice):
             pass
+        # Whoever is to come again in a second is not told of a window that ends in a minute.
+        assert quotas.headers(alice, refused.value.retry_after_s)[1] == (b"ratelimit", b'"concurrent";r=0')
     with pytest.raises(ZeroDivisionError), quotas.hold(alice):
         raise ZeroDivisionError
     with quotas.hold(alice), quotas.hold(alice):

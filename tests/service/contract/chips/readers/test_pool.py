@@ -71,6 +71,15 @@ def test_a_chip_has_its_time(hostile: Readers, monkeypatch: pytest.MonkeyPatch) 
     reader_of(hostile)
 
 
+def test_a_chip_has_the_processor_for_as_long_as_its_size_explains(hostile: Readers) -> None:
+    first = reader_of(hostile)
+    began_s = time.monotonic()
+    with pytest.raises(CorruptChip, match="far longer to read than others of its size"):
+        hostile.read(b"spin", SPEC)
+    assert time.monotonic() - began_s < pool.LIMIT_S / 2
+    assert reader_of(hostile) != first
+
+
 def test_a_chip_has_its_memory(hostile: Readers) -> None:
     first = reader_of(hostile)
     with pytest.raises(CorruptChip, match="takes more than 2048 MiB"):

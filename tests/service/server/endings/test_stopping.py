@@ -1,5 +1,6 @@
 """A process that is told to stop, or that has to, while many wait."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -24,7 +25,7 @@ RED_PNG = encoded(picture(RED), "PNG")
 SLOW = """
 import sys, time
 from pathlib import Path
-from service.engine import served
+from service.engine import decoding, served
 from service.server.launch import serve
 from service.settings import Settings
 from tests.kit.fakes import LABELS, FakeEnsemble
@@ -34,15 +35,26 @@ class Slow(FakeEnsemble):
         {vote}
         return super().vote(chips_BHWC, explain)
 
+decode = decoding.decode_chip
+
+def decode_chip(data, spec):
+    chip_HWC = decode(data, spec)
+    {decode}
+    return chip_HWC
+
+decoding.decode_chip = decode_chip
 served.open_ensemble = lambda *_: Slow(len(LABELS))
 serve(Settings(bundle=Path(sys.argv[1]), port=0, max_batch=4, access_log=False, {settings}))
 """
 
 
 @contextmanager
-def running(bundle: Bundle, vote: str, settings: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A process whose engine votes so, and its address."""
-    command = [sys.executable, "-c", SLOW.format(vote=vote, settings=settings), str(bundle.folder)]
+def running(
+    bundle: Bundle, settings: str, vote: str = "pass", decode: str = "pass"
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A process whose engine and decoders do so, and its address."""
+    script = SLOW.format(vote=vote, decode=decode, settings=settings)
+    command = [sys.executable, "-c", script, str(bundle.folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stderr is not None
@@ -62,7 +74,7 @@ def test_whoever_waits_when_the_process_must_stop_is_answered(colours: Bundle) -
     """One chip takes 20 ms and the time to stop is a second: most of them cannot be answered."""
     chip = [("chip", ("red.png", RED_PNG))]
     with (
-        running(colours, "time.sleep(0.02 * len(chips_BHWC))", "shutdown_s=1") as (process, url),
+        running(colours, "shutdown_s=1", "time.sleep(0.02 * len(chips_BHWC))") as (process, url),
         httpx2.Client(base_url=url, timeout=30, limits=httpx2.Limits(max_connections=None)) as client,
         ThreadPoolExecutor(101) as threads,
     ):
@@ -83,17 +95,58 @@ def test_whoever_waits_when_the_process_must_stop_is_answered(colours: Bundle) -
         assert "Traceback" not in process.stderr.read()
 
 
-HANGS = "time.sleep(1000 if (chips_BHWC[:, 0, 0, 1] > 100).any() else 0)"
-DIES = "(chips_BHWC[:, 0, 0, 1] > 100).any() and sys.exit()"
+@pytest.mark.parametrize("many", [False, True], ids=["400 chips alone", "a form of 400 chips"])
+def test_each_of_400_that_wait_at_sigterm_is_answered(colours: Bundle, many: bool) -> None:
+    """One chip takes 5 ms and the time to stop is a second: a part of them cannot be answered."""
+    files = [("chip", ("red.png", RED_PNG))]
+
+    async def scenario(url: str, process: "subprocess.Popen[str]") -> list[httpx2.Response]:
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+            asked = [
+                asyncio.create_task(client.post("/predict", files=files * chips))
+                for chips in ((400,) if many else (1,) * 400)
+            ]
+            waiting = r"queue_places_taken [1-9]" if many else r"queue_places_taken [34]\d\d"
+            while not re.search(waiting, (await client.get("/metrics")).text):
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            return await asyncio.gather(*asked)
+
+    settings = "shutdown_s=1, queue_size=1000, deadline_s=0"
+    with running(colours, settings, "time.sleep(0.005 * len(chips_BHWC))") as (process, url):
+        answers = asyncio.run(scenario(url, process))
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses.keys() <= {200, 503}
+        if not many:
+            assert statuses[200] > 50 and statuses[503] > 50
+        for answer in answers:
+            if answer.status_code == 503:
+                assert "send the request again" in assert_problem(answer, 503)["detail"]
+                assert int(answer.headers["retry-after"]) >= 1
+        assert process.wait(10) == 0
 
 
-@pytest.mark.parametrize(("vote", "says"), [(HANGS, "at one piece of work for"), (DIES, "engine-0 has died")])
+HANGS, DIES = "time.sleep(1000 if {green} else 0)", "{green} and sys.exit()"
+ENGINE, DECODER = "(chips_BHWC[:, 0, 0, 1] > 100).any()", "chip_HWC[0, 0, 1] > 100"
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ({"vote": HANGS.format(green=ENGINE)}, "engine-0 has been at one piece of work for"),
+        ({"vote": DIES.format(green=ENGINE)}, "engine-0 has died"),
+        ({"decode": HANGS.format(green=DECODER)}, "has been at one piece of work for"),
+        ({"decode": DIES.format(green=DECODER)}, "decoder-0 has died"),
+    ],
+    ids=["engine hangs", "engine dies", "decoder hangs", "decoder dies"],
+)
 def test_a_process_with_a_stuck_thread_answers_everybody_and_ends(
-    colours: Bundle, vote: str, says: str
+    colours: Bundle, does: dict[str, str], says: str
 ) -> None:
     green = encoded(picture((10, 220, 10)), "PNG")
     with (
-        running(colours, vote, "watchdog_s=1") as (process, url),
+        running(colours, "watchdog_s=1, decode_threads=1", **does) as (process, url),
         ThreadPoolExecutor(20) as threads,
         httpx2.Client(base_url=url) as kept,
     ):
