@@ -57,7 +57,7 @@ def shadow_table(found: Shadow) -> Table:
         f"{found['candidate']} on {found['share']:.0%} of the chips: {found['different']} of "
         f"{found['chips']} label sets differ; {found['failed']} failed, {found['skipped']} skipped"
     )
-    table = Table("label", "added", "removed", title=title)
+    table = Table("label", "added", "removed", title=title, min_width=len(title))
     for label in found["labels"]:
         table.add_row(label["label"], str(label["added"]), str(label["removed"]))
     return table
