@@ -89,8 +89,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     detail = f"{request.method} {request.url.path}: {title.lower()}; /docs lists what there is"
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        # The framework says nothing for its files, nor that HEAD goes wherever GET does.
+        # The framework says nothing for its files, of several routes of a path only what the first
+        # one takes, and never that HEAD goes wherever GET does.
         allowed = set(headers.get("Allow", "GET").split(", "))
+        allowed |= set(map(str.upper, request.app.openapi()["paths"].get(request.url.path, ())))
         headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
     return _respond(
         Problem(type="about:blank", title=title, status=error.status_code, detail=detail), headers

@@ -53,6 +53,7 @@ def test_who_uses_another_method_is_told_which_there_are(client: httpx2.Client, 
         assert refused.headers["allow"] == "GET, HEAD", path
     for path in ("/predict", "/preview"):
         assert client.request("OPTIONS", path).headers["allow"] == "POST"
+    assert client.request("OPTIONS", "/shadow").headers["allow"] == "DELETE, GET, HEAD, POST"
 
 
 @pytest.mark.parametrize(
