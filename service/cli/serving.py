@@ -6,14 +6,18 @@ import os
 import signal
 import sys
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from service.cli.console import BundleOption, KeyOption, app
 from service.contract.limits import check_limits
+
+if TYPE_CHECKING:
+    from service.client import Client
 
 
 @app.command()
@@ -65,6 +69,18 @@ def serve(
     launch.serve(settings)
 
 
+def _print_differences(service: Client) -> None:
+    from service.client import ChipvoteError
+    from service.client.tables import shadow_table
+
+    try:
+        Console().print(shadow_table(service.differences()))
+    except ChipvoteError as error:
+        if not error.problem or error.problem["status"] != HTTPStatus.FORBIDDEN:
+            raise
+        print("What differs is for keys with the scope metrics.")
+
+
 def _end(number: int, _: object) -> None:
     """End at once: nothing was accepted yet, and a library may be busy for long."""
     os.write(2, f"chipvote: ended by {signal.Signals(number).name} while starting\n".encode())
@@ -106,7 +122,10 @@ def key(
 def swap(
     bundle: Annotated[
         str | None,
-        typer.Argument(help="Name of its folder; the one before swaps back at once", show_default="list all"),
+        typer.Argument(
+            help="Name of its folder; that or the version of the one before swaps back at once",
+            show_default="list all",
+        ),
     ] = None,
     shadow: Annotated[
         float | None,
@@ -129,7 +148,7 @@ def swap(
     """
     from service.client import ChipvoteError, Client
     from service.client.progress import wait_for_swap
-    from service.client.tables import shadow_table, swap_table
+    from service.client.tables import swap_table
 
     if (shadow is not None and not bundle) or (end_shadow and bundle):
         raise typer.BadParameter("--shadow needs a bundle's name, --end-shadow takes none")
@@ -145,7 +164,7 @@ def swap(
         found = wait_for_swap(service.loaded) if asked else service.loaded()
         Console().print(swap_table(found))
         if found["shadow"]:
-            Console().print(shadow_table(service.differences()))
+            _print_differences(service)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--url") from error
     except ChipvoteError as error:

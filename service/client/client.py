@@ -109,7 +109,8 @@ class Client:
         """Begin to let another bundle answer; `loaded` tells when that is done.
 
         Args:
-            bundle: the name of its folder; that of the bundle before swaps back at once.
+            bundle: the name of its folder; that, or the version, of the bundle before swaps back at
+                once.
             most_different: the share of decisions on the last chips that may differ; the service's
                 own bound if None.
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from .schemas import Swap
 
@@ -38,7 +39,7 @@ def wait_for_swap(ask: Callable[[], Swap]) -> Swap:
     found = ask()
     with Console(stderr=True).status("") as status:
         while (job := found["job"]) and job["step"] not in ("done", "refused"):
-            status.update(f"{job['bundle']}: {job['step']}")
+            status.update(Text(f"{job['bundle']}: {job['step']}"))
             time.sleep(POLL_S)
             found = ask()
     return found

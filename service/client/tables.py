@@ -40,14 +40,14 @@ def swap_table(found: Swap) -> Table:
     """Lay out which bundles are loaded, and which could be."""
     table = Table("bundle", "version", "")
     serving, other = found["serving"], found["other"]
-    table.add_row(serving["bundle"], serving["version"], "answers")
+    table.add_row(Text(serving["bundle"]), Text(serving["version"]), "answers")
     if other:
         role = "is tried unseen" if found["shadow"] else "answered before"
-        table.add_row(other["bundle"], other["version"], role)
+        table.add_row(Text(other["bundle"]), Text(other["version"]), role)
     loaded = {serving["bundle"], other["bundle"] if other else None}
     for name in found["bundles"]:
         if name not in loaded:
-            table.add_row(name, "", "")
+            table.add_row(Text(name), "", "")
     return table
 
 
@@ -57,9 +57,9 @@ def shadow_table(found: Shadow) -> Table:
         f"{found['candidate']} on {found['share']:.0%} of the chips: {found['different']} of "
         f"{found['chips']} label sets differ; {found['failed']} failed, {found['skipped']} skipped"
     )
-    table = Table("label", "added", "removed", title=title, min_width=len(title))
+    table = Table("label", "added", "removed", title=Text(title, style="table.title"), min_width=len(title))
     for label in found["labels"]:
-        table.add_row(label["label"], str(label["added"]), str(label["removed"]))
+        table.add_row(Text(label["label"]), str(label["added"]), str(label["removed"]))
     return table
 
 

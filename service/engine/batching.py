@@ -95,7 +95,7 @@ class Engine(Generic[V]):
         """Answer what waits, then end the threads."""
         self._waiting.close()
         for worker in self.workers:
-            await asyncio.to_thread(worker.join)
+            await worker.ended()
         self.workers.clear()  # they hold the voter's lanes
 
     @property

@@ -59,11 +59,11 @@ class Decoders:
         """
         self._waiting.put(_Job(data, answer, line, explain, stages), line)
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """End the threads once they have done what waits."""
         self._waiting.close()
         for worker in self.workers:
-            worker.join()
+            await worker.ended()
 
     def _run(self, worker: Worker) -> None:
         while jobs := self._waiting.take():

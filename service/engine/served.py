@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Counter
 
+from service.client.files import printable
 from service.contract.bundle import Bundle
 from service.contract.errors import ChipError, ClientGone, DeadlinePassed, NotReady
 from service.contract.rules import Vote
@@ -60,7 +61,7 @@ class Served:
     @property
     def name(self) -> str:
         """The name of the bundle's folder."""
-        return self.bundle.folder.name or self.bundle.folder.resolve().name
+        return printable(self.bundle.folder.name or self.bundle.folder.resolve().name)
 
     @property
     def version(self) -> str:
@@ -117,13 +118,16 @@ class Served:
         return vote
 
     async def close(self) -> None:
-        """Accept nothing more, answer what was accepted, and end the threads."""
+        """Accept nothing more, answer what was accepted, end the threads; leave one that hangs."""
         await self.admission.close()
-        self._watchdog.cancel()
+        ending = asyncio.gather(self.engine.stop(), self.decoders.stop())
+        # What a trial gave them is not among what was accepted, and a thread may hang at it.
+        tasks = (ending, self._watchdog)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         del self._watchdog  # its end would hold this object, which holds the networks
-        if not self.stuck:  # nobody can wait for a stuck thread
-            await self.engine.stop()
-            await asyncio.to_thread(self.decoders.close)
         self.on_stuck = _nothing  # as might this
 
     def abandon(self, trouble: str) -> None:

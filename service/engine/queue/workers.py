@@ -3,9 +3,12 @@
 Knows no chips.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable
 from time import monotonic
+
+_POLL_S = 0.01
 
 
 class Worker:
@@ -41,6 +44,7 @@ class Worker:
             return f"{self._thread.name} has been at one piece of work for {taken_s:.0f} s"
         return None
 
-    def join(self) -> None:
-        """Wait for the thread's end."""
-        self._thread.join()
+    async def ended(self) -> None:
+        """Wait for the thread's end in no other thread: it may hang, and Python joins others."""
+        while self._thread.is_alive():
+            await asyncio.sleep(_POLL_S)

@@ -15,6 +15,7 @@ from contextlib import suppress
 import numpy.typing as npt
 
 from service.contract.bundle import Bundle
+from service.contract.chips.readers.pool import environment
 from service.contract.errors import ServiceError, SwapRefused
 from service.contract.manifest import Pixel
 from service.contract.memory import available_bytes
@@ -80,11 +81,12 @@ async def check_apart(candidate: Bundle, settings: Settings) -> None:
     """
     told = {name: str(getattr(settings, name)) for name in _FORWARDED}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.cli", "check", str(candidate.folder), "--as-served"),
+        *(sys.executable, "-P", "-m", "service.cli", "check", "--as-served", "--", str(candidate.folder)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **{f"{PREFIX}{name.upper()}": value for name, value in told.items()}},
+        env={**environment(), **{f"{PREFIX}{name.upper()}": value for name, value in told.items()}},
+        start_new_session=True,  # a terminal's Ctrl-C is for the parent; uvloop knows no process_group
     )
     try:
         with suppress(OSError):

@@ -35,7 +35,7 @@ class Swapper:
         """Begin to bring a bundle in: to answer, or with a `share` to be tried unseen.
 
         Args:
-            name: of a folder under the root, or of the other loaded bundle.
+            name: of a folder under the root, or name or version of the other loaded bundle.
             most_different: the share of decisions on the last chips that may differ.
             share: of the chips that it answers unseen.
 
@@ -43,10 +43,10 @@ class Swapper:
             SwapRefused: another swap is under way, or there is no such bundle.
         """
         self._refuse_while_busy()
-        loaded = [served.name for served in (self._versions.current, self._versions.other) if served]
-        if name not in {*self.bundles(), *loaded}:
+        known = self.bundles()
+        if name not in known and not self._is_other(name):
             raise SwapRefused(
-                f"there is no bundle {name!r}; there are: {', '.join(self.bundles()) or 'none'}"
+                f"there is no bundle {name!r}; there are: {', '.join(known) or 'none'}"
                 + ("" if self._settings.bundles else " (set CHIPVOTE_BUNDLES to a folder of bundles)")
             )
         self._start(name, self._bring(name, most_different, share))
@@ -63,15 +63,13 @@ class Swapper:
         self._start(self._versions.other.name, self._versions.drop_other())
 
     def bundles(self) -> list[str]:
-        """Return the names of the bundles under the root."""
+        """Return the names of the bundles under the root; what is no text is no name."""
         root = self._settings.bundles
         try:
             folders = sorted(root.iterdir()) if root else []
         except OSError:
             return []
-        return [
-            folder.name for folder in folders if (folder / MANIFEST).is_file() and _is_below(folder, root)
-        ]
+        return [folder.name for folder in folders if folder.name.isprintable() and _is_bundle(folder)]
 
     def told(self) -> Swap:
         """Return what is loaded, what could be, and how far the last swap got."""
@@ -112,8 +110,8 @@ class Swapper:
 
     async def _bring(self, name: str, most_different: float, share: float | None) -> None:
         versions = self._versions
-        other = versions.other
         bundle = await self._read(name)
+        other = versions.other  # not before: meanwhile it may have been lost
         if other and other.bundle is bundle and share is None:  # it has shown all this before
             versions.switch(other)
             return
@@ -139,14 +137,21 @@ class Swapper:
     async def _read(self, name: str) -> Bundle:
         """Return a bundle: what is loaded under its name, unless its folder holds another."""
         other = self._versions.other
-        loaded = other.bundle if other and other.name == name else None
+        loaded = other.bundle if other and self._is_other(name) else None
+        if loaded and name not in self.bundles():
+            return loaded
         try:
-            bundle = await asyncio.to_thread(load, (self._settings.bundles or Path()) / name)
+            bundle = await asyncio.to_thread(load, cast(Path, self._settings.bundles) / name)
         except BundleError:
             if not loaded:
                 raise
             return loaded
         return loaded if loaded and loaded.manifest == bundle.manifest else bundle
+
+    def _is_other(self, name: str) -> bool:
+        """Tell whether the other loaded bundle is called so: two of a folder differ by version."""
+        other = self._versions.other
+        return other is not None and name in (other.name, other.version)
 
     def _step(self, step: Step) -> None:
         cast(SwapJob, self._job)["step"] = step
@@ -160,6 +165,9 @@ def _loaded(served: Served) -> Loaded:
     return Loaded(bundle=served.name, version=served.version)
 
 
-def _is_below(folder: Path, root: Path | None) -> bool:
-    """Tell whether links lead out of the root."""
-    return root is not None and folder.resolve().is_relative_to(root.resolve())
+def _is_bundle(folder: Path) -> bool:
+    """Tell whether a bundle lies there that this process may read; no link leads elsewhere."""
+    try:
+        return (folder / MANIFEST).is_file() and folder.resolve().is_relative_to(folder.parent.resolve())
+    except OSError:
+        return False

@@ -70,6 +70,7 @@ class Versions:
         if to is not self.other:
             self._watch(to)
         self.current, self.other = to, self.current
+        self._recent.clear()  # the next one is compared with what answers then
         self._show()
         logger.info("%s answers now, in the place of %s", to.version, self.other.version)
 
@@ -115,6 +116,7 @@ class Versions:
             elif served is self.other:
                 self.other = self.shadow = None
                 self._show()
+                self._lost = asyncio.create_task(served.close())
 
         served.on_stuck = lose
 

@@ -6,6 +6,7 @@ engine) → `answers` (JSON).
 
 import asyncio
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -157,7 +158,8 @@ async def _show_evidence(
     assert "scores" in answered  # a single chip's failure was the request's
     spec = served.bundle.manifest.input
     data = await asyncio.to_thread(_evidence_png, upload.data, answered, label, spec)
-    return Response(data, media_type="image/png", headers={"X-Chipvote-Version": served.version})
+    version = quote(served.version, safe="+:/@ ")  # it may be any text, and a header is none
+    return Response(data, media_type="image/png", headers={"X-Chipvote-Version": version})
 
 
 def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: InputSpec) -> bytes:

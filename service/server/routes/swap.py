@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.client.schemas import Shadow, Swap
 from service.contract.errors import InvalidParameter, NotReady, ServiceError, SwapRefused
@@ -14,13 +15,25 @@ from service.server.state import running
 router = APIRouter(tags=["swap"])
 
 _BEGUN = example(SWAP, InvalidParameter, SwapRefused, ServiceError, NotReady, status=202)
-_Share = Annotated[float, Query(ge=0, le=1)]
-_Bundle = Annotated[
-    str, Query(min_length=1, max_length=255, description="name of a folder below CHIPVOTE_BUNDLES")
-]
-_MostDifferent = Annotated[
-    _Share, Query(description="share of the decisions on the last chips that may differ, 0 to 1")
-]
+
+
+class _Wanted(BaseModel):
+    """Which bundle; whoever asks for what there is not must hear so, and not get half of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bundle: str = Field(
+        min_length=1,
+        max_length=255,
+        description="name of a folder below CHIPVOTE_BUNDLES, or name or version of the bundle before",
+    )
+    most_different: float = Field(
+        MOST_DIFFERENT, ge=0, le=1, description="share of the decisions on the last chips that may differ"
+    )
+
+
+class _Tried(_Wanted):
+    share: float = Field(0.1, ge=0, le=1, description="of the chips that it answers too")
 
 
 @router.get(
@@ -43,14 +56,14 @@ async def get_swap(request: Request) -> Swap:
     responses=_BEGUN,
     openapi_extra=needs("admin"),
 )
-async def swap(request: Request, bundle: _Bundle, most_different: _MostDifferent = MOST_DIFFERENT) -> Swap:
+async def swap(request: Request, wanted: Annotated[_Wanted, Query()]) -> Swap:
     """Begin to bring a bundle in; `GET /swap` tells how it goes. What answers goes on until then.
 
     It is loaded beside the one that answers, and must reproduce its golden answers and answer the
     last chips much as that one did. The bundle before stays loaded: its name swaps back at once.
     """
     swapper = running(request).swapper
-    swapper.begin(bundle, most_different=most_different)
+    swapper.begin(wanted.bundle, most_different=wanted.most_different)
     return swapper.told()
 
 
@@ -80,15 +93,10 @@ async def get_shadow(request: Request) -> Shadow:
     responses=_BEGUN,
     openapi_extra=needs("admin"),
 )
-async def shadow(
-    request: Request,
-    bundle: _Bundle,
-    share: Annotated[_Share, Query(description="of the chips that it answers too, 0 to 1")] = 0.1,
-    most_different: _MostDifferent = MOST_DIFFERENT,
-) -> Swap:
+async def shadow(request: Request, wanted: Annotated[_Tried, Query()]) -> Swap:
     """Begin to bring a bundle in that answers a share of the chips unseen; see `POST /swap`."""
     swapper = running(request).swapper
-    swapper.begin(bundle, most_different=most_different, share=share)
+    swapper.begin(wanted.bundle, most_different=wanted.most_different, share=wanted.share)
     return swapper.told()
 
 

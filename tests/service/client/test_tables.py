@@ -3,7 +3,8 @@ from typing import Any
 
 from rich.console import Console
 
-from service.client.tables import label_table, prediction_table
+from service.client.schemas import Loaded, Shadow, Swap
+from service.client.tables import label_table, prediction_table, shadow_table, swap_table
 
 
 def printed(table: Any) -> str:  # noqa: ANN401
@@ -35,3 +36,15 @@ def test_a_label_has_the_thresholds_that_have_a_say() -> None:
     assert "m 1, rule vote" in text
     assert "0.200 0.400×2" in text
     assert "0.300" not in text
+
+
+def test_names_and_versions_are_no_markup() -> None:
+    serving, other = Loaded(bundle="[red]a", version="[/]"), Loaded(bundle="[/red]", version="[b]")
+    swap = Swap(bundles=["[/c]"], serving=serving, other=other, shadow=True, job=None)
+    shadow = Shadow(
+        serving="[/]", candidate="[/b]", share=1, failed=0, skipped=0, chips=0, different=0, labels=[]
+    )
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(swap_table(swap), shadow_table(shadow))
+    shown = console.export_text()
+    assert all(text in shown for text in ("[red]a", "[/]", "[/red]", "[b]", "[/c]", "[/b] on 100%"))

@@ -35,7 +35,7 @@ async def started(ensemble: FakeEnsemble) -> AsyncIterator[Callable[[bytes], Cor
         yield vote
     finally:
         await engine.stop()
-        decoders.close()
+        await decoders.stop()
 
 
 def test_each_chip_is_decoded_and_answered_or_refused_by_itself() -> None:

@@ -2,15 +2,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 
 from service.contract.bundle import load
 from service.contract.errors import BundleError, NotAnImage, ServiceError
+from service.engine.queue.fair_queue import Line
 from service.engine.served import Served, open_served
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from service.settings import Settings
-from tests.kit.fakes import BLUE, GREEN, LABELS, RED, FakeEnsemble, encoded, picture
+from tests.kit.fakes import BLUE, GREEN, LABELS, RED, SIZE_PX, FakeEnsemble, encoded, picture
 
 RED_PNG, GREEN_PNG, BLUE_PNG = (encoded(picture(colour), "PNG") for colour in (RED, GREEN, BLUE))
 
@@ -112,5 +114,25 @@ def test_an_altered_bundle_is_not_served(settings: Settings) -> None:
         with pytest.raises(BundleError, match="cannot be read"):
             async with serving(settings.model_copy(update={"bundle": settings.bundle / "none"}), Metrics()):
                 pass
+
+    run(scenario)
+
+
+def test_a_thread_that_hangs_over_what_nobody_waits_for_keeps_nobody_from_closing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = FakeEnsemble(len(LABELS))
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: ensemble)
+
+    async def scenario() -> None:
+        async with serving(settings.model_copy(update={"watchdog_s": 0.4}), Metrics()) as served:
+            ensemble.gate.clear()
+            chip_HWC = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
+            served.engine.put(chip_HWC, asyncio.get_running_loop().create_future(), Line())
+            while not ensemble.entered.is_set():
+                await asyncio.sleep(0.005)
+        assert served.stuck
+        ensemble.gate.set()
+        await served.engine.stop()
 
     run(scenario)

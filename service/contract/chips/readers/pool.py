@@ -109,8 +109,11 @@ class Readers:
         return None
 
 
-def _environment() -> dict[str, str]:
-    # The same modules as here, and nothing (-P) from a folder of chips that somebody works in.
+def environment() -> dict[str, str]:
+    """Return that of a process with the same modules as here.
+
+    With `-P`, it takes none from a folder of chips that somebody works in.
+    """
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
@@ -123,7 +126,7 @@ def _start(module: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
                 [sys.executable, "-P", "-m", module],
                 stdin=other.fileno(),
                 stdout=subprocess.DEVNULL,
-                env=_environment(),
+                env=environment(),
                 process_group=0,  # a terminal's Ctrl-C is for the parent
             )
         except BaseException:

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 import time
 
@@ -20,5 +21,5 @@ def test_a_thread_tells_how_long_it_has_been_at_a_piece_of_work() -> None:
     assert worker.trouble(60) is None
     assert worker.trouble(0.01) == "engine-7 has been at one piece of work for 0 s"
     end.set()
-    worker.join()
+    asyncio.run(worker.ended())
     assert worker.trouble(0.01) is None  # it has ended as it should

@@ -67,6 +67,26 @@ def test_another_process_runs_it_first(candidate: Bundle, settings: Settings, tm
         asyncio.run(proof.check_apart(wrong, settings))
 
 
+@pytest.mark.parametrize("name", ["--help", "--version", "-x"])
+def test_a_name_is_no_option_of_the_check(
+    settings: Settings, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = make_bundle(Path(name), golden_shift=0.4)
+    with refused("its check failed: .* probabilities are off by up to 0.4"):
+        asyncio.run(proof.check_apart(wrong, settings))
+
+
+def test_the_check_runs_no_code_from_the_folder_that_the_service_works_in(
+    candidate: Bundle, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("service", "numpy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('run')")
+    asyncio.run(proof.check_apart(candidate, settings))
+
+
 def test_a_check_without_an_end_is_ended(
     candidate: Bundle, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,14 @@ def test_a_picture_tells_its_version_too(client: httpx2.Client) -> None:
     assert shown.headers["x-chipvote-version"] == "1.0"
 
 
+def test_a_version_may_be_any_text(tmp_path: Path, settings: Settings) -> None:
+    served = make_bundle(tmp_path / "served", version="2 ä\r\nX-Other: 1").folder
+    with serving(settings.model_copy(update={"bundle": served})) as client:
+        shown = predict(client, evidence="true", format="png")
+        assert shown.headers["x-chipvote-version"] == "2 %C3%A4%0D%0AX-Other: 1"
+        assert "x-other" not in shown.headers
+
+
 def test_the_way_back_needs_no_folder(root: Path, tmp_path: Path, settings: Settings) -> None:
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
     with serving(settings.model_copy(update={"bundle": copy / "1.0", "bundles": copy})) as client:
@@ -101,6 +109,21 @@ def test_a_folder_that_holds_another_bundle_by_now_is_read_again(
         shutil.rmtree(copy / "1.0")
         make_bundle(copy / "1.0", version="1.5")
         assert swapped(client, "1.0")["serving"] == {"bundle": "1.0", "version": "1.5"}
+        assert swapped(client, "1.1")["serving"]["version"] == "1.1"
+
+
+def test_two_versions_of_one_folder_swap_back_by_version(tmp_path: Path, settings: Settings) -> None:
+    make_bundle(tmp_path / "one", version="1")
+    with serving(settings.model_copy(update={"bundle": tmp_path / "one", "bundles": tmp_path})) as client:
+        make_bundle(tmp_path / "one", version="2")
+        assert swapped(client, "one")["serving"] == {"bundle": "one", "version": "2"}
+        assert swapped(client, "1")["serving"] == {"bundle": "one", "version": "1"}
+
+
+def test_what_there_is_not_to_ask_for_is_refused(client: httpx2.Client) -> None:
+    for path, query in (("/swap", {"share": 0.1}), ("/shadow", {"shares": 0.1}), ("/swap", {"x": 1})):
+        assert_problem(client.post(path, params={"bundle": "1.1", **query}), 422)
+    assert client.get("/swap").json()["job"] is None
 
 
 @pytest.mark.parametrize("name", ["none", "../1.1", "/etc", ".", "..", "1.1/", "1.1/../1.2", "%2e%2e", " "])
