@@ -24,8 +24,9 @@ LARGE_BYTES = 1 << 19
 # Free memory at a heap's end that is kept: less would ask the system again and again.
 KEPT_BYTES = 1 << 25
 
-EVERY_S, GROWTH_BYTES = 5.0, 1 << 26  # how often free memory is looked for, and when it is worth it
+EVERY_S, GROWTH_BYTES = 5.0, 1 << 25  # how often free memory is looked for, and when it is worth it
 CALM_BYTES = 1 << 20  # by which memory changes when little is done
+BUSY_S = 60.0  # so long is calm waited for: work that never ends must not keep it either
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
 _STATM, _MEMINFO = Path("/proc/self/statm"), Path("/proc/meminfo")
@@ -45,13 +46,15 @@ def give_back_large_buffers() -> None:
         library.mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def give_back_after_bursts(every_s: float = EVERY_S) -> None:
-    """Start a thread that gives free memory back when it is calm and more is held than there was.
+def give_back_after_bursts(every_s: float = EVERY_S, busy_s: float = BUSY_S) -> None:
+    """Start a thread that gives free memory back where more is held than there was.
+
+    It does so when it is calm, or has not been for long.
 
     A body comes in small pieces. They are freed, but what was allocated among them and stays keeps
     the heaps from shrinking by themselves.
     """
-    arguments = (every_s, resident_bytes())
+    arguments = (every_s, busy_s, resident_bytes())
     threading.Thread(target=_trim, args=arguments, name="memory", daemon=True).start()
 
 
@@ -86,19 +89,21 @@ def _left_bytes(folder: Path) -> list[int]:
     return []
 
 
-def _trim(every_s: float, least_bytes: int) -> None:
+def _trim(every_s: float, busy_s: float, least_bytes: int) -> None:
     with suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
         before_bytes = trimmed_bytes = 0
+        trimmed_s = time.monotonic()
         while True:
             time.sleep(every_s)
             now_bytes = resident_bytes()
             calm = abs(now_bytes - before_bytes) < CALM_BYTES  # while it works, it needs what it has
             if (
-                calm
+                (calm or time.monotonic() > trimmed_s + busy_s)
                 and now_bytes > least_bytes + GROWTH_BYTES
                 and abs(now_bytes - trimmed_bytes) > CALM_BYTES
             ):
                 library.malloc_trim(0)  # without Python's lock
                 trimmed_bytes = now_bytes = resident_bytes()
+                trimmed_s = time.monotonic()
             before_bytes = now_bytes
