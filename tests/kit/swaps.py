@@ -9,7 +9,10 @@ import httpx2
 import numpy as np
 
 from service.contract.bundle import Bundle
-from tests.kit.fakes import Linear, linear_members, make_bundle
+from tests.kit.fakes import BLACK, BLUE, GREEN, RED, Linear, encoded, linear_members, make_bundle, picture
+
+COLOURS = (RED, GREEN, BLUE, BLACK)
+CHIPS = [encoded(picture(colour), "PNG") for colour in COLOURS]
 
 
 def make_versions(root: Path, *versions: str, **options: Any) -> list[Bundle]:  # noqa: ANN401
@@ -48,3 +51,21 @@ def swapped(client: httpx2.Client, bundle: str, path: str = "/swap", **query: fl
     began = client.post(path, params={"bundle": bundle, **query})
     assert began.status_code == 202, began.text
     return ended(client)
+
+
+def predict(client: httpx2.Client, chip: bytes = CHIPS[0], **query: str) -> httpx2.Response:
+    """Ask for one chip."""
+    return client.post("/predict", content=chip, headers={"content-type": "image/png"}, params=query)
+
+
+def version(response: httpx2.Response) -> str:
+    """Return which version answered."""
+    assert response.status_code == 200, response.text
+    said: str = response.json()["model"]["version"]
+    return said
+
+
+def sample(client: httpx2.Client, name: str) -> float:
+    """Return one of the metrics."""
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))

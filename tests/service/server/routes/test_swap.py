@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,21 @@ import httpx2
 import pytest
 
 from service.settings import Settings
-from tests.kit.fakes import BLACK, BLUE, GREEN, LABELS, RED, encoded, make_bundle, picture
+from tests.kit.fakes import LABELS, make_bundle
 from tests.kit.hostile_bundles import GRAPH, KINDS
 from tests.kit.serving import serving
-from tests.kit.swaps import contrary_members, ended, hasty_members, make_versions, swapped
+from tests.kit.swaps import (
+    CHIPS,
+    contrary_members,
+    ended,
+    hasty_members,
+    make_versions,
+    predict,
+    sample,
+    swapped,
+    version,
+)
 from tests.service.server.test_problems import assert_problem
-
-COLOURS = (RED, GREEN, BLUE, BLACK)
-CHIPS = [encoded(picture(colour), "PNG") for colour in COLOURS]
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +40,6 @@ def client(root: Path, settings: Settings) -> Iterator[httpx2.Client]:
     update = {"bundle": root / "1.0", "bundles": root, "max_chips": 1024}
     with serving(settings.model_copy(update=update)) as connected:
         yield connected
-
-
-def predict(client: httpx2.Client, chip: bytes = CHIPS[0], **query: str) -> httpx2.Response:
-    return client.post("/predict", content=chip, headers={"content-type": "image/png"}, params=query)
-
-
-def version(response: httpx2.Response) -> str:
-    assert response.status_code == 200, response.text
-    said: str = response.json()["model"]["version"]
-    return said
-
-
-def sample(client: httpx2.Client, name: str) -> float:
-    lines = client.get("/metrics").text.splitlines()
-    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_another_bundle_answers_and_the_one_before_stays_loaded(client: httpx2.Client) -> None:
@@ -235,51 +226,6 @@ def test_more_may_differ_if_that_is_meant(root: Path, tmp_path: Path, settings: 
         assert version(predict(client)) == "2.0"
         assert swapped(client, "2.1", most_different=1)["job"]["differences"]["different"] == 2
         assert version(predict(client)) == "2.1"
-
-
-def test_a_candidate_is_tried_unseen(tmp_path: Path, settings: Settings) -> None:
-    make_versions(tmp_path, "2.0")
-    make_bundle(tmp_path / "2.1", version="2.1", members=hasty_members((3,)))
-    with serving(settings.model_copy(update={"bundle": tmp_path / "2.0", "bundles": tmp_path})) as client:
-        assert client.get("/shadow").json()["candidate"] is None
-        found = swapped(client, "2.1", "/shadow", share=1)
-        assert (found["shadow"], found["serving"]["version"], found["other"]["version"]) == (
-            True,
-            "2.0",
-            "2.1",
-        )
-        for chip in CHIPS:
-            said = predict(client, chip)
-            assert version(said) == "2.0"
-        shadow = waited(client, chips=4)
-        dark = COLOURS.index(BLACK)
-        assert said.json()["predictions"][0]["labels"] == ["dark"]
-        assert shadow["different"] == len(COLOURS) - 1  # the candidate sees dark everywhere
-        assert shadow["labels"] == [{"label": LABELS[dark], "added": 3, "removed": 0}]
-        assert (shadow["serving"], shadow["candidate"], shadow["share"]) == ("2.0", "2.1", 1)
-        assert sample(client, 'chipvote_shadow_chips_total{outcome="different"}') == 3
-        assert sample(client, 'chipvote_shadow_labels_total{change="added",label="dark"}') == 3
-        assert swapped(client, "2.1")["serving"]["version"] == "2.1"  # it has been proven
-        assert client.get("/shadow").json()["candidate"] is None
-
-
-def test_a_trial_can_be_ended(client: httpx2.Client) -> None:
-    assert_problem(client.delete("/shadow"), 409)
-    swapped(client, "1.1", "/shadow", share=0.5)
-    assert client.delete("/shadow").status_code == 202
-    found = ended(client)
-    assert (found["shadow"], found["other"], found["serving"]["version"]) == (False, None, "1.0")
-    assert predict(client, version="1.1").status_code == 422
-
-
-def waited(client: httpx2.Client, chips: int) -> dict[str, Any]:
-    until_s = time.monotonic() + 20
-    while time.monotonic() < until_s:
-        found: dict[str, Any] = client.get("/shadow").json()
-        if found["chips"] >= chips:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(found)
 
 
 def test_no_request_fails_or_mixes_while_bundles_take_turns(tmp_path: Path, settings: Settings) -> None:
