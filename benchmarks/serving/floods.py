@@ -32,6 +32,7 @@ from benchmarks.harness.contenders import ours
 from benchmarks.harness.rude import Ends, Kind, be
 from benchmarks.harness.servers import loop_ms, running, stop_cleanly
 
+BYSTANDER = "127.0.0.2"  # an address of its own, as others have
 FLOOD_S, CHIP_EVERY_S, MOST_S = 4.0, 0.5, 90.0
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n"
 LIVE = GET % b"/health/live" + b"\r\n"
@@ -98,7 +99,9 @@ def stand_by(url: str, pid: int, chip: bytes, wire: Connection) -> None:
             waits_ms["loop"] = max(waits_ms.get("loop", 0), loop_ms(pid) - began_loop_ms)
 
     next_chip_s = 0.0
-    with httpx2.Client(base_url=url, timeout=60, headers={"Content-Type": "image/jpeg"}) as http:
+    way = httpx2.HTTPTransport(local_address=BYSTANDER)
+    jpeg = {"Content-Type": "image/jpeg"}
+    with httpx2.Client(base_url=url, timeout=60, headers=jpeg, transport=way) as http:
         while True:
             wait_for("live", lambda: http.get("/health/live"))
             if time.monotonic() > next_chip_s:

@@ -5,6 +5,7 @@ port opens, and so that the drain after SIGTERM ends before the process does.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -66,6 +67,9 @@ def _serve(settings: Settings) -> None:
                 bound.listen(BACKLOG)
             _announce(app.state.running, bound, bounds)
             give_back_after_bursts()
+            # What is there now stays. Looking through it again and again would hold up everybody,
+            # for some 30 ms each time.
+            gc.freeze()
             # uvicorn repeats the signal once it has closed its connections; the lifespan
             # must end before the process, so the repetition must not kill it.
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,10 +5,12 @@ first. One that works never does. Knows no HTTP. Runs on one event loop.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import Protocol
 
 from service.contract.errors import Overloaded
+from service.server.edge.turns import Turns
 
 
 class Connection(Protocol):
@@ -28,6 +30,7 @@ class Connections:
         self._addresses: dict[Connection, str] = {}
         self._counts: Counter[str] = Counter()
         self._waiting: dict[Connection, None] = {}  # in the order in which they began to
+        self.turns = Turns()  # in which they are read
 
     def enter(self, connection: Connection) -> None:
         """Take one more, in the place of another if need be.
@@ -42,6 +45,10 @@ class Connections:
             self._make_room(None)
         self._addresses[connection] = address
         self._counts[address] += 1
+
+    def later(self, connection: Connection, read: Callable[[], None]) -> None:
+        """Have something of one read when its address' turn comes."""
+        self.turns.later(read, self._addresses.get(connection, ""))
 
     def leave(self, connection: Connection) -> None:
         """Forget one, if it is known."""

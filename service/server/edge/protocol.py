@@ -117,9 +117,12 @@ class EdgeProtocol(Connection):
             self._drop(len(data))
         elif self._rest or self._is_answering():
             self._keep(self._rest[self._at :] + data, 0)
-        else:
+        elif self._all.turns.now():
             self._unset_keepalive_if_required()
             self._parse(data, 0)
+        else:
+            self._keep(data, 0)
+            self._all.later(self, self._go_on)
 
     def _keep(self, data: bytes, at: int) -> None:
         self._rest, self._at = data, at
@@ -150,7 +153,7 @@ class EdgeProtocol(Connection):
             if self._is_answering():
                 break  # `on_response_complete` goes on
         else:
-            self.loop.call_soon(self._go_on)
+            self._all.later(self, self._go_on)
         self._keep(data, at)
 
     def _feed(self, piece: bytes) -> bool:
@@ -211,7 +214,7 @@ class EdgeProtocol(Connection):
             return
         self._all.wait(self)
         if self._rest:
-            self.loop.call_soon(self._go_on)
+            self._all.later(self, self._go_on)
 
     def pause_writing(self) -> None:
         """Watch how the client takes its answer."""
@@ -248,6 +251,12 @@ class EdgeProtocol(Connection):
         self.transport.abort()
 
     def _head_is_late(self) -> None:
+        """Refuse it, in turn: many may be late at once."""
+        self._all.later(self, self._refuse_late_head)
+
+    def _refuse_late_head(self) -> None:
+        if self._head_timer is None or self.transport.is_closing():  # it has ended after all
+            return
         self._head_timer = None
         seconds = self._limits.header_s
         self._refuse(SlowRequest(f"the request's head did not end within {seconds:g} s; send it at once"))
