@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,7 +16,7 @@ from service.contract.errors import StartupError
 from service.contract.version import __version__
 
 if TYPE_CHECKING:
-    pass
+    from service.client import Client
 
 app = typer.Typer(
     help="Label satellite chips with a voting ensemble.\n\nEvery setting is also an environment variable "
@@ -54,6 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             f"chipvote: the output cannot be written ({error.strerror}); write it elsewhere", file=sys.stderr
         )
     sys.exit(1)
+
+
+@contextmanager
+def service_at(url: str, key: str | None) -> Iterator[Client]:
+    """Have a service elsewhere do something; that it cannot is one line and exit status 1."""
+    from service.client import ChipvoteError, Client
+
+    try:
+        service = Client(url, key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from error
+    try:
+        yield service
+    except ChipvoteError as error:
+        print(f"chipvote: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 def _tell_version(asked: bool) -> None:

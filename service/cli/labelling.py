@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from service.cli.console import DEFAULT_BUNDLE, BundleOption, KeyOption, app
+from service.cli.console import DEFAULT_BUNDLE, BundleOption, KeyOption, app, service_at
 
 if TYPE_CHECKING:
     from service.client.schemas import Answer, Labels
@@ -75,17 +75,8 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
 
 
 def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> Answer:
-    from service.client import ChipvoteError, Client
-
-    try:
-        service = Client(url, key)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--url") from error
-    try:
+    with service_at(url, key) as service:
         return {"model": service.labels()["model"], "predictions": list(service.predict(images))}
-    except ChipvoteError as error:
-        print(f"chipvote: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from service.cli.console import BundleOption, KeyOption, app
+from service.cli.console import BundleOption, KeyOption, app, service_at
 from service.contract.limits import check_limits
 
 if TYPE_CHECKING:
@@ -67,18 +67,6 @@ def serve(
         open=open_to_all,
     )
     launch.serve(settings)
-
-
-def _print_differences(service: Client) -> None:
-    from service.client import ChipvoteError
-    from service.client.tables import shadow_table
-
-    try:
-        Console().print(shadow_table(service.differences()))
-    except ChipvoteError as error:
-        if not error.problem or error.problem["status"] != HTTPStatus.FORBIDDEN:
-            raise
-        print("What differs is for keys with the scope metrics.")
 
 
 def _end(number: int, _: object) -> None:
@@ -146,15 +134,13 @@ def swap(
     It must be in the folder that the service was started with (`chipvote serve --bundles`). After a
     restart the service has the bundle of its settings again.
     """
-    from service.client import ChipvoteError, Client
     from service.client.progress import wait_for_swap
     from service.client.tables import swap_table
 
     if (shadow is not None and not bundle) or (end_shadow and bundle):
         raise typer.BadParameter("--shadow needs a bundle's name, --end-shadow takes none")
     asked = bundle or end_shadow
-    try:
-        service = Client(url, key)
+    with service_at(url, key) as service:
         if end_shadow:
             service.end_shadow()
         elif bundle and shadow is not None:
@@ -165,11 +151,18 @@ def swap(
         Console().print(swap_table(found))
         if found["shadow"]:
             _print_differences(service)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--url") from error
-    except ChipvoteError as error:
-        print(f"chipvote: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
     if asked and (job := found["job"]) and job["step"] == "refused":
         print(f"chipvote: {job['bundle']} was refused: {job['detail']}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _print_differences(service: Client) -> None:
+    from service.client import ChipvoteError
+    from service.client.tables import shadow_table
+
+    try:
+        Console().print(shadow_table(service.differences()))
+    except ChipvoteError as error:
+        if not error.problem or error.problem["status"] != HTTPStatus.FORBIDDEN:
+            raise
+        print("What differs is for keys with the scope metrics.")
