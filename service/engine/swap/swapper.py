@@ -5,11 +5,11 @@ Knows names under one folder; nothing a request brings is a path.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from service.client.schemas import Loaded, Step, Swap, SwapJob
+from service.client.schemas import Loaded, Swap, SwapJob
 from service.contract.bundle import MANIFEST, Bundle, load
 from service.contract.errors import BundleError, ServiceError, SwapRefused
 from service.engine.served import Served, open_served
@@ -49,7 +49,7 @@ class Swapper:
                 f"there is no bundle {name!r}; there are: {', '.join(known) or 'none'}"
                 + ("" if self._settings.bundles else " (set CHIPVOTE_BUNDLES to a folder of bundles)")
             )
-        self._start(name, self._bring(name, most_different, share))
+        self._start(name, lambda job: self._bring(job, most_different, share))
 
     def end_shadow(self) -> None:
         """Begin to drop the bundle that is tried unseen.
@@ -60,7 +60,7 @@ class Swapper:
         self._refuse_while_busy()
         if not self._versions.shadow or not self._versions.other:
             raise SwapRefused("no bundle is tried unseen")
-        self._start(self._versions.other.name, self._versions.drop_other())
+        self._start(self._versions.other.name, lambda _: self._versions.drop_other())
 
     def bundles(self) -> list[str]:
         """Return the names of the bundles under the root; what is no text is no name."""
@@ -92,13 +92,13 @@ class Swapper:
         if self._task and not self._task.done():
             raise SwapRefused("another swap is under way; wait for its end")
 
-    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, name: str, work: Callable[[SwapJob], Awaitable[None]]) -> None:
         self._job = SwapJob(bundle=name, step="checking", detail=None, differences=None)
         self._task = asyncio.create_task(self._run(self._job, work))
 
-    async def _run(self, job: SwapJob, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, job: SwapJob, work: Callable[[SwapJob], Awaitable[None]]) -> None:
         try:
-            await work
+            await work(job)
             job["step"] = "done"
         except Exception as error:
             known = isinstance(error, ServiceError)
@@ -108,9 +108,9 @@ class Swapper:
             logger.warning("swap to %s refused: %s", job["bundle"], error)
         self._metrics.swaps.labels(job["step"]).inc()
 
-    async def _bring(self, name: str, most_different: float, share: float | None) -> None:
+    async def _bring(self, job: SwapJob, most_different: float, share: float | None) -> None:
         versions = self._versions
-        bundle = await self._read(name)
+        bundle = await self._read(job["bundle"])
         other = versions.other  # not before: meanwhile it may have been lost
         if other and other.bundle is bundle and share is None:  # it has shown all this before
             versions.switch(other)
@@ -118,17 +118,17 @@ class Swapper:
         proof.check_alike(bundle, versions.current.bundle)
         proof.check_memory(bundle, versions.current)
         await proof.check_apart(bundle, self._settings)
-        self._step("draining")
+        job["step"] = "draining"
         await versions.drop_other()
-        self._step("loading")
+        job["step"] = "loading"
         candidate = await open_served(bundle, self._settings, self._metrics, proven=True)
-        self._step("comparing")
+        job["step"] = "comparing"
         try:
             counted = await proof.compare(candidate, versions.recent(), most_different)
         except BaseException:
             await candidate.close()
             raise
-        cast(SwapJob, self._job)["differences"] = counted.told()
+        job["differences"] = counted.told()
         if share is None:
             versions.switch(candidate)
         else:
@@ -152,9 +152,6 @@ class Swapper:
         """Tell whether the other loaded bundle is called so: two of a folder differ by version."""
         other = self._versions.other
         return other is not None and name in (other.name, other.version)
-
-    def _step(self, step: Step) -> None:
-        cast(SwapJob, self._job)["step"] = step
 
     def _named(self, error: Exception) -> str:
         """Return what was wrong, without the place of the folder on this machine."""
