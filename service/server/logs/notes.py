@@ -8,12 +8,13 @@ class Note:
     """The notes on one request."""
 
     __slots__ = (
-        "_ends_s", "began_s", "chips", "client", "failed", "key", "request_id", "route",
+        "_ends_s", "began_s", "chips", "client", "failed", "key", "request_id", "route", "status",
     )  # fmt: skip
 
     def __init__(self, request_id: str = "", client: str = "") -> None:
         self.request_id, self.client = request_id, client
         self.route: str | None = None  # the template, never the path
+        self.status = 0  # of the answer, once that has begun
         self.key: str | None = None  # its name
         self.chips = self.failed = 0
         self._ends_s: list[tuple[str, float]] = []

@@ -62,34 +62,32 @@ class Requests:
             await self._app(scope, receive, send)
             return
         note = notes.begin(_id_of(scope), client_address(scope, self._trusted))
-        status = 0  # no answer
 
         async def send_whole(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                note.status = message["status"]
                 message = {**message, "headers": _complete(message["headers"], note.request_id)}
             await send(message)
 
         try:
             await self._app(scope, receive, send_whole)
         except asyncio.CancelledError:  # the server's time to shut down is over
-            if status:
+            if note.status:
                 raise
             stopped = NotReady("the service stopped before the answer was there; send the request again")
             await problems.response(stopped)(scope, receive, send_whole)
         except Exception as error:
             response = problems.response(problems.explained(error))  # which logs it
-            if status:
+            if note.status:
                 raise  # so that the server cuts what has begun
             await response(scope, receive, send_whole)
         finally:
             # A path that no route has must not become a label: anybody can make up paths.
             note.route = scope["route"].path if "route" in scope else "unknown"
-            self._count(note, status or 500)
+            self._count(note, note.status or 500)
             if self._log:
                 note.ended("answer" if note.stages_ms else "total")
-                self._log.info("request", **self._line(scope, note, status))
+                self._log.info("request", **self._line(scope, note))
 
     def _count(self, note: Note, status: int) -> None:
         self._requests(note.route, status).inc()
@@ -98,14 +96,14 @@ class Requests:
             self._metrics.key_requests.labels(note.key, status).inc()
             self._metrics.key_chips.labels(note.key).inc(note.chips)
 
-    def _line(self, scope: Scope, note: Note, status: int) -> dict[str, object]:
+    def _line(self, scope: Scope, note: Note) -> dict[str, object]:
         line: dict[str, object] = {
             "request_id": note.request_id,
             "client": note.client,
             "method": scope["method"],
             "route": note.route,
-            "status": status,
-            "outcome": _outcome(status),
+            "status": note.status,
+            "outcome": _outcome(note.status),
         }
         if note.key:
             line["key"] = note.key

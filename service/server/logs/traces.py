@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.contract.version import __version__
 from service.engine import stages
@@ -65,7 +65,7 @@ class Traces:
         if scope["type"] != "http" or tracer is None:
             await self._app(scope, receive, send)
             return
-        note, status = notes.current(), 0
+        note = notes.current()
         # Durations are of the monotonic clock, whatever happens to the other one meanwhile.
         epoch_ns = time.time_ns() - round(time.perf_counter() * 1e9)
         brought = {
@@ -78,19 +78,12 @@ class Traces:
         if not span.is_recording():
             await self._app(scope, receive, send)
             return
-
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         with stages.collected() as chips:
             try:
-                await self._app(scope, receive, send_noted)
+                await self._app(scope, receive, send)
             finally:
                 _tell(tracer, span, note, chips, epoch_ns)
-                _describe(span, scope, note, method, status)
+                _describe(span, scope, note, method)
                 span.end(_ns(time.perf_counter(), epoch_ns))
 
 
@@ -115,16 +108,16 @@ def _tell(tracer: Tracer, span: Span, note: Note, chips: list[stages.Stages], ep
         stage.end(_ns(ended_s, epoch_ns))
 
 
-def _describe(span: Span, scope: Scope, note: Note, method: str, status: int) -> None:
-    route = scope["route"].path if "route" in scope else note.route
-    if route and route != "unknown":
+def _describe(span: Span, scope: Scope, note: Note, method: str) -> None:
+    if "route" in scope:
+        route = scope["route"].path
         span.update_name(f"{method} {route}")
         span.set_attribute("http.route", route)
     span.set_attributes({"http.request.method": method, "url.scheme": scope["scheme"]})
     span.set_attribute("chipvote.request_id", note.request_id)
-    if status:
-        span.set_attribute("http.response.status_code", status)
+    if note.status:
+        span.set_attribute("http.response.status_code", note.status)
     if note.chips:
         span.set_attributes({"chipvote.chips": note.chips, "chipvote.failed": note.failed})
-    if not 0 < status < 500:
+    if not 0 < note.status < 500:
         span.set_status(StatusCode.ERROR)
