@@ -28,7 +28,7 @@ class Turns:
         if self._since_s is None:
             self._begin()
             return True
-        return not self._waiting and perf_counter() < self._since_s + MOST_S
+        return not self._waiting and self._has_time()
 
     def later(self, read: Callable[[], None], address: str) -> None:
         """Have something read in a later turn of the loop."""
@@ -45,6 +45,8 @@ class Turns:
         if not self._waiting:
             return
         self._begin()  # first: whatever is read may raise
-        until_s = perf_counter() + MOST_S
-        while self._waiting and perf_counter() < until_s:
+        while self._waiting and self._has_time():
             self._waiting.popleft()()
+
+    def _has_time(self) -> bool:
+        return self._since_s is not None and perf_counter() < self._since_s + MOST_S
