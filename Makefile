@@ -78,9 +78,9 @@ COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 
 lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer versions
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv"; exit 1; }
-	$(COMPILE) pyproject.toml --extra cpu --extra train --extra ray --extra parquet -o requirements/training.txt
-	$(COMPILE) pyproject.toml --extra cpu -c requirements/training.txt -o requirements/service-cpu.txt
-	$(COMPILE) pyproject.toml --extra gpu -c requirements/training.txt -o requirements/service-gpu.txt
+	$(COMPILE) pyproject.toml --extra cpu --extra train --extra ray --extra parquet --extra scenes -o requirements/training.txt
+	$(COMPILE) pyproject.toml --extra cpu --extra scenes -c requirements/training.txt -o requirements/service-cpu.txt
+	$(COMPILE) pyproject.toml --extra gpu --extra scenes -c requirements/training.txt -o requirements/service-gpu.txt
 	$(COMPILE) pyproject.toml --extra dev --extra otel -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) requirements/build.in -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt

@@ -72,15 +72,16 @@ class Load:
 
     async def _ask(self, address: str) -> float | None:
         """Send a chip; return how many seconds to wait if it is refused."""
-        began_s = time.perf_counter()
+        began_s, step = time.perf_counter(), "connecting"
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(address, 0))
+            step = "asking"
             writer.write(self._request)
             answer = await reader.read(-1)
             writer.close()
             status = answer.split(None, 2)[1].decode()
-        except (OSError, IndexError):
-            self.seen.statuses["lost"] += 1
+        except (OSError, IndexError) as error:  # no connection, or one that ended without a byte
+            self.seen.statuses[f"lost ({type(error).__name__}, {step})"] += 1
             return None
         self.seen.statuses[status] += 1
         if status == "200":

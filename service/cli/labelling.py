@@ -62,11 +62,11 @@ def predict(
 
 
 def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool) -> Answer:
-    from service import offline
     from service.client.progress import watch
+    from service.offline.files import answer
     from service.settings import read_settings
 
-    answers = offline.answer(images, read_settings(bundle=bundle), all_members)
+    answers = answer(images, read_settings(bundle=bundle), all_members)
     if answers.beside:
         names = ", ".join(sorted({image.name for image in answers.beside})[:SHOWN])
         count = len(answers.beside)

@@ -20,8 +20,9 @@ pytest.importorskip("torch", reason="the bundle is trained here, which needs PyT
 from service.contract.bundle import Bundle
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Precision
+from service.engine.crew import Crew
 from service.engine.ensemble import Ensemble
-from service.offline import predict_files
+from service.offline.files import predict_files
 from service.settings import Settings
 from tests.kit import networks, stripes
 from tests.kit.serving import serving
@@ -86,8 +87,9 @@ def assert_same(
 def test_the_ensemble_decides_as_the_tuning_did(
     bundle: Bundle, files: list[Path], settings: Settings, precision: Precision
 ) -> None:
-    ensemble = Ensemble(bundle, device="cpu", precision=precision)
-    assert_same(list(predict_files(ensemble, bundle, files, settings)), offline(bundle, files, precision))
+    with Crew(lambda: Ensemble(bundle, device="cpu", precision=precision), settings.max_batch) as crew:
+        answers = list(predict_files(crew, bundle, files, settings))
+    assert_same(answers, offline(bundle, files, precision))
 
 
 def test_one_request_with_all_chips(http: httpx2.Client, bundle: Bundle, files: list[Path]) -> None:

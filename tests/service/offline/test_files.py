@@ -4,8 +4,9 @@ import pytest
 
 from service.client.files import find_images
 from service.contract.bundle import Bundle
+from service.engine.crew import Crew
 from service.engine.ensemble import Ensemble
-from service.offline import predict_files
+from service.offline.files import predict_files
 from service.settings import Settings
 from tests.kit.fakes import BLUE, GREEN, RED, picture
 
@@ -22,7 +23,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_predict_files_answers_in_order(colours: Bundle, settings: Settings, folder: Path) -> None:
     files = [*find_images([folder]), folder / "missing.jpg"]
-    results = list(predict_files(Ensemble(colours, "cpu"), colours, files, settings))
+    with Crew(lambda: Ensemble(colours, "cpu"), settings.max_batch) as crew:
+        results = list(predict_files(crew, colours, files, settings))
     assert [result["filename"] for result in results] == [str(file) for file in files]
     for index, result in enumerate(results):
         if index in (7, 20):
@@ -33,6 +35,7 @@ def test_predict_files_answers_in_order(colours: Bundle, settings: Settings, fol
 
 
 def test_nothing_but_bad_files_is_answered(colours: Bundle, settings: Settings, folder: Path) -> None:
-    (result,) = predict_files(Ensemble(colours, "cpu"), colours, [folder], settings)
+    with Crew(lambda: Ensemble(colours, "cpu"), settings.max_batch) as crew:
+        (result,) = predict_files(crew, colours, [folder], settings)
     assert "error" in result
     assert "cannot be read" in result["error"]["detail"]

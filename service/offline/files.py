@@ -1,17 +1,14 @@
 """Files on disk → the answers that the HTTP service would give, without one.
 
 Knows paths, the decoder and the ensemble; no queue, no HTTP, no printing.
-
-Shape suffixes: H height, W width, C bands.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from service.answers import predictions
@@ -29,6 +26,8 @@ from service.contract.chips.band_files import (
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import NoChip, ServiceError
 from service.contract.manifest import InputSpec, Pixel
+from service.engine.ahead import ahead
+from service.engine.crew import Crew
 from service.engine.decoding import threads_for
 from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
@@ -56,32 +55,47 @@ def answer(images: Sequence[Path], settings: Settings, all_members: bool) -> Ans
         StartupError: the bundle cannot be used on this machine; says why, and the fix.
     """
     loaded = load(settings.bundle)
-    early_exit = not all_members and loaded.early_voter is not None
-    ensemble = open_ensemble(loaded, settings.model_copy(update={"early_exit": early_exit}))
+    crew = open_crew(loaded, settings, all_members=all_members)
     bands, alone, beside = group_bands(images, loaded.manifest.input)
     place = {image: index for index, image in enumerate(images)}
     chips: list[ChipSource] = sorted([*bands, *alone], key=lambda chip: place[first_file(chip)])
-    results = predict_files(ensemble, loaded, chips, settings)
-    return Answers(predictions.model(loaded), len(chips), results, beside)
+
+    def results() -> Iterator[Prediction | Failure]:
+        with crew:
+            yield from predict_files(crew, loaded, chips, settings)
+
+    return Answers(predictions.model(loaded), len(chips), results(), beside)
+
+
+def open_crew(loaded: Bundle, settings: Settings, *, all_members: bool) -> Crew[Ensemble]:
+    """Open a bundle's ensemble on all lanes.
+
+    Args:
+        loaded: the bundle.
+        settings: of a service.
+        all_members: run all members on every chip, and not until none can change its label set.
+
+    Raises:
+        StartupError: the bundle cannot be used on this machine; says why, and the fix.
+    """
+    early_exit = not all_members and loaded.early_voter is not None
+    changed = settings.model_copy(update={"early_exit": early_exit})
+    return Crew(lambda: open_ensemble(loaded, changed), settings.max_batch)
 
 
 def predict_files(
-    ensemble: Ensemble, bundle: Bundle, files: Sequence[ChipSource], settings: Settings
+    crew: Crew[Any], bundle: Bundle, files: Sequence[ChipSource], settings: Settings
 ) -> Iterator[Prediction | Failure]:
     """Answer every chip in order; one that cannot be used gives a `Failure` in its place."""
     decode = partial(_decode, spec=bundle.manifest.input)
     with ThreadPoolExecutor(threads_for(settings.decode_threads)) as decoders:
-        for first in range(0, len(files), settings.max_batch):
-            part = files[first : first + settings.max_batch]
-            decoded = list(decoders.map(decode, part))
-            chips = [chip_HWC for chip_HWC in decoded if not isinstance(chip_HWC, ServiceError)]
-            votes = iter(ensemble.vote(np.stack(chips)) if chips else ())
-            for file, chip in zip(part, decoded, strict=True):
-                name = str(path_of(file))
-                if isinstance(chip, ServiceError):
-                    yield predictions.failure(name, chip)
-                else:
-                    yield predictions.prediction(name, next(votes), bundle)
+        decoded = ahead(decoders, decode, files, 2 * settings.max_batch)
+        for file, verdict in crew.verdicts(zip(files, decoded, strict=True)):
+            name = str(path_of(file))
+            if isinstance(verdict, ServiceError):
+                yield predictions.failure(name, verdict)
+            else:
+                yield predictions.prediction(name, verdict, bundle)
 
 
 def _decode(file: ChipSource, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:
