@@ -55,9 +55,9 @@ class Decoders:
         """Have one chip decoded and answered, in its line of the `FairQueue`.
 
         With `explain`, all members' probabilities and the evidence come along; `stages` and
-        `warnings`, if there are any, get what there is to note before the answer comes. The answer may be a `ChipError` (the bytes are no chip that the bundle
-        takes), `OutOfMemory` (there is too little to decode it), or a `ServiceError` (the engine
-        failed on its batch).
+        `warnings`, if there are any, get what there is to note before the answer comes. The answer
+        may be a `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is
+        too little to decode it), or a `ServiceError` (the engine failed on its batch).
         """
         self._waiting.put(_Job(data, answer, line, explain, stages, warnings), line)
 

@@ -23,7 +23,7 @@ from service.contract.chips.band_files import (
     group_bands,
     path_of,
 )
-from service.contract.chips.decode import Decoded, decode
+from service.contract.chips.decode import decode
 from service.contract.errors import NoChip, ServiceError
 from service.contract.manifest import InputSpec, Pixel
 from service.engine.ahead import ahead

@@ -31,8 +31,8 @@ def scale_warnings(data: bytes, size_px: tuple[int, int], spec: InputSpec) -> li
     if not _is_far(farthest):
         return []
     return [
-        f"the chip's pixels are {found_m:.3g} m wide on the ground, {found_m * _farthest(shrunk):.3g} m as it "
-        f"was brought to {spec.width}×{spec.height} px, and this bundle knows {known_m:.3g} m: what it shows "
+        f"the chip's pixels are {found_m:.3g} m wide on the ground, {found_m * _farthest(shrunk):.3g} m as "
+        f"it was brought to {spec.width}×{spec.height} px, and this bundle knows {known_m:.3g} m: what it shows "
         f"is {_times(farthest)} than what the bundle knows; {_FIX}"
     ]
 
@@ -43,8 +43,8 @@ def _of_size(size_px: tuple[int, int], shrunk: list[float], spec: InputSpec) -> 
         return []
     did = "squeezed" if farthest > 1 else "stretched"
     return [
-        f"the chip is {size_px[0]}×{size_px[1]} px and was {did} to {spec.width}×{spec.height}: what it shows "
-        f"is {_times(farthest)} than what the bundle knows; {_FIX}"
+        f"the chip is {size_px[0]}×{size_px[1]} px and was {did} to {spec.width}×{spec.height}: what it "
+        f"shows is {_times(farthest)} than what the bundle knows; {_FIX}"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Corners and resolutions of GeoTIFFs; tests/service/answers/test_footprint.py has what is made of them."""
+"""Corners and resolutions of GeoTIFFs; test_footprint.py has what is made of corners."""
 
 import math
 from pathlib import Path
