@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 _NESTED = ("corners", "bbox")
 _POLYGON = b"\x01\x03"  # how its WKB begins
 _OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of one, up to that one
-_FULL = ("no space", "disk is full", "quota", "file too large")
+# What GDAL says of a full disk; the last, where SQLite has already undone what it could not write.
+_FULL = ("no space left", "disk is full", "cannot rollback")
 
 
 def schema_of(parts: Sequence[Path]) -> pa.Schema:
@@ -55,7 +56,7 @@ def whole(out: Path) -> Iterator[Path]:
     """Give a path to write to, renamed to `out` when the block ends without error.
 
     Raises:
-        OSError: with ENOSPC where the disk is full, whatever a library called that.
+        OSError: with its number where the disk is full, whatever a library called that.
     """
     partial = out.with_name(f"partial-{out.name}")  # the suffix stays last because GDAL looks at it
     try:
