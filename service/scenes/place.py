@@ -1,21 +1,30 @@
-"""A window's place: which pixels of which scene it takes, and where these lie on the ground."""
+"""Where a window is: in its scene's pixels, and on the ground."""
 
 from typing import NamedTuple
 
 from service.client.schemas import Geometry
 
+Point = tuple[float, float]
+
 
 class Place(NamedTuple):
-    """Where one window lies.
+    """A window of a scene.
 
-    `corners` go from the upper left along the first row and then round, so they follow rotated
-    and south-up grids.
+    Attributes:
+        scene: what the scene is called.
+        column: of the first pixel; so for row.
+        row: see above.
+        width: in pixels of the scene; so for height.
+        height: see above.
+        corners: in the scene's own system: the upper left pixel's, then along the first row and
+            round, however the grid is turned. Pixels, where the scene has no system.
+        geometry: in degrees; None where the system has no way to EPSG:4326.
     """
 
     scene: str
-    column: int  # scene pixels, as the next three
+    column: int
     row: int
     width: int
     height: int
-    corners: tuple[tuple[float, float], ...]  # four, in the scene's own system
-    geometry: Geometry | None  # EPSG:4326; None where the scene's system has no way there
+    corners: tuple[Point, Point, Point, Point]
+    geometry: Geometry | None

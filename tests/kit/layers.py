@@ -16,6 +16,7 @@ SIDE_PX = 256
 DEGREES = 0.001  # of a window's side
 WEST, NORTH = 39.2, -6.1
 MEMBERS = 3
+NOWHERE = Place("a.png", 0, 0, 0, 0, ((0.0, 0.0),) * 4, None)  # a whole file without a georeference
 
 
 def verdict(*labels: str, probability: float = 0.9, votes: int = MEMBERS) -> Verdict:
@@ -30,7 +31,7 @@ def window(column: int, row: int, scene: str = "zanzibar.tif", shift: float = 0.
     """The window at a column and row of the grid, moved east by so many windows."""
     x, y = WEST + (column + shift) * DEGREES, NORTH - row * DEGREES
     x0, y0, x1, y1 = (round(value, 7) for value in (x, y - DEGREES, x + DEGREES, y))
-    ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    ring = [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
     return Place(
         scene,
         column * SIDE_PX,

@@ -16,6 +16,8 @@ from service.answers.layers.parts import batches, flat, flat_schema, schema_of, 
 from service.answers.layers.rows import Legend
 
 LAYER = "chipvote"
+_POLYGON = b"\x01\x03"  # how its WKB begins
+_OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of one, up to that one
 _TIME = "1970-01-01T00:00:00.000Z"  # of every change: equal rows make equal files
 
 
@@ -40,7 +42,7 @@ def encoded(table: pa.Table) -> bytes:
 
 def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], path: Path) -> None:
     legend = Legend.read(schema)
-    rows = pa.RecordBatchReader.from_batches(flat_schema(schema), (flat(batch) for batch in found))
+    rows = pa.RecordBatchReader.from_batches(flat_schema(schema), map(_of_one_type, found))
     with _unchanging_time():
         write_arrow(
             rows,
@@ -57,6 +59,15 @@ def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], path: Path) -> No
             },
             layer_options={"IDENTIFIER": f"{legend.model} {legend.version}"},
         )
+
+
+def _of_one_type(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Make every geometry a multipolygon: a layer of two types is two layers to QGIS."""
+    batch = flat(batch)
+    found = batch["geometry"].to_pylist()
+    multi = [_OF_ONE + wkb if wkb and wkb.startswith(_POLYGON) else wkb for wkb in found]
+    at = batch.schema.get_field_index("geometry")
+    return batch.set_column(at, batch.schema.field(at), pa.array(multi, pa.binary()))
 
 
 @contextmanager

@@ -13,10 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _NESTED = ("corners", "bbox")
-_POLYGON = b"\x01\x03"  # how its WKB begins
-_OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of one, up to that one
-# What GDAL says of a full disk; the last, where SQLite has already undone what it could not write.
-_FULL = ("no space left", "disk is full", "cannot rollback")
+# What GDAL says of a full disk; of a rollback, where SQLite has undone the rows by itself.
+_FULL = ("no space left", "disk is full", "cannot rollback", "cannot write feature")
 
 
 def schema_of(parts: Sequence[Path]) -> pa.Schema:
@@ -41,14 +39,8 @@ def flat_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def flat(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Leave out those columns, and make every geometry a multipolygon: a layer has one type."""
-    batch = batch.drop_columns([name for name in _NESTED if name in batch.schema.names])
-    multi = [
-        _OF_ONE + wkb if wkb is not None and wkb.startswith(_POLYGON) else wkb
-        for wkb in batch["geometry"].to_pylist()
-    ]
-    at = batch.schema.get_field_index("geometry")
-    return batch.set_column(at, batch.schema.field(at), pa.array(multi, pa.binary()))
+    """Leave out those columns."""
+    return batch.drop_columns([name for name in _NESTED if name in batch.schema.names])
 
 
 @contextmanager

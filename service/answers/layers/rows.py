@@ -6,6 +6,7 @@ is being made are Parquet files of this schema; the formats beside this file are
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -137,7 +138,7 @@ def batch(rows: Sequence[Row], bundle: Bundle) -> pa.RecordBatch:
     """Put rows into columns.
 
     A row without a verdict has its place and its error, and nothing else. A place of no width is
-    that of a whole file: it has no column, row, width and height.
+    that of a whole file: it has no pixels and no corners.
     """
     return Legend.of(bundle).batch(rows)
 
@@ -163,7 +164,7 @@ def _places(places: Sequence[Place]) -> dict[str, list[Any] | pa.Array]:
     return {
         "scene": [place.scene for place in places],
         **pixels,
-        "corners": [[x for corner in place.corners for x in corner] or None for place in places],
+        "corners": [[*chain(*place.corners)] if place.width else None for place in places],
         "bbox": [found and dict(zip(_BOX.names, found.bounds, strict=True)) for found in shapes],
         "geometry": [found and shapely.to_wkb(found, byte_order=1) for found in shapes],
     }

@@ -8,8 +8,7 @@ import shapely
 
 from service.answers.layers.geopackage import LAYER, encoded, write
 from service.answers.layers.rows import Row
-from service.scenes.place import Place
-from tests.kit.layers import LEGEND, grid, parts_of, verdict, window
+from tests.kit.layers import LEGEND, NOWHERE, grid, parts_of, verdict, window
 
 
 def test_a_gis_reads_places_and_columns(tmp_path: Path) -> None:
@@ -47,7 +46,7 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_in_memory_it_is_the_same_table(tmp_path: Path) -> None:
-    rows = [*grid(2, lambda *_: ["water"]), Row(Place("a.png", 0, 0, 0, 0, (), None), verdict("scene"))]
+    rows = [*grid(2, lambda *_: ["water"]), Row(NOWHERE, verdict("scene"))]
     (tmp_path / "map.gpkg").write_bytes(encoded(pa.Table.from_batches([LEGEND.batch(rows)])))
     _, table = pyogrio.read_arrow(tmp_path / "map.gpkg", layer=LAYER)
     assert table["scene_"].to_pylist() == [False] * 4 + [True]

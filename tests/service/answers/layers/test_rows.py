@@ -3,8 +3,7 @@ import pytest
 from service.answers.layers.rows import Legend, Row, batch, disagreement, schema
 from service.contract.bundle import Bundle
 from service.engine.verdict import Verdict
-from service.scenes.place import Place
-from tests.kit.layers import LABELS, LEGEND, verdict, window
+from tests.kit.layers import LABELS, LEGEND, NOWHERE, verdict, window
 
 
 def test_names_that_are_taken_get_an_underscore() -> None:
@@ -43,9 +42,9 @@ def test_rows_become_columns(colours: Bundle) -> None:
 
 
 def test_a_whole_file_without_a_place_has_only_its_name() -> None:
-    row = Row(Place("chip.png", 0, 0, 0, 0, (), None), verdict("water"))
+    row = Row(NOWHERE, verdict("water"))
     found = LEGEND.batch([row]).to_pylist()[0]
-    assert (found["scene"], found["labels"]) == ("chip.png", "water")
+    assert (found["scene"], found["labels"]) == ("a.png", "water")
     places = ("column", "row", "width", "height", "corners", "bbox", "geometry", "crs")
     assert {found[name] for name in places} == {None}
 
