@@ -32,8 +32,8 @@ def scale_warnings(data: bytes, size_px: tuple[int, int], spec: InputSpec) -> li
         return []
     return [
         f"the chip's pixels are {found_m:.3g} m wide on the ground, {found_m * _farthest(shrunk):.3g} m as "
-        f"it was brought to {spec.width}×{spec.height} px, and this bundle knows {known_m:.3g} m: what it shows "
-        f"is {_times(farthest)} than what the bundle knows; {_FIX}"
+        f"it was brought to {spec.width}×{spec.height} px, and this bundle knows {known_m:.3g} m: what it "
+        f"shows is {_times(farthest)} than what the bundle knows; {_FIX}"
     ]
 
 
