@@ -123,7 +123,9 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
 
 def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.float32]:
     """Return what windows say of each pixel, labels first."""
-    pixels, weights, windows = [], [], []
+    pixels: list[Ints] = []
+    weights: list[Floats] = []
+    windows: list[Ints] = []
     for row_N, down_N in down.shares():
         for column_N, across_N in across.shares():
             weight_N = down_N * across_N
@@ -131,7 +133,7 @@ def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.flo
             pixels.append((row_N * across.pixels + column_N)[kept_S])
             weights.append(weight_N[kept_S])
             windows.append(kept_S)
-    pixels_S, weights_S, windows_S = map(np.concatenate, (pixels, weights, windows))
+    pixels_S, weights_S, windows_S = np.concatenate(pixels), np.concatenate(weights), np.concatenate(windows)
     count = down.pixels * across.pixels
     result_LHW = np.empty((probs_NL.shape[1], down.pixels, across.pixels), np.float32)
     total = np.bincount(pixels_S, weights_S, count)
