@@ -23,16 +23,17 @@ _OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of on
 _TIME = "1970-01-01T00:00:00.000Z"  # of every change: equal rows make equal files
 
 
-def write(parts: Sequence[Path], out: Path) -> None:
+def write(parts: Sequence[Path], out: Path, style: str | None = None) -> None:
     """Write one table of all rows; its bytes depend on the rows and their order alone.
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
         out: where to, ending in `.gpkg`.
+        style: for QGIS, which is kept inside; None for one by label sets.
     """
     with whole(out) as partial:
         schema = schema_of(parts)
-        _write(schema, batches(parts), qml(schema, batches(parts)), partial)
+        _write(schema, batches(parts), style or qml(schema, batches(parts)), partial)
 
 
 def encoded(table: pa.Table) -> bytes:

@@ -23,6 +23,7 @@ from rasterio.transform import Affine
 from service.answers.layers.errors import LayerError
 from service.answers.layers.parts import schema_of, whole
 from service.answers.layers.rows import Legend
+from service.answers.layers.style import write_style
 
 _LEAST = 1e-6  # weight of a window at its very border
 
@@ -69,7 +70,7 @@ def write(parts: Sequence[Path], out: Path) -> None:
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
-        out: where to, ending in `.tif`.
+        out: where to, ending in `.tif`; a style for QGIS is written beside it.
 
     Raises:
         LayerError: no window has a verdict, or they are of several scenes.
@@ -103,6 +104,7 @@ def write(parts: Sequence[Path], out: Path) -> None:
             file.descriptions = legend.labels
         with whole(out) as partial:
             partial.write_bytes(memory.getbuffer())
+    write_style(parts, out)
 
 
 def _windows(parts: Sequence[Path]) -> pa.Table:

@@ -10,6 +10,7 @@ with any colour vision tell apart.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -27,18 +28,26 @@ _RAMP = ("#ffffe5", "#fee391", "#fb9a29", "#cc4c02", "#662506")  # for 0 to 1 in
 _OPACITY = "0.6"  # the ground stays visible
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 
-Rules = list[tuple[str, str, str, str]]  # what is drawn: filter, text, colour, pattern
+
+class Rule(NamedTuple):
+    """How some of the places are drawn."""
+
+    condition: str  # as QGIS's filters are written
+    text: str
+    colour: str
+    pattern: str = "solid"  # as QGIS names it
 
 
-def write(parts: Sequence[Path], out: Path) -> None:
+def write_style(parts: Sequence[Path], out: Path, style: str | None = None) -> None:
     """Write the style beside a layer's file, under its name with `.qml`.
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
         out: the layer's file.
+        style: None for one by label sets.
     """
     with whole(out.with_suffix(".qml")) as partial:
-        partial.write_text(qml(schema_of(parts), batches(parts)), encoding="utf-8")
+        partial.write_text(style or qml(schema_of(parts), batches(parts)), encoding="utf-8")
 
 
 def qml(schema: pa.Schema, found: Iterable[pa.RecordBatch]) -> str:
@@ -55,40 +64,45 @@ def qml(schema: pa.Schema, found: Iterable[pa.RecordBatch]) -> str:
     count_L, sum_L, squares_L = spread_L
     variance_L = squares_L - sum_L**2 / np.maximum(count_L, 1)
     band = int(variance_L.argmax()) if columns else 0
+    return document(rules(sets), (band + 1, legend.labels[band]) if columns else None)
+
+
+def document(drawn: Sequence[Rule], shown: tuple[int, str] | None = None) -> str:
+    """Return a style that draws places by rules, and a raster's band with its label."""
     root = ElementTree.Element("qgis", version="3.32.3", styleCategories="Symbology")
-    _add_rules(root, rules(sets))
-    if columns:
-        _add_ramp(root, band + 1, legend.labels[band])
+    _add_rules(root, drawn)
+    if shown:
+        _add_ramp(root, *shown)
     ElementTree.indent(root)
     return _DOCTYPE + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def rules(sets: Counter[str]) -> Rules:
+def rules(sets: Counter[str]) -> list[Rule]:
     """Return what is drawn how: the label sets by their number, the rarer ones alike."""
     ordered = sorted((label_set for label_set in sets if label_set), key=lambda one: (-sets[one], one))
     named = [
-        (f"\"labels\" = '{label_set.replace(chr(39), chr(39) * 2)}'", label_set, colour, "solid")
+        Rule(f"\"labels\" = '{label_set.replace(chr(39), chr(39) * 2)}'", label_set, colour)
         for label_set, colour in zip(ordered, _COLOURS, strict=False)
     ]
     return [
         *named,
-        ("\"labels\" = ''", "no label", _NOTHING, "no"),
-        ('"error" IS NOT NULL', "failed", _FAILED, "b_diagonal"),
-        ("ELSE", "other label sets", _OTHER, "solid"),
+        Rule("\"labels\" = ''", "no label", _NOTHING, "no"),
+        Rule('"error" IS NOT NULL', "failed", _FAILED, "b_diagonal"),
+        Rule("ELSE", "other label sets", _OTHER),
     ]
 
 
-def _add_rules(root: ElementTree.Element, drawn: Rules) -> None:
+def _add_rules(root: ElementTree.Element, drawn: Sequence[Rule]) -> None:
     renderer = ElementTree.SubElement(
         root, "renderer-v2", type="RuleRenderer", symbollevels="0", forceraster="0", enableorderby="0"
     )
     renderer.set("referencescale", "-1")
     listed = ElementTree.SubElement(renderer, "rules", key="{chipvote}")
     symbols = ElementTree.SubElement(renderer, "symbols")
-    for number, (condition, text, colour, pattern) in enumerate(drawn):
+    for number, rule in enumerate(drawn):
         name = str(number)
         ElementTree.SubElement(
-            listed, "rule", key=f"{{chipvote-{name}}}", filter=condition, label=text, symbol=name
+            listed, "rule", key=f"{{chipvote-{name}}}", filter=rule.condition, label=rule.text, symbol=name
         )
         symbol = ElementTree.SubElement(
             symbols, "symbol", type="fill", name=name, alpha=_OPACITY, clip_to_extent="1", force_rhr="0"
@@ -99,8 +113,8 @@ def _add_rules(root: ElementTree.Element, drawn: Rules) -> None:
         _add_options(
             fill,
             {
-                "color": _rgba(colour),
-                "style": pattern,
+                "color": _rgba(rule.colour),
+                "style": rule.pattern,
                 "outline_color": _rgba(_FAILED),
                 "outline_style": "solid",
                 "outline_width": "0.1",

@@ -3,14 +3,14 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from service.answers.layers import geopackage, style
+from service.answers.layers import geojson, geopackage, style
 from service.answers.layers.rows import Row
 from tests.kit.layers import LABELS, LEGEND, grid, parts_of, verdict, window
 
 
 def test_a_style_colours_each_frequent_label_set(tmp_path: Path) -> None:
     rows = grid(6, lambda column, row: ["bare soil", "water"] if column == row else ["water"])
-    style.write(parts_of(tmp_path, [*rows, Row(window(9, 9), None, "cut")]), tmp_path / "map.geojson")
+    geojson.write(parts_of(tmp_path, [*rows, Row(window(9, 9), None, "cut")]), tmp_path / "map.geojson")
     text = (tmp_path / "map.qml").read_text()
     assert text.startswith("<!DOCTYPE qgis PUBLIC")
     root = ElementTree.fromstring(text)
