@@ -112,6 +112,15 @@ class Settings(BaseSettings):
         description="most bytes of all bodies being read or answered at once, 2 or more, and at least twice "
         "CHIPVOTE_MAX_BODY_BYTES",
     )
+    max_scene_bytes: int = Field(
+        256 << 20,
+        ge=1,
+        description="most bytes of one scene, 1 or more; never more than half of CHIPVOTE_MAX_INFLIGHT_BYTES",
+    )
+    max_scene_windows: int = Field(10_000, ge=1, description="most windows of one scene, 1 or more")
+    max_scenes: int = Field(
+        4, ge=1, le=64, description="scenes answered at once, 1 to 64; each has a process that reads it"
+    )
     max_connections: int = Field(
         1000, ge=1, le=1_000_000, description="most connections at once, 1 to 1000000, if descriptors suffice"
     )

@@ -100,6 +100,94 @@ class Answer(TypedDict):
     predictions: list[Prediction | Failure]
 
 
+class Window(TypedDict):
+    """Which pixels of its scene a window takes; its first pixel, and its size."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+class Scene(TypedDict):
+    """What is known of a scene before its first window is labelled.
+
+    `crs` is its coordinate system, by code as EPSG:3857 or as WKT; `resolution_m` how many metres
+    of the ground a pixel shows; `footprint` where its corners lie. None for what it does not say.
+    `warnings`, if there are any, are sentences for people.
+    """
+
+    filename: str | None
+    width: int
+    height: int
+    crs: str | None
+    resolution_m: float | None
+    windows: int
+    footprint: Geometry | None
+    warnings: NotRequired[list[str]]
+
+
+class SceneStart(TypedDict):
+    """The first line of a scene's answer."""
+
+    model: Model
+    scene: Scene
+
+
+@final
+class LabelledWindow(TypedDict):
+    """One window's label set; as of a `Prediction`."""
+
+    window: Window
+    footprint: Geometry | None
+    labels: list[str]
+    scores: list[Score]
+    members: int
+    nodata_share: NotRequired[float]
+
+
+@final
+class SkippedWindow(TypedDict):
+    """A window that was left out, because most of it shows nothing."""
+
+    window: Window
+    footprint: Geometry | None
+    skipped: Literal["nodata"]
+
+
+@final
+class FailedWindow(TypedDict):
+    """A window that could not be used, beside others that could."""
+
+    window: Window
+    footprint: Geometry | None
+    error: Problem
+
+
+SceneRow = LabelledWindow | SkippedWindow | FailedWindow
+
+
+class SceneCounts(TypedDict):
+    """What became of a scene's windows."""
+
+    windows: int
+    labelled: int
+    skipped: int
+    failed: int
+
+
+class SceneDone(TypedDict):
+    """The last line of a scene's answer that is whole."""
+
+    done: SceneCounts
+
+
+class SceneCut(TypedDict):
+    """The last line of a scene's answer that ended early: why."""
+
+    error: Problem
+
+
 class LabelCard(TypedDict):
     """One label: prevalence in the training chips, how it is decided, measured quality.
 

@@ -72,4 +72,4 @@ def _place(address: str) -> dict[str, Any]:
     path = Path(address)
     if not path.is_file():
         raise NotAScene("there is no such file; give a GeoTIFF")
-    return {"fp": path.resolve()}
+    return {"fp": path.absolute()}

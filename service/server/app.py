@@ -28,6 +28,7 @@ from service.server.logs.addresses import networks
 from service.server.logs.requests import Requests
 from service.server.middleware import HeadAsGet, RelativeRedirects
 from service.server.previews import Previews
+from service.server.scenes.places import Places
 from service.server.state import Running
 from service.settings import Settings
 
@@ -115,7 +116,7 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[Running]:
         versions = await open_versions(settings, metrics)
         swapper, previews = Swapper(versions, settings, metrics), Previews()
         try:
-            yield Running(settings, versions, swapper, previews, budget, metrics)
+            yield Running(settings, versions, swapper, previews, Places(settings.max_scenes), budget, metrics)
         finally:
             previews.close()
             await swapper.close()

@@ -1,15 +1,16 @@
-"""A `multipart/form-data` body, piece by piece → its chips, each in memory once.
+"""A `multipart/form-data` body, piece by piece → its chips, each in memory once; or its scene.
 
-python-multipart finds the parts; here is which of them are chips, what they are called and how many
-there may be. Text and files in other fields are counted and dropped. Knows nothing of requests.
+python-multipart finds the parts; here is which of them are wanted, what they are called and how
+many there may be. Text and files in other fields are counted and dropped. Knows no requests.
 """
 
 import encodings
 import io
 import logging
+from collections.abc import Callable
 from email.message import Message
 from encodings.aliases import aliases
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -34,26 +35,40 @@ MAX_TEXTS = 1000
 MAX_TEXT_BYTES = 1 << 20
 
 
-class _Chip(NamedTuple):
+class File(NamedTuple):
+    """One file as it came, and what it is called."""
+
     name: str | None
-    data: io.BytesIO
+    data: BinaryIO
 
 
 class Form:
     """One form. Close it, and what it holds is free, whoever still knows it."""
 
-    def __init__(self, content_type: str, max_chips: int) -> None:
+    def __init__(
+        self,
+        content_type: str,
+        max_files: int,
+        field: str = FIELD,
+        keep: Callable[[], BinaryIO] = io.BytesIO,
+    ) -> None:
         """Prepare for a body with this header.
+
+        Args:
+            content_type: the header.
+            max_files: most files, in whichever fields.
+            field: of those that are wanted.
+            keep: makes what each of them is written to.
 
         Raises:
             MalformedForm: the header names no boundary, or one that cannot be.
         """
-        self._max_chips = max_chips
-        self._chips: list[_Chip] = []
+        self._max_files, self._field, self._keep_in = max_files, field, keep
+        self.files: list[File] = []
         self._files = self._texts = 0
         self._headers: dict[bytes, bytes] = {}
         self._key = self._value = b""
-        self._into: io.BytesIO | None = None  # a chip's bytes go there
+        self._into: BinaryIO | None = None  # a wanted file's bytes go there
         self._text_bytes = 0  # of the part that is being read, if it is a text
         self._is_text = self._closed = False
         _, parameters = parse_options_header(content_type)
@@ -81,7 +96,7 @@ class Form:
 
         Raises:
             MalformedForm: this is no form, or one with too much in it.
-            NoChip: a chip came as a text.
+            NoChip: a wanted file came as a text.
         """
         try:
             self._parser.write(chunk)
@@ -89,25 +104,30 @@ class Form:
             logger.debug("a form was refused: %r", error)
             raise self._malformed("it is not written as its content type says") from error
 
-    def chips(self) -> list[tuple[str | None, bytes]]:
-        """Return name and bytes of every chip, once all of the body has come.
+    def end(self) -> None:
+        """Note that all of the body has come.
 
         Raises:
             MalformedForm: the form has no end.
-            NoChip: it has no chip.
+            NoChip: it has none of the wanted files.
         """
         if not self._closed:  # the parser alone would drop a last, cut file
             raise self._malformed("it ends before its closing boundary")
-        if not self._chips:
-            raise NoChip(f"the form has no file in its field `{FIELD}`; send each chip as one such file")
-        return [(chip.name, chip.data.getvalue()) for chip in self._chips]
+        if not self.files:
+            field = self._field
+            raise NoChip(f"the form has no file in its field `{field}`; send each {field} as one such file")
+
+    def chips(self) -> list[tuple[str | None, bytes]]:
+        """Return name and bytes of every chip of a form that keeps them in memory; see `end`."""
+        self.end()
+        return [(name, cast(io.BytesIO, data).getvalue()) for name, data in self.files]
 
     def __enter__(self) -> "Form":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for chip in self._chips:
-            chip.data.close()
+        for file in self.files:
+            file.data.close()
 
     def _begin(self) -> None:
         self._headers = {}
@@ -128,17 +148,18 @@ class Form:
         _, parameters = parse_options_header(disposition)
         if b"name" not in parameters:
             raise self._malformed("a part's Content-Disposition has no name")
-        is_chip = _decoded(parameters[b"name"], self._charset) == FIELD
+        is_wanted = _decoded(parameters[b"name"], self._charset) == self._field
         self._into, self._is_text, self._text_bytes = None, False, 0
         name: str | None = None
         if b"filename" in parameters:
             name = printable(_decoded(parameters[b"filename"], self._charset))
-        elif is_chip and _looks_like_file(self._headers):
+        elif is_wanted and _looks_like_file(self._headers):
             name = _extended_name(disposition)
-        elif is_chip:
+        elif is_wanted:
+            field = self._field
             raise NoChip(
-                f"a part `{FIELD}` of the form came as a text, without a `filename`; send each chip as a "
-                f'file: Content-Disposition: form-data; name="{FIELD}"; filename="chip.png"'
+                f"a part `{field}` of the form came as a text, without a `filename`; send each {field} as a "
+                f'file: Content-Disposition: form-data; name="{field}"; filename="{field}.png"'
             )
         else:
             self._is_text = True
@@ -147,11 +168,11 @@ class Form:
                 raise self._malformed(f"it has more than {MAX_TEXTS} fields of text")
             return
         self._files += 1
-        if self._files > self._max_chips:
-            raise self._malformed(f"it has more than {self._max_chips} files")
-        if is_chip:
-            self._into = io.BytesIO()
-            self._chips.append(_Chip(name, self._into))
+        if self._files > self._max_files:
+            raise self._malformed(f"it has more than {self._max_files} files")
+        if is_wanted:
+            self._into = self._keep_in()
+            self.files.append(File(name, self._into))
 
     def _keep(self, data: bytes, start: int, end: int) -> None:
         if self._into is not None:
@@ -166,7 +187,8 @@ class Form:
 
     def _malformed(self, reason: str) -> MalformedForm:
         return MalformedForm(
-            f"the form cannot be read: {reason}; at most {self._max_chips} files, each in the field `{FIELD}`"
+            f"the form cannot be read: {reason}; at most {self._max_files} files, each in the field "
+            f"`{self._field}`"
         )
 
 

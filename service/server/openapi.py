@@ -4,6 +4,7 @@
 are made.
 """
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from service.contract.errors import ServiceError
 from service.server.access.scopes import REFUSED, SCHEMES, needs
 from service.server.forms import FIELD
 from service.server.problems import documented
+from service.server.scenes import spool, stream
 from service.server.uploads import RAW_TYPES
 
 BINARY = {"type": "string", "format": "binary"}
@@ -24,8 +26,8 @@ _FILES = {
 }
 
 
-def _form(files: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": [FIELD], "properties": {FIELD: files}}
+def _form(files: dict[str, Any], field: str = FIELD) -> dict[str, Any]:
+    schema = {"type": "object", "required": [field], "properties": {field: files}}
     return {"multipart/form-data": {"schema": schema}}
 
 
@@ -36,6 +38,11 @@ CHIPS: dict[str, Any] = {
 # A raw image will do here too, but openapi-python-client writes broken code for an operation that
 # has several kinds of bodies and no parameters.
 ONE_CHIP: dict[str, Any] = {"required": True, "content": _form(_FILES | {"maxItems": 1})}
+SCENE: dict[str, Any] = {
+    "required": True,
+    "content": _form(BINARY | {"description": "one GeoTIFF"}, spool.FIELD)
+    | {media_type: {"schema": BINARY} for media_type in spool.RAW_TYPES},
+}
 
 _MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}
 _PREDICTION: Prediction = {
@@ -59,6 +66,32 @@ _FAILURE: Failure = {
 ANSWER: Answer = {
     "model": _MODEL,
     "predictions": [_PREDICTION, _FAILURE],
+}
+_WINDOW: dict[str, Any] = {
+    "window": {"column": 0, "row": 256, "width": 256, "height": 256},
+    "footprint": None,
+}
+SCENE_LINES: list[Any] = [
+    {
+        "model": _MODEL,
+        "scene": {
+            "filename": "kampala.tif",
+            "width": 512,
+            "height": 512,
+            "crs": "EPSG:3857",
+            "resolution_m": 0.3,
+            "windows": 4,
+            "footprint": None,
+        },
+    },
+    {**_WINDOW, **{key: value for key, value in _PREDICTION.items() if key != "filename"}},
+    {**_WINDOW, "skipped": "nodata"},
+    {**_WINDOW, "error": _FAILURE["error"]},
+    {"done": {"windows": 4, "labelled": 2, "skipped": 1, "failed": 1}},
+]
+SCENE_ANSWER: dict[str, Any] = {
+    "description": "a JSON object in each line; the schema is a line's",
+    "content": {stream.MEDIA_TYPE: {"example": "".join(f"{json.dumps(line)}\n" for line in SCENE_LINES)}},
 }
 LABELS: Labels = {
     "model": _MODEL,

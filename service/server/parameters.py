@@ -40,11 +40,11 @@ _FLAGS = {
     "no GeoTIFF with an EPSG code.",
 }
 _FORMAT = "With `evidence=true` and a single chip, `png` answers a picture: the evidence over the chip."
-_VERSION = (
+VERSION = (
     "Be answered by this version of the bundle, which must be loaded; `GET /swap` lists what is. Without "
     "it, by the one that is served."
 )
-Version = Annotated[str | None, Query(description=_VERSION)]
+Version = Annotated[str | None, Query(description=VERSION)]
 _LABEL = "Which predicted label's evidence the picture shows; without it, all of them side by side."
 
 _WAIT = (
@@ -52,6 +52,13 @@ _WAIT = (
     "never more than the service allows by itself."
 )
 
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "description": _WAIT,
+    "schema": {"type": "string"},
+    "example": "wait=10",
+}
 DOCUMENTED: list[dict[str, Any]] = [
     *(
         {"name": name, "in": "query", "description": text, "schema": {"type": "boolean", "default": False}}
@@ -64,14 +71,8 @@ DOCUMENTED: list[dict[str, Any]] = [
         "schema": {"type": "string", "enum": list(get_args(Format)), "default": "json"},
     },
     {"name": "label", "in": "query", "description": _LABEL, "schema": {"type": "string"}},
-    {"name": "version", "in": "query", "description": _VERSION, "schema": {"type": "string"}},
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": _WAIT,
-        "schema": {"type": "string"},
-        "example": "wait=10",
-    },
+    {"name": "version", "in": "query", "description": VERSION, "schema": {"type": "string"}},
+    PREFER,
 ]
 
 # What else a client prefers is none of our business, nor is what does not parse (RFC 7240, 2).

@@ -55,16 +55,16 @@ async def read_uploads(
         NotReady: the service stopped before the body had come.
         MemoryError: the process has none.
     """
-    _check_coding(request)
+    check_coding(request)
     header = request.headers.get("content-type", "")
     content_type = header.partition(";")[0].strip().lower()
     if content_type in RAW_TYPES:
         with io.BytesIO() as raw:  # and no list of pieces, which would need as much again to be joined
-            await _read(request, share, pace, max_body_bytes, raw.write)
+            await read_body(request, share, pace, max_body_bytes, raw.write)
             return [Upload(None, raw.getvalue())]
     if content_type == "multipart/form-data":
         with Form(header, max_chips) as form:
-            await _read(request, share, pace, max_body_bytes, form.write)
+            await read_body(request, share, pace, max_body_bytes, form.write)
             return [Upload(name, data) for name, data in form.chips()]
     raise UnsupportedBody(
         f"the content type is {content_type or 'missing'}; send multipart/form-data with files in the "
@@ -72,7 +72,7 @@ async def read_uploads(
     )
 
 
-def _check_coding(request: Request) -> None:
+def check_coding(request: Request) -> None:
     """Refuse a body that is compressed on its way.
 
     Raises:
@@ -92,10 +92,23 @@ def _check_coding(request: Request) -> None:
         )
 
 
-async def _read(
-    request: Request, share: Share, pace: Pace, max_body_bytes: int, keep: Callable[[bytes], object]
+async def read_body(
+    request: Request,
+    share: Share,
+    pace: Pace,
+    max_body_bytes: int,
+    keep: Callable[[bytes], object],
+    instead: str = "send the chips in several requests",
 ) -> None:
     """Hand a body on, piece by piece.
+
+    Args:
+        request: its body.
+        share: as of `read_uploads`; so for the next two.
+        pace: see above.
+        max_body_bytes: see above.
+        keep: takes each piece.
+        instead: of a body that is too large.
 
     Raises:
         BodyTooLarge, StalledBody, Overloaded: before the piece is kept that is too much.
@@ -104,7 +117,7 @@ async def _read(
     claimed = request.headers.get("content-length", "").lstrip("0")
     if claimed.isdecimal():
         if len(claimed) > MAX_DIGITS or int(claimed) > max_body_bytes:
-            raise _too_large(max_body_bytes)
+            raise _too_large(max_body_bytes, instead)
         share.expect(int(claimed))
     size = 0
     while True:
@@ -115,7 +128,7 @@ async def _read(
         size += len(chunk)
         pace.count(len(chunk))
         if size > max_body_bytes:
-            raise _too_large(max_body_bytes)
+            raise _too_large(max_body_bytes, instead)
         share.take(len(chunk))
         keep(chunk)
         if not message.get("more_body", False):
@@ -159,5 +172,5 @@ def _check_lost(request: Request) -> None:
         )
 
 
-def _too_large(max_body_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body has more than {max_body_bytes} bytes; send the chips in several requests")
+def _too_large(max_body_bytes: int, instead: str) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has more than {max_body_bytes} bytes; {instead}")

@@ -1,11 +1,11 @@
-"""The routes: chips, what is known of the model, its swap, and operation.
+"""The routes: chips, scenes, layers, what is known of the model, its swap, and operation.
 
 They know HTTP and the running service, nothing of start-up or of error bodies.
 """
 
 from fastapi.routing import APIRoute
 
-from service.server.routes import chips, model, operation, swap
+from service.server.routes import chips, model, operation, scenes, swap
 
-ROUTERS = (chips.router, model.router, swap.router, operation.router)
+ROUTERS = (chips.router, scenes.router, model.router, swap.router, operation.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
