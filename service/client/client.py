@@ -25,7 +25,8 @@ from anyio.from_thread import start_blocking_portal
 
 from .files import unreadable
 from .progress import watch
-from .schemas import Failure, Labels, Prediction, Problem, Shadow, Swap
+from .scenes import scene_rows
+from .schemas import Failure, Labels, Prediction, Problem, SceneRow, Shadow, Swap
 from .transport import Exchange, problem
 
 Result = Prediction | Failure
@@ -178,6 +179,29 @@ class Client:
         query = {name: "true" for name, on in wanted.items() if on}
         results = self._predict(paths, query | ({"version": version} if version else {}))
         return watch(results, total) if progress else results
+
+    def predict_scene(
+        self,
+        path: Path | str,
+        *,
+        stride: float = 1,
+        members: bool = False,
+        version: str | None = None,
+        progress: bool = True,
+    ) -> Iterator[SceneRow]:
+        """Label a GeoTIFF window by window, as they come.
+
+        Args:
+            path: of the GeoTIFF.
+            stride: from window to window, as a share of a window.
+            members, version, progress: as of `predict`.
+
+        Raises:
+            ChipvoteError: the scene or the service cannot be used, or the answer ended early.
+        """
+        query = {"stride": f"{stride:g}", "members": str(members).lower()}
+        query |= {"version": version} if version else {}
+        return scene_rows(self._exchange, Path(path), query, progress)
 
     def _ask_for_swap(self, method: str, path: str, query: Mapping[str, str | float | None]) -> Swap:
         given = {name: value for name, value in query.items() if value is not None}

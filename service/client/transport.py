@@ -3,11 +3,13 @@
 For the client. Knows HTTP, addresses and problems; nothing of chips.
 """
 
+import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -17,6 +19,7 @@ from .schemas import Problem
 
 BUSY = (429, 502, 503, 504)  # the service when it is full, and what proxies say while it restarts
 _LONGEST_WAIT_S = 10.0
+_BYTES = {"Content-Type": "application/octet-stream"}
 
 
 class ChipvoteError(Exception):
@@ -122,6 +125,47 @@ class Exchange:
                 raise failed
             await anyio.sleep(wait_s)
             attempt += 1
+
+    def lines(self, path: str, query: Mapping[str, str], file: Path) -> Iterator[Any]:
+        """Send a file, and yield the lines of JSON that answer it, as they come.
+
+        It is sent again while the service is busy or has gone, but never after the first line.
+
+        Raises:
+            OSError: the file cannot be read.
+            ChipvoteError: as of `post`; or the answer broke off.
+        """
+        until_s = time.monotonic() + self._patience_s
+        attempt = 0
+        with httpx2.Client(**self._options) as http:
+            while True:
+                begun, asked_s = False, 0.0
+                try:
+                    with (
+                        file.open("rb") as body,
+                        http.stream("POST", path, params=query, content=body, headers=_BYTES) as response,
+                    ):
+                        self._reached = True
+                        if response.is_success:
+                            for line in response.iter_lines():
+                                begun = True
+                                yield json.loads(line)
+                            return
+                        response.read()
+                        failed, asked_s = self.unusable(response), _retry_after_s(response)
+                        if response.status_code not in BUSY:
+                            raise failed
+                except httpx2.RequestError as error:
+                    failed = self._unreachable(error)
+                    if begun or not self._reached:
+                        raise failed from error
+                except ValueError:
+                    raise self.strange(response, "a line came that is no JSON") from None
+                wait_s = _wait_s(attempt, asked_s)
+                if time.monotonic() + wait_s > until_s:
+                    raise failed
+                time.sleep(wait_s)
+                attempt += 1
 
     def json(self, response: httpx2.Response) -> Any:  # noqa: ANN401
         """Read an answer.

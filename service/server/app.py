@@ -24,6 +24,7 @@ from service.server.body_budget import Budget
 from service.server.drain import Drain
 from service.server.edge.origins import Origins
 from service.server.fast_path import FastPath
+from service.server.layers.writing import Layers
 from service.server.logs.addresses import networks
 from service.server.logs.requests import Requests
 from service.server.middleware import HeadAsGet, RelativeRedirects
@@ -114,11 +115,21 @@ async def _run(settings: Settings, metrics: Metrics) -> AsyncIterator[Running]:
     metrics.most_body_bytes.set(settings.max_inflight_bytes)
     try:
         versions = await open_versions(settings, metrics)
-        swapper, previews = Swapper(versions, settings, metrics), Previews()
+        swapper, previews, layers = Swapper(versions, settings, metrics), Previews(), Layers()
         try:
-            yield Running(settings, versions, swapper, previews, Places(settings.max_scenes), budget, metrics)
+            yield Running(
+                settings,
+                versions,
+                swapper,
+                previews,
+                layers,
+                Places(settings.max_scenes),
+                budget,
+                metrics,
+            )
         finally:
             previews.close()
+            layers.close()
             await swapper.close()
             await versions.close()
     finally:

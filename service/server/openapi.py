@@ -13,10 +13,12 @@ from service.client.schemas import Answer, Failure, Health, Labels, Model, Predi
 from service.contract.errors import ServiceError
 from service.server.access.scopes import REFUSED, SCHEMES, needs
 from service.server.forms import FIELD
+from service.server.layers.rows import Layer
 from service.server.problems import documented
 from service.server.scenes import spool, stream
 from service.server.uploads import RAW_TYPES
 
+_SCHEMAS = "#/components/schemas/"
 BINARY = {"type": "string", "format": "binary"}
 _FILES = {
     "type": "array",
@@ -42,6 +44,11 @@ SCENE: dict[str, Any] = {
     "required": True,
     "content": _form(BINARY | {"description": "one GeoTIFF"}, spool.FIELD)
     | {media_type: {"schema": BINARY} for media_type in spool.RAW_TYPES},
+}
+
+LAYER: dict[str, Any] = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}{Layer.__name__}"}}},
 }
 
 _MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}
@@ -184,6 +191,10 @@ def tell_keys(app: FastAPI, *, asked: bool) -> None:
         if app.openapi_schema:
             return app.openapi_schema
         document = describe()
+        # A body that is read piece by piece is none that the framework knows.
+        layer = Layer.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+        schemas = layer.pop("$defs") | {Layer.__name__: layer}
+        document["components"]["schemas"] = schemas | document["components"]["schemas"]
         for path in document["paths"].values():
             for operation in path.values():
                 security = operation.pop("security", needs("admin")["security"])

@@ -12,6 +12,7 @@ from service.engine.swap.swapper import Swapper
 from service.engine.swap.versions import Versions
 from service.metrics import Metrics
 from service.server.body_budget import Budget
+from service.server.layers.writing import Layers
 from service.server.previews import Previews
 from service.server.scenes.places import Places
 from service.settings import Settings
@@ -25,6 +26,7 @@ class Running:
     versions: Versions  # which bundle answers
     swapper: Swapper
     previews: Previews
+    layers: Layers
     scenes: Places  # how many are under way
     budget: Budget  # of the bytes of all bodies
     metrics: Metrics

@@ -5,7 +5,7 @@ They know HTTP and the running service, nothing of start-up or of error bodies.
 
 from fastapi.routing import APIRoute
 
-from service.server.routes import chips, model, operation, scenes, swap
+from service.server.routes import chips, layers, model, operation, scenes, swap
 
-ROUTERS = (chips.router, scenes.router, model.router, swap.router, operation.router)
+ROUTERS = (chips.router, scenes.router, layers.router, model.router, swap.router, operation.router)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
