@@ -1,0 +1,59 @@
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pyogrio
+import pytest
+
+from service.answers.layers import geopackage
+from service.answers.layers.parts import whole
+from tests.kit.layers import grid, parts_of
+
+_SHORT_OF_SPACE = """
+import resource, sys
+from pathlib import Path
+from service.answers.layers import geoparquet
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    geoparquet.write([Path(part) for part in sys.argv[2:]], Path(sys.argv[1]))
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with whole(tmp_path / "map.gpkg") as partial:
+        partial.write_text("half")
+        assert not (tmp_path / "map.gpkg").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["map.gpkg"]
+
+
+def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "map.gpkg").write_text("before")
+    with pytest.raises(ValueError, match="bad row"), whole(tmp_path / "map.gpkg") as partial:
+        partial.write_text("half")
+        raise ValueError("bad row")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_file_that_cannot_grow_is_an_error_with_its_number(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path, grid(20, lambda *_: ["water"]), size=400)
+    out = tmp_path / "out" / "map.parquet"
+    out.parent.mkdir()
+    command = [sys.executable, "-c", _SHORT_OF_SPACE, str(out), *map(str, parts)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [str(errno.EFBIG)], ended.stderr
+    assert list(out.parent.iterdir()) == []
+
+
+def test_what_gdal_says_of_a_full_disk_is_said_as_one(tmp_path: Path) -> None:
+    parts = parts_of(tmp_path, grid(40, lambda *_: ["water"]), size=400)
+    pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": "max_page_count=40"})
+    try:
+        with pytest.raises(OSError, match=r"map\.gpkg") as raised:
+            geopackage.write(parts, tmp_path / "map.gpkg")
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": None})
+    assert raised.value.errno == errno.ENOSPC
+    assert sorted(tmp_path.iterdir()) == parts
