@@ -13,18 +13,20 @@ from pyogrio.raw import write_arrow
 
 from service.answers.layers.parts import batches, flat, flat_schema, schema_of, whole
 from service.answers.layers.rows import Legend
+from service.answers.layers.style import write_style
 
 _DECIMALS = 7  # of a degree: a centimetre
 
 _END = b"]\n}\n"
 
 
-def write(parts: Sequence[Path], out: Path) -> None:
+def write(parts: Sequence[Path], out: Path, style: str | None = None) -> None:
     """Write one collection of all rows; its bytes depend on the rows and their order alone.
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
-        out: where to, ending in `.geojson`.
+        out: where to, ending in `.geojson`; a style for QGIS is written beside it.
+        style: that one; None for one by label sets.
     """
     schema = schema_of(parts)
     legend = Legend.read(schema)
@@ -45,6 +47,7 @@ def write(parts: Sequence[Path], out: Path) -> None:
             },
         )
         _check_end(partial)
+    write_style(parts, out, style)
 
 
 def _check_end(path: Path) -> None:

@@ -14,33 +14,38 @@ from pyogrio.raw import write_arrow
 
 from service.answers.layers.parts import batches, flat, flat_schema, schema_of, whole
 from service.answers.layers.rows import Legend
+from service.answers.layers.style import qml
 
 LAYER = "chipvote"
+_GEOMETRY = "geom"
 _POLYGON = b"\x01\x03"  # how its WKB begins
 _OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of one, up to that one
 _TIME = "1970-01-01T00:00:00.000Z"  # of every change: equal rows make equal files
 
 
-def write(parts: Sequence[Path], out: Path) -> None:
+def write(parts: Sequence[Path], out: Path, style: str | None = None) -> None:
     """Write one table of all rows; its bytes depend on the rows and their order alone.
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
         out: where to, ending in `.gpkg`.
+        style: for QGIS, which is kept inside; None for one by label sets.
     """
     with whole(out) as partial:
-        _write(schema_of(parts), batches(parts), partial)
+        schema = schema_of(parts)
+        _write(schema, batches(parts), style or qml(schema, batches(parts)), partial)
 
 
 def encoded(table: pa.Table) -> bytes:
     """Return the file's bytes for a table with the schema of `rows.py`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "layer.gpkg")
-        _write(table.schema, table.to_batches(), path)
+        found = table.to_batches()
+        _write(table.schema, found, qml(table.schema, found), path)
         return path.read_bytes()
 
 
-def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], path: Path) -> None:
+def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], style: str, path: Path) -> None:
     legend = Legend.read(schema)
     rows = pa.RecordBatchReader.from_batches(flat_schema(schema), map(_of_one_type, found))
     with _unchanging_time():
@@ -57,8 +62,29 @@ def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], path: Path) -> No
                 "version": legend.version,
                 "labels": "\n".join(legend.labels),
             },
-            layer_options={"IDENTIFIER": f"{legend.model} {legend.version}"},
+            layer_options={"GEOMETRY_NAME": _GEOMETRY, "IDENTIFIER": f"{legend.model} {legend.version}"},
         )
+        write_arrow(_styles(style, legend), path, "layer_styles", "GPKG", append=True)
+
+
+def _styles(style: str, legend: Legend) -> pa.Table:
+    """Return the row by which QGIS finds the layer's default style."""
+    return pa.table(
+        {
+            "f_table_catalog": [""],
+            "f_table_schema": [""],
+            "f_table_name": [LAYER],
+            "f_geometry_column": [_GEOMETRY],
+            "styleName": [f"{legend.model} {legend.version}"],
+            "styleQML": [style],
+            "styleSLD": [""],
+            "useAsDefault": [True],
+            "description": ["label sets"],
+            "owner": [""],
+            "ui": pa.nulls(1, pa.string()),
+            "update_time": pa.array([0], pa.timestamp("ms", "UTC")),
+        }
+    )
 
 
 def _of_one_type(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.answers.layers.parts import batches, schema_of, whole
+from service.answers.layers.style import write_style
 
 _GROUP_ROWS = 4096
 _BITS = 31  # of each coordinate: 2 cm on the equator
@@ -30,7 +31,7 @@ _TYPES = {3: "Polygon", 6: "MultiPolygon"}  # by WKB's code
 Ints = npt.NDArray[np.int64]
 
 
-def write(parts: Sequence[Path], out: Path) -> None:
+def write(parts: Sequence[Path], out: Path, style: str | None = None) -> None:
     """Write one file of all rows; its bytes depend on the rows and their order alone.
 
     Places without a geometry come last. The bounding box of a place across the antimeridian goes
@@ -38,7 +39,8 @@ def write(parts: Sequence[Path], out: Path) -> None:
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
-        out: where to.
+        out: where to; a style for QGIS is written beside it.
+        style: that one; None for one by label sets.
     """
     with whole(out) as partial, _in_one(parts, out.parent) as table:
         schema = table.schema.with_metadata({**table.schema.metadata, b"geo": json.dumps(_geo(table))})
@@ -46,6 +48,7 @@ def write(parts: Sequence[Path], out: Path) -> None:
         with pq.ParquetWriter(partial, schema, compression="zstd", write_page_index=True) as writer:
             for start in range(0, len(order), _GROUP_ROWS):
                 writer.write_table(table.take(order[start : start + _GROUP_ROWS]))
+    write_style(parts, out, style)
 
 
 @contextmanager

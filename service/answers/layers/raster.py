@@ -23,6 +23,7 @@ from rasterio.transform import Affine
 from service.answers.layers.errors import LayerError
 from service.answers.layers.parts import schema_of, whole
 from service.answers.layers.rows import Legend
+from service.answers.layers.style import write_style
 
 _LEAST = 1e-6  # weight of a window at its very border
 
@@ -37,7 +38,7 @@ class _Axis(NamedTuple):
     sides_N: Ints
     origin: int
     step: float
-    count: int  # pixels of the raster
+    pixels: int  # of the raster
 
     @classmethod
     def of(cls, starts_N: Ints, sides_N: Ints) -> "_Axis":
@@ -45,11 +46,11 @@ class _Axis(NamedTuple):
         # The median: windows at the end of a scene may be nearer, and some are left out.
         step = min(np.median(np.diff(distinct)), sides_N[0]) if len(distinct) > 1 else sides_N[0]
         origin = int(distinct[0])
-        count = math.ceil(((starts_N + sides_N).max() - origin) / step)
-        return cls(starts_N, sides_N, origin, float(step), count)
+        pixels = math.ceil(((starts_N + sides_N).max() - origin) / step - 0.5)  # with their centres inside
+        return cls(starts_N, sides_N, origin, float(step), pixels)
 
     def shares(self) -> list[tuple[Ints, Floats]]:
-        """Return, for each step into the windows, which pixel every window has there, and its weight.
+        """Return, for each step into the windows, every window's pixel there and its weight.
 
         The weight is 0 where the pixel's centre is beyond the window.
         """
@@ -58,8 +59,9 @@ class _Axis(NamedTuple):
         for ahead in range(math.ceil(self.sides_N.max() / self.step) + 1):
             pixel_N = first_N + ahead
             across_N = ((pixel_N + 0.5) * self.step + self.origin - self.starts_N) / self.sides_N
-            inside_N = (across_N >= 0) & (across_N < 1) & (pixel_N < self.count)
-            found.append((pixel_N, inside_N * np.maximum(1 - abs(2 * across_N - 1), _LEAST)))
+            inside_N = (across_N >= 0) & (across_N < 1) & (pixel_N < self.pixels)
+            weight_N = np.maximum(1 - np.abs(2 * across_N - 1), _LEAST)
+            found.append((pixel_N, np.where(inside_N, weight_N, 0.0)))
         return found
 
 
@@ -68,7 +70,7 @@ def write(parts: Sequence[Path], out: Path) -> None:
 
     Args:
         parts: Parquet files with the schema of `rows.py`, at least one.
-        out: where to, ending in `.tif`.
+        out: where to, ending in `.tif`; a style for QGIS is written beside it.
 
     Raises:
         LayerError: no window has a verdict, or they are of several scenes.
@@ -78,37 +80,31 @@ def write(parts: Sequence[Path], out: Path) -> None:
         _Axis.of(table[start].to_numpy().astype(np.int64), table[side].to_numpy().astype(np.int64))
         for start, side in (("column", "width"), ("row", "height"))
     )
-    cells_S, weights_S, windows_S = _pairs(across, down)
-    total_HW = np.bincount(cells_S, weights_S, across.count * down.count)
-    with (
-        whole(out) as partial,
-        rasterio.Env(GDAL_PAM_ENABLED="NO"),
-        rasterio.open(
-            partial,
-            "w",
-            driver="COG",
-            width=across.count,
-            height=down.count,
-            count=len(legend.labels),
-            dtype="float32",
-            nodata=math.nan,
-            crs=table["crs"][0].as_py(),
-            transform=_scene_grid(table)
-            @ Affine.translation(across.origin, down.origin)
-            @ Affine.scale(across.step, down.step),
-            compress="DEFLATE",
-            predictor="YES",
-            overview_resampling="AVERAGE",
-        ) as file,
-    ):
-        file.update_tags(model=legend.model, version=legend.version)
-        for band, column in enumerate(legend.columns(), 1):
-            probs_S = table[column.probability].to_numpy()[windows_S].astype(np.float64)
-            sum_HW = np.bincount(cells_S, weights_S * probs_S, len(total_HW))
-            with np.errstate(invalid="ignore"):
-                mean_HW = (sum_HW / total_HW).reshape(down.count, across.count)
-            file.write(mean_HW.astype(np.float32), band)
-            file.set_band_description(band, column.label)
+    profile = {
+        "driver": "COG",
+        "width": across.pixels,
+        "height": down.pixels,
+        "count": len(legend.labels),
+        "dtype": "float32",
+        "nodata": math.nan,
+        "crs": table["crs"][0].as_py(),
+        "transform": _scene_grid(table)
+        @ Affine.translation(across.origin, down.origin)
+        @ Affine.scale(across.step, down.step),
+        "compress": "DEFLATE",
+        "predictor": "YES",
+        "overview_resampling": "AVERAGE",
+    }
+    probs_NL = np.stack([table[column.probability].to_numpy() for column in legend.columns()], axis=1)
+    # In memory first: where the disk is full, GDAL would leave half a file and not say so.
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as file:
+            file.update_tags(model=legend.model, version=legend.version)
+            file.write(_blended(probs_NL, across, down))
+            file.descriptions = legend.labels
+        with whole(out) as partial:
+            partial.write_bytes(memory.getbuffer())
+    write_style(parts, out)
 
 
 def _windows(parts: Sequence[Path]) -> pa.Table:
@@ -116,7 +112,7 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
     facts = ["scene", "column", "row", "width", "height", "members", "crs", "corners"]
     wanted = [*facts, *(column.probability for column in columns)]
     table = pa.concat_tables(pq.read_table(part, columns=wanted) for part in parts)
-    table = table.filter(pc.is_valid(table["corners"]) & pc.is_valid(table["members"]))
+    table = table.filter(pc.field("corners").is_valid() & pc.field("members").is_valid())
     scenes = table["scene"].unique().to_pylist()
     if not scenes:
         raise LayerError("no window has a verdict, so there is no raster; write .gpkg or .parquet")
@@ -127,17 +123,27 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
     return table
 
 
-def _pairs(across: _Axis, down: _Axis) -> tuple[Ints, Floats, Ints]:
-    """Pair windows with the pixels they cover: the pixels by their place in the raster, weights, windows."""
-    cells, weights, windows = [], [], []
+def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.float32]:
+    """Return what windows say of each pixel, labels first."""
+    pixels: list[Ints] = []
+    weights: list[Floats] = []
+    windows: list[Ints] = []
     for row_N, down_N in down.shares():
         for column_N, across_N in across.shares():
             weight_N = down_N * across_N
-            kept = np.flatnonzero(weight_N)
-            cells.append((row_N * across.count + column_N)[kept])
-            weights.append(weight_N[kept])
-            windows.append(kept)
-    return np.concatenate(cells), np.concatenate(weights), np.concatenate(windows)
+            kept_S = np.flatnonzero(weight_N)
+            pixels.append((row_N * across.pixels + column_N)[kept_S])
+            weights.append(weight_N[kept_S])
+            windows.append(kept_S)
+    pixels_S, weights_S, windows_S = np.concatenate(pixels), np.concatenate(weights), np.concatenate(windows)
+    count = down.pixels * across.pixels
+    result_LHW = np.empty((probs_NL.shape[1], down.pixels, across.pixels), np.float32)
+    total = np.bincount(pixels_S, weights_S, count)
+    for band_HW, probs_N in zip(result_LHW, probs_NL.T, strict=True):
+        blended = np.bincount(pixels_S, weights_S * probs_N[windows_S], count)
+        with np.errstate(invalid="ignore"):  # 0 / 0 is what no window covers
+            band_HW[:] = (blended / total).reshape(band_HW.shape)
+    return result_LHW
 
 
 def _scene_grid(table: pa.Table) -> Affine:

@@ -18,7 +18,7 @@ ROTATED = Affine.translation(500_000, 9_300_000) @ Affine.rotation(17) @ Affine.
 
 def _row(column: int, row: int, probability: float, transform: Affine = NORTH_UP, side: int = 64) -> Row:
     ends = ((column, row), (column + side, row), (column + side, row + side), (column, row + side))
-    a, b, c, d = (transform * end for end in ends)
+    a, b, c, d = (transform @ end for end in ends)
     place = Place("a.tif", column, row, side, side, (a, b, c, d), None)
     return Row(place, verdict("water", probability=probability), None, "EPSG:32737")
 
@@ -32,7 +32,7 @@ def test_a_window_is_a_pixel_in_its_place(tmp_path: Path, transform: Affine) -> 
         assert (file.crs.to_epsg(), file.dtypes[0], np.isnan(file.nodata)) == (32737, "float32", True)
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert file.tags()["model"] == "colours"
-        centre = transform * (10 + 64 * 2.5, 20 + 64 * 1.5)
+        centre = transform @ (10 + 64 * 2.5, 20 + 64 * 1.5)
         sampled = next(file.sample([centre]))
     assert sampled[LABELS.index("water")] == pytest.approx(0.12)
     assert sampled[0] == pytest.approx(0.1)
@@ -62,8 +62,8 @@ def test_where_no_window_has_a_verdict_there_is_no_data(tmp_path: Path) -> None:
         assert np.isnan(file.read(1)).tolist() == [[False, True, True], [True, True, False]]
 
 
-def test_a_last_window_that_is_moved_inside_the_scene_fills_the_rest(tmp_path: Path) -> None:
-    rows = [_row(column, 0, 0.5) for column in (0, 64, 128, 150)]
+def test_a_last_window_that_is_moved_inside_the_scene_leaves_no_hole(tmp_path: Path) -> None:
+    rows = [_row(column, 0, 0.5) for column in (0, 64, 128, 170)]
     write(parts_of(tmp_path, rows), tmp_path / "map.tif")
     with rasterio.open(tmp_path / "map.tif") as file:
         assert file.read(LABELS.index("water") + 1) == pytest.approx(np.full((1, 4), 0.5))
