@@ -17,6 +17,7 @@ from .schemas import Problem
 
 BUSY = (429, 502, 503, 504)  # the service when it is full, and what proxies say while it restarts
 _LONGEST_WAIT_S = 10.0
+_REPEATS_TO_A_STRANGER = 3  # that takes requests and has answered none: a service that dies, or no service
 
 
 class ChipvoteError(Exception):
@@ -100,6 +101,9 @@ class Exchange:
     ) -> httpx2.Response:
         """Send a form of files, again and again while the service is busy or has gone.
 
+        Also where the connection broke amid the answer: labelling changes nothing, so twice is as
+        good as once.
+
         Raises:
             ChipvoteError: within the patience no answer came, or none but "busy".
         """
@@ -110,7 +114,8 @@ class Exchange:
                 response = await http.post(path, params=query, files=files)
             except httpx2.RequestError as error:
                 failed, asked_s = self._unreachable(error), 0.0
-                if not self._reached:
+                nobody = isinstance(error, httpx2.TimeoutException | httpx2.ConnectError)
+                if not self._reached and (nobody or attempt == _REPEATS_TO_A_STRANGER):
                     raise failed from error
             else:
                 self._reached = True
