@@ -48,3 +48,29 @@ def triton(
     needed = "numpy pydantic onnxruntime" if backend == "python" else "numpy pydantic"
     print(f"{out}: {loaded.manifest.name} {loaded.manifest.version}, {chosen}, as the model {name}")
     print(f"Triton's Python needs {needed}; then: tritonserver --model-repository={out}")
+
+
+@export.command()
+def stac(
+    out: Annotated[Path, typer.Option(help="JSON file of the item; takes the place of one that is there")],
+    bundle: BundleOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the bundle's folder is published", show_default="its path, as seen from --out"
+        ),
+    ] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(
+            help="West, south, east and north of the ground it is meant for", show_default="no place"
+        ),
+    ] = None,
+) -> None:
+    """Write an item for a STAC catalogue, with the Machine Learning Model extension."""
+    from service.contract.bundle import load
+    from service.offline.exports.stac import write_item
+    from service.settings import read_settings
+
+    write_item(load(read_settings(bundle=bundle).bundle), out, address=address, bbox=bbox)
+    print(out)
