@@ -42,7 +42,7 @@ _USER = "user root root;" if os.geteuid() == 0 else ""
 @contextmanager
 def nginx(folder: Path, locations: str) -> Iterator[str]:
     """Run nginx with these locations; yield its address."""
-    port = _free_port()
+    port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(user=_USER, port=port, locations=locations))
     with _running([str(NGINX), "-p", str(folder), "-c", str(configuration)], port, folder / "error.log"):
@@ -56,7 +56,7 @@ def edge(folder: Path, *services: str, changes: Mapping[str, str] | None = None)
     `folder` is empty, or has a certificate in `edge/tls`; `changes` are to the configuration, and
     come first.
     """
-    port = _free_port()
+    port = free_port()
     place = folder / "edge"
     shutil.copytree(ROOT / "deploy/edge", place, dirs_exist_ok=True)
     replaced = {
@@ -78,7 +78,7 @@ def edge(folder: Path, *services: str, changes: Mapping[str, str] | None = None)
         yield f"https://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
