@@ -1,54 +1,11 @@
-"""A GeoTIFF's corners → its footprint on the ground, as a GeoJSON geometry.
-
-Source: RFC 7946 for ring order and the antimeridian.
-"""
-
-from collections.abc import Callable
+"""A GeoTIFF's corners → its footprint on the ground, as a GeoJSON geometry."""
 
 from service.client.schemas import Geometry
-from service.contract.chips.georeference import Ring, corners
-
-_DECIMALS = 7  # of a degree: a centimetre
+from service.contract.chips.georeference import corners
+from service.scenes.outline import outline
 
 
 def footprint(data: bytes) -> Geometry | None:
     """Return where a file's four corners lie, None where it does not say (see `corners`)."""
     ring = corners(data)
-    if ring is None:
-        return None
-    rings = [_closed(part) for part in _cut_at_antimeridian(ring)]
-    if any(len(set(part)) < 3 for part in rings):
-        return None
-    if len(rings) == 1:
-        return Geometry(type="Polygon", coordinates=rings)
-    return Geometry(type="MultiPolygon", coordinates=[[part] for part in rings])
-
-
-def _cut_at_antimeridian(ring: Ring) -> list[Ring]:
-    if max(x for x, _ in ring) <= 180:
-        return [ring]
-    east = [(x - 360, y) for x, y in _part(ring, lambda x: x - 180)]
-    return [_part(ring, lambda x: 180 - x), east]
-
-
-def _part(ring: Ring, inside: Callable[[float], float]) -> Ring:
-    """Cut off what lies where `inside` is negative (Sutherland and Hodgman 1974, one edge)."""
-    kept: Ring = []
-    for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
-        here, there = inside(x0), inside(x1)
-        if here >= 0:
-            kept.append((x0, y0))
-        if here * there < 0:
-            share = here / (here - there)
-            kept.append((x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
-    return kept
-
-
-def _closed(ring: Ring) -> Ring:
-    """Round a ring, turn it counterclockwise, and end it where it began."""
-    twice_the_area = sum(
-        x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True)
-    )
-    turned = ring if twice_the_area >= 0 else ring[::-1]
-    rounded = [(round(x, _DECIMALS), round(y, _DECIMALS)) for x, y in turned]
-    return [*rounded, rounded[0]]
+    return outline(ring) if ring else None

@@ -82,7 +82,15 @@ def enough_memory() -> Iterator[None]:
 
 def read_pixels(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
     """Return the spec's bands of a file (H,W,C), of its number type and the file's own size."""
-    pixels_HWC, bands = _read(data, spec)
+    return brought(*_read(data, spec), spec)
+
+
+def brought(pixels_HWC: npt.NDArray[Pixel], bands: tuple[str, ...], spec: InputSpec) -> npt.NDArray[Pixel]:
+    """Bring a file's pixels (H,W,C), with their bands' names, to the spec's bands and number type.
+
+    Raises:
+        WrongValues: the values cannot be what the bands are.
+    """
     if takes_pictures(spec) and pixels_HWC.dtype == np.uint16:
         check_values(pixels_HWC, bands, _CONTEST_SPEC)
         pixels_HWC, bands = toned(pixels_HWC, bands), RGB

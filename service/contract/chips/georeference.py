@@ -48,11 +48,20 @@ def corners(data: bytes) -> Ring | None:
             ring = _corners(_Georeference.read(page.tags), page.imagewidth, page.imagelength)
     except Exception:  # what a damaged or hostile file makes the parsers raise has no end
         return None
+    return continuous(ring)
+
+
+def continuous(ring: Ring) -> Ring | None:
+    """Write a ring's longitudes so that none jumps by 360°, beginning in -180..180.
+
+    None for what spans half the globe or touches a pole, whose corners say nothing.
+    """
     if not all(math.isfinite(x) and abs(y) <= 90 for x, y in ring):
         return None
-    ring = _continuous(ring)
-    longitudes = [x for x, _ in ring]
-    return None if max(longitudes) - min(longitudes) >= 180 else ring
+    near = [(ring[0][0] + (x - ring[0][0] + 180) % 360 - 180, y) for x, y in ring]
+    start, end = min(x for x, _ in near), max(x for x, _ in near)
+    turns = math.floor((start + 180) / 360)
+    return [(x - 360 * turns, y) for x, y in near] if end - start < 180 else None
 
 
 class _Georeference(NamedTuple):
@@ -105,11 +114,3 @@ def _to_degrees(epsg: int) -> Transformer:
         raise ValueError(f"EPSG:{epsg} gives no place on a map")
     # Safe to share between threads since pyproj 3.1.
     return Transformer.from_crs(system, 4326, always_xy=True)
-
-
-def _continuous(ring: Ring) -> Ring:
-    """Write a ring's longitudes so that none jumps by 360°, beginning in -180..180."""
-    near = [(ring[0][0] + (x - ring[0][0] + 180) % 360 - 180, y) for x, y in ring]
-    start = min(x for x, _ in near)
-    turns = math.floor((start + 180) / 360)
-    return [(x - 360 * turns, y) for x, y in near]

@@ -1,0 +1,186 @@
+"""A scene → its windows: where each chip is cut, so that all of the scene is covered.
+
+A window is as much ground as the bundle's chips show. Reads nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX
+from service.contract.manifest import InputSpec
+from service.contract.sensors import SENSORS
+from service.scenes.area import in_pixels
+from service.scenes.errors import SceneError
+from service.scenes.place import Place
+from service.scenes.scene import Scene
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+# A window that is nearly a chip, or a chip doubled or halved, is made just that: its pixels then
+# stay as they are. No network tells sizes that exactly.
+SAME = 0.05
+LEAST_STRIDE = 0.05  # share of a window
+_SMALLEST = 0.5  # of a window, to which it may shrink in a scene that is smaller
+_GROUP_PX = 1024  # side of what is read together, at least
+_GROUP_BYTES = 32 << 20  # what is read together may unpack to, and its chips, about
+
+
+def known_resolution_m(spec: InputSpec) -> float | None:
+    """Return the ground metres of a chip's pixel, None where the bundle does not tell."""
+    return spec.resolution_m or (SENSORS[spec.sensor].resolution_m if spec.sensor else None)
+
+
+class Grid(Sequence[Place]):
+    """A scene's windows, in an order that reads each of its tiles few times.
+
+    Windows lie on a grid of their own; at the right and lower edges the last ones are moved in, so
+    that none goes beyond the scene.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        spec: InputSpec,
+        *,
+        stride: float = 1.0,
+        resolution_m: float | None = None,
+        area: BaseGeometry | None = None,
+    ) -> None:
+        """Lay the grid.
+
+        Args:
+            scene: whose.
+            spec: what the bundle takes.
+            stride: from window to window, as a share of a window; below 1 they overlap.
+            resolution_m: ground metres of a chip's pixel; by default as the bundle says. Where
+                nobody says, a pixel of the scene is one of a chip.
+            area: in EPSG:4326; windows that touch it are kept.
+
+        Raises:
+            SceneError: the scene is too small, too coarse, or too fine without overviews.
+        """
+        self.scene = scene
+        resolution_m = resolution_m or known_resolution_m(spec)
+        self.width, self.height, self.shrunk = _sides(scene, spec, resolution_m)
+        self.by_pixel = resolution_m is None or scene.pixel_m is None  # nobody told the size on the ground
+        steps = [max(1, round(side * max(stride, LEAST_STRIDE))) for side in (self.width, self.height)]
+        self.columns = _starts(scene.width, self.width, steps[0])
+        self.rows = _starts(scene.height, self.height, steps[1])
+        self._wide, self._tall = _group(scene, spec, *steps)
+        self._kept = self._inside(in_pixels(area, scene.ground)) if area is not None else None
+
+    def __len__(self) -> int:
+        return len(self.columns) * len(self.rows) if self._kept is None else len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Place]: ...
+    def __getitem__(self, index: int | slice) -> Place | list[Place]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        column, row, _ = self._cell(range(len(self))[index])
+        return self.scene.ground.place(
+            self.scene.name, self.columns[column], self.rows[row], self.width, self.height
+        )
+
+    def groups(self, first: int = 0) -> Iterator[list[int]]:
+        """Yield the windows' numbers from `first` on, in order; neighbours are read together."""
+        for _, group in groupby(range(first, len(self)), lambda index: self._cell(index)[2]):
+            yield list(group)
+
+    def _cell(self, index: int) -> tuple[int, int, int]:
+        """Return a window's column and row in the grid, and the number of its group.
+
+        Groups follow each other along the rows, and so do a group's windows.
+        """
+        if self._kept is not None:
+            index = int(self._kept[index])
+        columns, rows = len(self.columns), len(self.rows)
+        band, rest = divmod(index, self._tall * columns)
+        tall = min(self._tall, rows - band * self._tall)
+        group, rest = divmod(rest, tall * self._wide)
+        wide = min(self._wide, columns - group * self._wide)
+        row, column = divmod(rest, wide)
+        return group * self._wide + column, band * self._tall + row, band * columns + group
+
+    def _inside(self, area: BaseGeometry) -> npt.NDArray[np.int64]:
+        """Return the numbers of the windows that an area in pixels touches."""
+        import shapely
+
+        shapely.prepare(area)
+        columns = np.array(self.columns)
+        touched = np.stack(
+            [
+                shapely.intersects(area, shapely.box(columns, row, columns + self.width, row + self.height))
+                for row in self.rows
+            ]
+        )
+        cells = (self._cell(index) for index in range(touched.size))
+        return np.flatnonzero(np.fromiter((touched[row, column] for column, row, _ in cells), np.bool_))
+
+
+def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[int, int, bool]:
+    """Return a window's width and height in the scene's pixels, and whether it had to shrink."""
+    sides = [spec.width, spec.height]
+    if resolution_m and scene.pixel_m:
+        sides = [
+            _side(side, resolution_m / pixel_m) for side, pixel_m in zip(sides, scene.pixel_m, strict=True)
+        ]
+    share = min(scene.width / sides[0], scene.height / sides[1], 1)
+    whole = f"a window is {sides[0]}×{sides[1]} of its pixels"
+    if min(sides) < MIN_SIDE_PX:
+        raise SceneError(
+            f"{scene.name}: {whole}, at least {MIN_SIDE_PX} are needed; its pixels show too much ground"
+        )
+    if share < _SMALLEST:
+        raise SceneError(f"{scene.name} is {scene.width}×{scene.height} px and {whole}; give a larger scene")
+    width, height = (int(side * share) for side in sides)
+    if max(width, height) / overview(scene, spec, width, height) > MAX_SIDE_PX:
+        raise SceneError(
+            f"{scene.name}: {whole}, too many to read at once; give it overviews (gdaladdo -r average scene.tif 2 4 8 16)"
+        )
+    return width, height, share < 1
+
+
+def overview(scene: Scene, spec: InputSpec, width: int, height: int) -> int:
+    """Return how many times coarser the overview is that windows are read from; 1: none."""
+    most = (1 + SAME) * min(width / spec.width, height / spec.height)
+    return max((factor for factor in scene.overviews if factor <= most), default=1)
+
+
+def _side(chip_px: int, times: float) -> int:
+    """Return so many times a chip's side, made a power of two of it where that is nearly so."""
+    same = chip_px * 2.0 ** round(math.log2(times))
+    return max(1, round(same if abs(chip_px * times / same - 1) <= SAME else chip_px * times))
+
+
+def _starts(scene_px: int, window_px: int, step_px: int) -> list[int]:
+    """Return where windows begin along one side, the last one moved in."""
+    last = scene_px - window_px
+    starts = list(range(0, last + 1, step_px))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+def _group(scene: Scene, spec: InputSpec, step_x: int, step_y: int) -> tuple[int, int]:
+    """Return how many windows along and down are read together.
+
+    Tiles in full, as far as memory goes: so each is unpacked by one thread, once.
+    """
+    dtype_bytes = np.dtype(spec.dtype).itemsize
+    most = max(1, _GROUP_BYTES // (dtype_bytes * len(scene.indexes) * spec.width * spec.height))
+    width_px, height_px = (
+        min(max(_GROUP_PX, side), most_px)
+        for side, most_px in zip(scene.block, (scene.width, scene.height), strict=True)
+    )
+    height_px = min(height_px, _GROUP_BYTES // (dtype_bytes * len(scene.indexes) * width_px))
+    wide = min(math.ceil(width_px / step_x), most)
+    return wide, min(max(1, height_px // step_y), max(1, most // wide))

@@ -1,0 +1,75 @@
+"""An address → an open GeoTIFF, by GDAL's driver for it and no other.
+
+What GDAL would like to read beside it stays closed: files of overviews, masks and metadata could
+be of any format, and lead anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.scenes.errors import LackingExtra, NotAScene, SceneError
+
+if TYPE_CHECKING:
+    import rasterio
+
+logger = logging.getLogger("chipvote")
+
+CACHE_MB = 256  # of decoded tiles, for the whole process; must be said before the first is read
+_OVERVIEWS = "OVERVIEWS"  # GDAL's domain of words that name another file
+_LACKING = "scenes are read by rasterio, which is not installed: pip install 'chipvote[scenes]'"
+
+
+def environment() -> rasterio.Env:
+    """Return GDAL's settings for scenes; entered in every thread that opens or reads one.
+
+    Raises:
+        LackingExtra: rasterio is not there.
+    """
+    try:
+        import rasterio
+    except ImportError as error:
+        raise LackingExtra(_LACKING) from error
+    return rasterio.Env(
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+        GDAL_PAM_ENABLED=False,
+        GDAL_CACHEMAX=CACHE_MB,
+        GDAL_NUM_THREADS=1,
+        GTIFF_REPORT_COMPD_CS=False,
+    )
+
+
+def open_tiff(address: str) -> rasterio.DatasetReader:
+    """Open a GeoTIFF, for one thread at a time.
+
+    Args:
+        address: a path, or the URL of a GeoTIFF in an object store or behind HTTPS.
+
+    Raises:
+        NotAScene: there is none.
+        LackingExtra: a package is not there.
+    """
+    with environment(), warnings.catch_warnings():
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(**_place(address), driver="GTiff")
+        except (RasterioError, OSError) as error:
+            logger.debug("GDAL refused a scene: %r", error)  # its words may name files of this machine
+            raise NotAScene("it cannot be opened as a GeoTIFF; give a whole one") from error
+        if _OVERVIEWS in dataset.tag_namespaces():
+            dataset.close()
+            raise SceneError("it names another file for its overviews; save it anew (gdal_translate -of COG)")
+        return dataset
+
+
+def _place(address: str) -> dict[str, Any]:
+    path = Path(address)
+    if not path.is_file():
+        raise NotAScene("there is no such file; give a GeoTIFF")
+    return {"fp": path.resolve()}
