@@ -7,7 +7,7 @@ A command imports what it needs when it runs: whoever asks for help, or lets a s
 label, waits neither for the server nor for ONNX Runtime.
 """
 
-from service.cli import differences, labelling, serving  # noqa: F401 - the commands
+from service.cli import differences, labelling, mapping, serving  # noqa: F401 - the commands
 from service.cli.console import main
 
 __all__ = ["main"]

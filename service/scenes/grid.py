@@ -68,9 +68,8 @@ class Grid(Sequence[Place]):
             SceneError: the scene is too small, too coarse, or too fine without overviews.
         """
         self.scene = scene
-        resolution_m = resolution_m or known_resolution_m(spec)
-        self.width, self.height, self.shrunk = _sides(scene, spec, resolution_m)
-        self.by_pixel = resolution_m is None or scene.pixel_m is None  # nobody told the size on the ground
+        self._resolution_m = resolution_m or known_resolution_m(spec)
+        self.width, self.height, self._shrunk = _sides(scene, spec, self._resolution_m)
         steps = [max(1, round(side * max(stride, LEAST_STRIDE))) for side in (self.width, self.height)]
         self.columns = _starts(scene.width, self.width, steps[0])
         self.rows = _starts(scene.height, self.height, steps[1])
@@ -91,6 +90,26 @@ class Grid(Sequence[Place]):
         return self.scene.ground.place(
             self.scene.name, self.columns[column], self.rows[row], self.width, self.height
         )
+
+    @property
+    def remarks(self) -> list[str]:
+        """Say what had to be assumed, for people."""
+        found = []
+        if self._resolution_m is None:
+            found.append(
+                "the bundle does not say how much ground a pixel of its chips shows, so pixels are taken as "
+                "they are in the scene; --resolution says it, in metres"
+            )
+        elif self.scene.pixel_m is None:
+            found.append(
+                f"{self.scene.name} does not say how much ground a pixel shows; they are taken as they are"
+            )
+        if self._shrunk:
+            found.append(
+                f"{self.scene.name} is smaller than a window; it is labelled in windows of "
+                f"{self.width}×{self.height} px, whose things look larger than the bundle knows them"
+            )
+        return found
 
     def groups(self, first: int = 0) -> Iterator[list[int]]:
         """Yield the windows' numbers from `first` on, in order; neighbours are read together."""
@@ -146,7 +165,7 @@ def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[i
     width, height = (int(side * share) for side in sides)
     if max(width, height) / overview(scene, spec, width, height) > MAX_SIDE_PX:
         raise SceneError(
-            f"{scene.name}: {whole}, too many to read at once; give it overviews (gdaladdo -r average scene.tif 2 4 8 16)"
+            f"{scene.name}: {whole}, too many to read at once; give it overviews (gdaladdo -r average)"
         )
     return width, height, share < 1
 
