@@ -25,7 +25,7 @@ def test_every_format_is_written(tmp_path: Path, colours: Bundle) -> None:
         write_outputs(journal.parts, outs)
     for out in outs:
         assert out.stat().st_size
-    assert pyogrio.read_info(tmp_path / "map.gpkg")["features"] == 1
+    assert pyogrio.read_info(tmp_path / "map.gpkg", layer="chipvote")["features"] == 1
 
 
 @pytest.mark.parametrize(
