@@ -12,7 +12,10 @@ from service.offline.changes.drawing import drawing
 from service.offline.changes.look import LOOKS, STYLE
 
 MOST_LISTED = 500  # places
-_RULE = "A change is disputed where some, but not all, of the members voted for the label before or after it."
+_RULE = (
+    "A change is disputed where some, but not all, of the members voted for the label before or after it; "
+    f"of a rule without votes, where the probabilities of two members lie {FAR_APART} or more apart."
+)
 
 
 class LabelRow(NamedTuple):

@@ -2,16 +2,15 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import shapely
 
 from service.offline.changes.differences import Kind
 from service.offline.changes.drawing import drawing
 
-NAMESPACE = ""
 
-
-def _shapes(*boxes: tuple[float, float, float, float]) -> np.ndarray:
+def _shapes(*boxes: tuple[float, float, float, float]) -> npt.NDArray[np.object_]:
     return np.array([shapely.box(*box) for box in boxes])
 
 

@@ -1,4 +1,5 @@
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +17,13 @@ ROWS = [*grid(2, lambda column, _: ["bare soil"] if column else []), Row(window(
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(geoparquet, "a.parquet"), (geopackage, "a.gpkg"), (geojson, "a.geojson")]
+    ("kind", "name"),
+    [(geoparquet.write, "a.parquet"), (geopackage.write, "a.gpkg"), (geojson.write, "a.geojson")],
 )
-def test_every_format_says_the_same(tmp_path: Path, kind: object, name: str) -> None:
-    getattr(kind, "write")(parts_of(tmp_path, ROWS), tmp_path / name)  # noqa: B009
+def test_every_format_says_the_same(
+    tmp_path: Path, kind: Callable[[Sequence[Path], Path], None], name: str
+) -> None:
+    kind(parts_of(tmp_path, ROWS), tmp_path / name)
     found = read(tmp_path / name)
     assert found.labels == ("semi-arid", "bare soil", "scene", "water", "Water_")
     assert (found.bundles, len(found.keys), found.failed, found.placed) == (("colours 1.2.3",), 4, 1, True)
