@@ -60,6 +60,8 @@ def prediction(
     )
     if vote.blank is not None:
         answer["nodata_share"] = vote.blank
+    if vote.warnings:
+        answer["warnings"] = vote.warnings
     if members:
         for score, probabilities in zip(answer["scores"], vote.member_probabilities, strict=True):
             score["members"] = probabilities

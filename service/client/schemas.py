@@ -72,6 +72,8 @@ class Prediction(TypedDict):
     With early exit, `members` is how many it took until none could change the label set.
     `footprint`, if asked for, is where a GeoTIFF lies on the ground; None for other files.
     `nodata_share`, from bundles with a value for pixels that show nothing, is their share.
+    `warnings`, if there are any, are sentences for people: what makes this answer doubtful, and the
+    fix; such as a chip that was squeezed to the bundle's size from another by far.
     """
 
     filename: str | None
@@ -80,6 +82,7 @@ class Prediction(TypedDict):
     members: int
     footprint: NotRequired[Geometry | None]
     nodata_share: NotRequired[float]
+    warnings: NotRequired[list[str]]
 
 
 @final

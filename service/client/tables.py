@@ -19,6 +19,8 @@ def prediction_table(results: Iterable[Prediction | Failure]) -> Table:
         else:
             found = [score for score in result["scores"] if score["predicted"]]
             cell = Text(", ".join(f"{score['label']} {score['probability']:.2f}" for score in found))
+            for warning in result.get("warnings", []):
+                cell.append(f"\n{warning}", style="yellow")
         table.add_row(Text(printable(str(result["filename"]))), cell)
     return table
 

@@ -117,6 +117,13 @@ class InputSpec(Part):
         return self
 
     @property
+    def ground_resolution_m(self) -> float | None:
+        """How wide a pixel is on the ground, as far as the bundle or its sensor tells."""
+        if self.resolution_m is None and self.sensor is not None:
+            return SENSORS[self.sensor].resolution_m
+        return self.resolution_m
+
+    @property
     def order(self) -> tuple[str, ...]:
         """The bands of a file that does not name them, in order."""
         if self.file_bands:

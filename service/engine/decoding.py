@@ -6,7 +6,7 @@ not once more in between. Knows no requests and no limits.
 
 from typing import Any, NamedTuple
 
-from service.contract.chips.decode import decode_chip
+from service.contract.chips.decode import decode
 from service.contract.manifest import InputSpec
 from service.contract.processors import processors
 from service.engine.batching import Engine
@@ -29,6 +29,7 @@ class _Job(NamedTuple):
     line: Line
     explain: bool
     stages: Stages | None
+    warnings: list[str] | None
 
 
 class Decoders:
@@ -49,15 +50,16 @@ class Decoders:
         line: Line,
         explain: bool = False,
         stages: Stages | None = None,
+        warnings: list[str] | None = None,
     ) -> None:
         """Have one chip decoded and answered, in its line of the `FairQueue`.
 
-        With `explain`, all members' probabilities and the evidence come along; `stages`, if there
-        are any, are noted. The answer may be a `ChipError` (the bytes are no chip that the bundle
-        takes), `OutOfMemory` (there is too little to decode it), or a `ServiceError` (the engine
-        failed on its batch).
+        With `explain`, all members' probabilities and the evidence come along; `stages` and
+        `warnings`, if there are any, get what there is to note before the answer comes. The answer
+        may be a `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is
+        too little to decode it), or a `ServiceError` (the engine failed on its batch).
         """
-        self._waiting.put(_Job(data, answer, line, explain, stages), line)
+        self._waiting.put(_Job(data, answer, line, explain, stages, warnings), line)
 
     async def stop(self) -> None:
         """End the threads once they have done what waits."""
@@ -77,8 +79,10 @@ class Decoders:
         if job.stages:
             job.stages.enter("decode")
         try:
-            chip_HWC = decode_chip(job.data, self._spec)
+            chip_HWC, warnings = decode(job.data, self._spec)
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:
+            if warnings and job.warnings is not None:
+                job.warnings.extend(warnings)
             self._engine.put(chip_HWC, job.answer, job.line, job.explain, job.stages)

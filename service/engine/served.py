@@ -5,22 +5,25 @@ Several may be loaded at a time; `swap.versions` says which of them answers. Kno
 
 import asyncio
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
+import numpy.typing as npt
 from prometheus_client import Counter
 
 from service.client.files import printable
 from service.contract.bundle import Bundle
 from service.contract.errors import ChipError, ClientGone, DeadlinePassed, NotReady
+from service.contract.manifest import Pixel
 from service.contract.rules import Vote
 from service.engine.batching import Engine
 from service.engine.cuda import device_memory
 from service.engine.decoding import Decoders
 from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
-from service.engine.queue.admission import Admission, Ticket
+from service.engine.queue.admission import Admission, Ticket, late
 from service.engine.queue.watchdog import watch
 from service.engine.stages import of_chip
 from service.engine.trial import passed
@@ -97,11 +100,33 @@ class Served:
             OutOfMemory: there is too little to decode it.
             ServiceError: the engine failed on this chip's batch, or the request was ended.
         """
-        outcomes, stages = self.metrics.chips, of_chip()
-        try:
-            vote = await ticket.vote(
-                lambda answer: self.decoders.put(data, answer, ticket.line, explain, stages)
+        stages = of_chip()
+        warnings: list[str] = []
+        vote = await self._counted(
+            ticket.vote(
+                lambda answer: self.decoders.put(data, answer, ticket.line, explain, stages, warnings)
             )
+        )
+        return vote._replace(warnings=warnings) if warnings else vote
+
+    async def vote_on(
+        self, ticket: Ticket, chip_HWC: npt.NDArray[Pixel], explain: bool = False, within_s: float = math.inf
+    ) -> Verdict:
+        """Have a chip of the bundle's shape answered; the rest is as in `vote`.
+
+        Raises:
+            DeadlinePassed: it was not answered in this time, and is dropped.
+            ServiceError: as in `vote`.
+        """
+        stages = of_chip()
+        answer = ticket.vote(lambda answer: self.engine.put(chip_HWC, answer, ticket.line, explain, stages))
+        return await self._counted(_within(answer, within_s))
+
+    async def _counted(self, answer: Awaitable[Verdict]) -> Verdict:
+        """Wait for a chip's answer, and count what becomes of it."""
+        outcomes = self.metrics.chips
+        try:
+            vote = await answer
         except ChipError as error:
             outcomes.labels("refused").inc()
             self.metrics.refused.labels(error.title).inc()
@@ -149,6 +174,14 @@ class Served:
         if isinstance(manifest.decision, Vote) and vote.members == len(manifest.members):
             self.metrics.margin.observe(manifest.decision.margin(vote.votes))
             self.metrics.contested.observe(manifest.decision.contested(vote.votes))
+
+
+async def _within(answer: Awaitable[Verdict], most_s: float) -> Verdict:
+    try:
+        async with asyncio.timeout(most_s if most_s < math.inf else None):
+            return await answer
+    except TimeoutError as error:
+        raise late(most_s) from error
 
 
 async def open_served(

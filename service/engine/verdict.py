@@ -12,4 +12,5 @@ class Verdict(NamedTuple):
     members: int  # how many ran
     member_probabilities: list[list[float]] = []  # noqa: RUF012 - per label each member's; if explained
     evidence: list[list[list[float]] | None] = []  # noqa: RUF012 - per label the map of a predicted one
+    warnings: list[str] = []  # noqa: RUF012 - what should be known of the chip itself, in sentences
     blank: float | None = None  # share of the chip that shows nothing; None: the bundle has no value for that

@@ -23,7 +23,7 @@ from service.contract.chips.band_files import (
     group_bands,
     path_of,
 )
-from service.contract.chips.decode import decode_chip
+from service.contract.chips.decode import decode
 from service.contract.errors import NoChip, ServiceError
 from service.contract.manifest import InputSpec, Pixel
 from service.engine.ahead import ahead
@@ -87,23 +87,24 @@ def predict_files(
     crew: Crew[Any], bundle: Bundle, files: Sequence[ChipSource], settings: Settings
 ) -> Iterator[Prediction | Failure]:
     """Answer every chip in order; one that cannot be used gives a `Failure` in its place."""
-    decode = partial(_decode, spec=bundle.manifest.input)
     with ThreadPoolExecutor(threads_for(settings.decode_threads)) as decoders:
-        decoded = ahead(decoders, decode, files, 2 * settings.max_batch)
-        for file, verdict in crew.verdicts(zip(files, decoded, strict=True)):
+        decoded = ahead(decoders, partial(_decode, spec=bundle.manifest.input), files, 2 * settings.max_batch)
+        # What is known of a chip itself goes along with its name.
+        chips = (((file, warnings), chip) for file, (chip, warnings) in zip(files, decoded, strict=True))
+        for (file, warnings), verdict in crew.verdicts(chips):
             name = str(path_of(file))
             if isinstance(verdict, ServiceError):
                 yield predictions.failure(name, verdict)
             else:
-                yield predictions.prediction(name, verdict, bundle)
+                yield predictions.prediction(name, verdict._replace(warnings=warnings), bundle)
 
 
-def _decode(file: ChipSource, spec: InputSpec) -> npt.NDArray[Pixel] | ServiceError:
+def _decode(file: ChipSource, spec: InputSpec) -> tuple[npt.NDArray[Pixel] | ServiceError, list[str]]:
     try:
         if isinstance(file, BandFiles):
             return decode_band_files(file.read(spec), spec)
-        return decode_chip(file.read_bytes(), spec)
+        return decode(file.read_bytes(), spec)
     except (OSError, ValueError) as error:
-        return NoChip(unreadable(error))
+        return NoChip(unreadable(error)), []
     except ServiceError as error:
-        return error
+        return error, []

@@ -151,7 +151,7 @@ def _decode(chip: ChipSource, spec: InputSpec) -> tuple[bytes, npt.NDArray[Pixel
     try:
         if isinstance(chip, BandFiles):
             files = chip.read(spec)
-            return hashlib.sha256(b"".join(files.values())).digest(), decode_band_files(files, spec)
+            return hashlib.sha256(b"".join(files.values())).digest(), decode_band_files(files, spec).chip_HWC
         data = chip.read_bytes()
         return hashlib.sha256(data).digest(), decode_chip(data, spec)
     except (ChipError, OSError) as error:

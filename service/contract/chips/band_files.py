@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.chips.bands import check_size, takes_pictures
-from service.contract.chips.decode import enough_memory, read_pixels, resized
+from service.contract.chips.decode import Decoded, enough_memory, read_pixels, resized
+from service.contract.chips.scale import scale_warnings
 from service.contract.chips.values import check_values
 from service.contract.errors import ChipError, WrongBands
 from service.contract.manifest import InputSpec, Pixel
@@ -117,7 +118,7 @@ def group_bands(files: Iterable[Path], spec: InputSpec | None, root: Path | None
     return Grouped(named_chips, [file for file in left if file not in beside], sorted(beside))
 
 
-def decode_band_files(files: Mapping[str, bytes], spec: InputSpec) -> npt.NDArray[Pixel]:
+def decode_band_files(files: Mapping[str, bytes], spec: InputSpec) -> Decoded:
     """Decode and validate a chip of one file per band, each of its own size.
 
     Args:
@@ -125,7 +126,7 @@ def decode_band_files(files: Mapping[str, bytes], spec: InputSpec) -> npt.NDArra
         spec: as of `decode_chip`; each band is brought to its nominal size.
 
     Returns:
-        (H,W,C) of the spec's dtype, C-contiguous.
+        What `decode` does; the band with the most pixels tells how far the chip is from others.
 
     Raises:
         ChipError, OutOfMemory: as `decode_chip`; says of which band.
@@ -144,7 +145,8 @@ def decode_band_files(files: Mapping[str, bytes], spec: InputSpec) -> npt.NDArra
                 )
         chip_HWC = np.concatenate([resized(pixels_HW1, spec) for pixels_HW1 in bands], axis=2)
         check_values(chip_HWC, spec.bands, spec)
-        return np.ascontiguousarray(chip_HWC)
+        warnings = scale_warnings(files[largest], sizes[largest], spec)
+        return Decoded(np.ascontiguousarray(chip_HWC), warnings)
 
 
 class _Named(NamedTuple):

@@ -31,7 +31,10 @@ def check_size(width_px: int, height_px: int, least_px: int = MIN_SIDE_PX) -> No
         return
     found = f"the image is {width_px}×{height_px} px"
     if max(width_px, height_px) > MAX_SIDE_PX:
-        raise TooManyPixels(f"{found}; at most {MAX_SIDE_PX}×{MAX_SIDE_PX} is accepted: cut it into chips")
+        raise TooManyPixels(
+            f"{found}; at most {MAX_SIDE_PX}×{MAX_SIDE_PX} is accepted: cut it into chips, or label it in "
+            "windows: chipvote map FILE --out labels.gpkg"
+        )
     raise WrongSize(f"{found}; at least {least_px}×{least_px} is needed")
 
 

@@ -12,7 +12,7 @@ Shape suffixes: H height, W width, C bands.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from service.contract.chips import jpeg, png, tiff_directory
 from service.contract.chips.bands import CONTEST, RGB, accepted, check_size, takes_pictures
 from service.contract.chips.pictures import read_picture
 from service.contract.chips.readers.pool import READERS
+from service.contract.chips.scale import scale_warnings
 from service.contract.chips.tone import stretched, toned
 from service.contract.chips.values import check_values, settled
 from service.contract.errors import EmptyChip, NotAnImage, OutOfMemory, WrongBands
@@ -64,11 +65,33 @@ def decode_chip(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
         ChipError: says what is wrong with the bytes and what is accepted.
         OutOfMemory: the machine has too little left, which is not the chip's fault.
     """
+    return _decoded(data, spec)[0]
+
+
+class Decoded(NamedTuple):
+    """One chip, and what should be known of it, in sentences for people."""
+
+    chip_HWC: npt.NDArray[Pixel]
+    warnings: list[str]
+
+
+def decode(data: bytes, spec: InputSpec) -> Decoded:
+    """Decode and validate one chip, and tell if it was far from what the bundle knows.
+
+    Takes, returns and raises what `decode_chip` does, and gives the warnings of `scale_warnings`.
+    """
+    chip_HWC, size_px = _decoded(data, spec)
+    return Decoded(chip_HWC, scale_warnings(data, size_px, spec))
+
+
+def _decoded(data: bytes, spec: InputSpec) -> tuple[npt.NDArray[Pixel], tuple[int, int]]:
+    """Return a chip, and the width and height that it came with."""
     with enough_memory():
         pixels_HWC = read_pixels(data, spec)
-        check_size(pixels_HWC.shape[1], pixels_HWC.shape[0])
+        height_px, width_px = pixels_HWC.shape[:2]
+        check_size(width_px, height_px)
         check_values(pixels_HWC, spec.bands, spec)
-        return np.ascontiguousarray(resized(pixels_HWC, spec))
+        return np.ascontiguousarray(resized(pixels_HWC, spec)), (width_px, height_px)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A GeoTIFF's georeference → the longitudes and latitudes of its four corners.
+"""A GeoTIFF's georeference → the longitudes and latitudes of its four corners, and its resolution.
 
 Reads a TIFF's tags and never its pixels. Knows coordinate systems by their EPSG code: what a
 file defines in its own words is not understood, and then there are no corners.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import tifffile
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 
 from service.contract.chips.tiff_directory import with_only
 
@@ -26,6 +26,8 @@ _PIXEL_IS_POINT = 2  # of the raster type: coordinates are those of a pixel's ce
 _USER_DEFINED = 32767
 _MOST_KEYS = 200  # there are a few dozen; a file may claim four billion
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it misses what a georeference does not need
+
+_ELLIPSOID = Geod(ellps="WGS84")
 
 Point = tuple[float, float]
 Ring = list[Point]
@@ -40,15 +42,49 @@ def corners(data: bytes) -> Ring | None:
     system with an EPSG code; and for what spans half the globe or touches a pole, whose corners
     say nothing.
     """
+    found = _placed(data)
+    return found and found.ring
+
+
+def resolution_m(data: bytes) -> float | None:
+    """Return how wide a file's pixels are on the ground, in metres.
+
+    Measured between the middles of its sides, so what a map stretches does not count; of pixels
+    that are not square, it is the side of a square as large. None as in `corners`.
+    """
+    found = _placed(data)
+    if found is None:
+        return None
+    ring = found.ring
+    middles = [
+        ((x0 + x1) / 2, (y0 + y1) / 2) for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True)
+    ]
+    lower, right, upper, left = middles
+    along_m = _ELLIPSOID.line_length(*zip(left, right, strict=True)) / found.columns
+    across_m = _ELLIPSOID.line_length(*zip(lower, upper, strict=True)) / found.rows
+    return math.sqrt(along_m * across_m) or None
+
+
+class _Placed(NamedTuple):
+    """A file's corners, and its size in pixels."""
+
+    ring: Ring
+    columns: int
+    rows: int
+
+
+def _placed(data: bytes) -> _Placed | None:
     if not data.startswith((b"II", b"MM")):
         return None
     try:
         with tifffile.TiffFile(io.BytesIO(with_only(data, _TAGS))) as file:
             page = file.pages.first
-            ring = _corners(_Georeference.read(page.tags), page.imagewidth, page.imagelength)
+            columns, rows = page.imagewidth, page.imagelength
+            corner_points = _corners(_Georeference.read(page.tags), columns, rows)
     except Exception:  # what a damaged or hostile file makes the parsers raise has no end
         return None
-    return continuous(ring)
+    ring = continuous(corner_points)
+    return ring and _Placed(ring, columns, rows)
 
 
 def continuous(ring: Ring) -> Ring | None:

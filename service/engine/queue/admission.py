@@ -89,6 +89,10 @@ class Ticket:
             self._on_way.discard(answer)
             self._feed()
 
+    def skip(self) -> None:
+        """Note that one of the chips that were announced does not come."""
+        self.left -= 1
+
     def end(self, error: ServiceError) -> None:
         """Answer every open chip of this request, and those still to come, by an error."""
         self._ended = error
@@ -114,9 +118,12 @@ class Ticket:
                 send(answer)
 
     def _end_late(self) -> None:
-        self.end(
-            DeadlinePassed(f"no answer within {self._deadline_s:g} s; send it again, or let it wait longer")
-        )
+        self.end(late(self._deadline_s))
+
+
+def late(after_s: float) -> DeadlinePassed:
+    """Return how a chip is answered that was not answered in its time."""
+    return DeadlinePassed(f"no answer within {after_s:g} s; send it again, or let it wait longer")
 
 
 class _Requests:

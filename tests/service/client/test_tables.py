@@ -25,6 +25,13 @@ def test_a_file_has_its_labels_or_its_problem() -> None:
     assert "Empty chip: no bytes" in text
 
 
+def test_a_warning_is_below_the_labels() -> None:
+    score = {"label": "water", "probability": 0.987, "votes": 3, "predicted": True}
+    results: Any = [{"filename": "a.png", "scores": [score], "warnings": ["it was squeezed", "and more"]}]
+    text = printed(prediction_table(results))
+    assert text.index("water 0.99") < text.index("it was squeezed") < text.index("and more")
+
+
 def test_a_label_has_the_thresholds_that_have_a_say() -> None:
     label = {"name": "water", "group": "common", "prevalence": 0.25, "f2": None, "quorum": 2}
     answer: Any = {

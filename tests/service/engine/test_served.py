@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.contract.bundle import load
-from service.contract.errors import BundleError, NotAnImage, ServiceError
+from service.contract.errors import BundleError, DeadlinePassed, NotAnImage, ServiceError
 from service.engine.queue.fair_queue import Line
 from service.engine.served import Served, open_served
 from service.engine.verdict import Verdict
@@ -55,6 +55,27 @@ def test_a_served_bundle_answers_and_counts_its_labels(settings: Settings) -> No
             found = [count(served, "chipvote_labels_predicted_total", label=label) for label in LABELS]
             assert found == [2, 1, 0, 0]  # there from the start
             assert count(served, "chipvote_chips_total", outcome="answered") == 3
+
+    run(scenario)
+
+
+def test_a_chip_that_is_pixels_already_is_answered_alike_and_has_its_own_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip_HWC, fake = np.asarray(picture(RED)), FakeEnsemble(len(LABELS))
+    monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: fake)
+
+    async def scenario() -> None:
+        async with serving(settings, Metrics()) as served:
+            with served.admission.reserve(3) as ticket:
+                assert (await served.vote_on(ticket, chip_HWC)).predicted == [True] * len(LABELS)
+                fake.gate.clear()
+                with pytest.raises(DeadlinePassed, match=r"within 0.05 s"):
+                    await served.vote_on(ticket, chip_HWC, within_s=0.05)
+                fake.gate.set()
+                assert (await served.vote_on(ticket, chip_HWC, within_s=10)).members
+            assert count(served, "chipvote_chips_total", outcome="answered") == 2
+            assert count(served, "chipvote_chips_total", outcome="dropped") == 1
 
     run(scenario)
 

@@ -34,6 +34,18 @@ def test_predict_files_answers_in_order(colours: Bundle, settings: Settings, fol
             assert result["labels"] == [("reddish", "greenish", "bluish")[index % 3]]
 
 
+def test_what_was_squeezed_is_said_with_the_answer_and_to_nobody_else(
+    colours: Bundle, settings: Settings, tmp_path: Path
+) -> None:
+    for name, size_px in (("a", 64), ("b", 640), ("c", 64)):
+        picture(RED, size_px).save(tmp_path / f"{name}.png")
+    with Crew(lambda: Ensemble(colours, "cpu"), settings.max_batch) as crew:
+        first, squeezed, last = predict_files(crew, colours, find_images([tmp_path]), settings)
+    assert "warnings" not in first and "warnings" not in last
+    assert "labels" in squeezed
+    assert "chipvote map" in squeezed["warnings"][0]
+
+
 def test_nothing_but_bad_files_is_answered(colours: Bundle, settings: Settings, folder: Path) -> None:
     with Crew(lambda: Ensemble(colours, "cpu"), settings.max_batch) as crew:
         (result,) = predict_files(crew, colours, [folder], settings)

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
-import numpy.typing as npt
 import pytest
 from fastapi import FastAPI
 
 from service.contract.bundle import Bundle
-from service.contract.chips.decode import decode_chip
+from service.contract.chips.decode import Decoded
+from service.contract.chips.decode import decode as decode_file
 from service.contract.errors import (
     BundleError,
     DeviceError,
@@ -19,7 +19,7 @@ from service.contract.errors import (
     SettingsError,
     StartupError,
 )
-from service.contract.manifest import InputSpec, Pixel
+from service.contract.manifest import InputSpec
 from service.server.app import create_app
 from service.settings import Settings
 from tests.kit.fakes import RED, FakeEnsemble, encoded, make_bundle, picture
@@ -132,7 +132,7 @@ def test_an_unforeseen_error_is_a_generic_500(
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("service.engine.decoding.decode_chip", broken)
+    monkeypatch.setattr("service.engine.decoding.decode", broken)
 
     async def scenario() -> None:
         async with started(settings) as client:
@@ -162,12 +162,12 @@ def test_a_chip_that_fails_for_our_own_reason_costs_the_others_nothing(
     error: Exception,
     status: int,
 ) -> None:
-    def decode(data: bytes, spec: InputSpec) -> npt.NDArray[Pixel]:
+    def decode(data: bytes, spec: InputSpec) -> Decoded:
         if data == b"unlucky":
             raise error
-        return decode_chip(data, spec)
+        return decode_file(data, spec)
 
-    monkeypatch.setattr("service.engine.decoding.decode_chip", decode)
+    monkeypatch.setattr("service.engine.decoding.decode", decode)
 
     async def scenario() -> None:
         async with started(settings) as client:

@@ -21,7 +21,7 @@ def grouped(root: Path, spec: InputSpec | None = SPEC) -> Grouped:
 
 def decoded(root: Path, spec: InputSpec = SPEC) -> npt.NDArray[Pixel]:
     (chip,) = grouped(root).chips
-    return decode_band_files(chip.read(spec), spec)
+    return decode_band_files(chip.read(spec), spec).chip_HWC
 
 
 def names(*files: str, spec: InputSpec | None = SPEC) -> dict[str, list[str]]:
@@ -76,7 +76,7 @@ def test_several_chips_lie_in_one_folder(tmp_path: Path) -> None:
     chips = grouped(tmp_path).chips
     assert [chip.path.name for chip in chips] == ["p1", "p2"]
     for chip, written in zip(chips, (first, second), strict=True):
-        np.testing.assert_array_equal(decode_band_files(chip.read(SPEC), SPEC), stacked(written))
+        np.testing.assert_array_equal(decode_band_files(chip.read(SPEC), SPEC).chip_HWC, stacked(written))
 
 
 @pytest.mark.parametrize("pattern", ["patch/{code}.tif", "patch/a_{code}.tif", "a_{code}.tif"])
@@ -188,7 +188,7 @@ def test_bands_of_eight_bits(tmp_path: Path) -> None:
     for value, band in enumerate(naip.bands):
         tifffile.imwrite(tmp_path / f"{band}.tif", np.full((40, 40), value + 1, np.uint8))
     (chip,) = grouped(tmp_path, spec).chips
-    assert decode_band_files(chip.read(spec), spec)[0, 0].tolist() == [1, 2, 3, 4]
+    assert decode_band_files(chip.read(spec), spec).chip_HWC[0, 0].tolist() == [1, 2, 3, 4]
 
 
 def test_bands_of_jpeg_2000_keep_their_numbers(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_real_patches_are_read_as_their_files_are(shared_data: Path) -> None:
     spec = SPEC.model_copy(update={"height": 120, "width": 120})
     assert len(found) == 6
     for chip in found:
-        chip_HWC = decode_band_files(chip.read(spec), spec)
+        chip_HWC = decode_band_files(chip.read(spec), spec).chip_HWC
         for band in ("red", "nir"):
             raw_HW = tifffile.imread(chip.files[band][0])
             np.testing.assert_array_equal(chip_HWC[..., spec.bands.index(band)], raw_HW)
@@ -222,7 +222,7 @@ def test_real_patches_are_read_as_their_files_are(shared_data: Path) -> None:
         shown_HW = chip_HWC[..., spec.bands.index("coastal")].reshape(20, 6, 20, 6).mean(axis=(1, 3))
         assert np.corrcoef(shown_HW.ravel(), coarse_HW.ravel())[0, 1] > 0.9
     (desert,) = grouped(shared_data / "ssl4eo_s12").chips
-    assert decode_band_files(desert.read(spec), spec).shape == (120, 120, 12)
+    assert decode_band_files(desert.read(spec), spec).chip_HWC.shape == (120, 120, 12)
     assert desert.path.name == "20200604T054639_20200604T054831_T43RCP"
 
 

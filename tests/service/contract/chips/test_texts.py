@@ -23,7 +23,9 @@ N = r"\d+"
 SENTENCES = [
     r"the image is truncated or corrupt; send the whole file",
     r"the image's header is broken; send the whole file",
-    rf"the image is {N}×{N} px; at (least|most) {N}×{N} is (needed|accepted: cut it into chips)",
+    rf"the image is {N}×{N} px; at least {N}×{N} is needed",
+    rf"the image is {N}×{N} px; at most {N}×{N} is accepted: cut it into chips, or label it in windows: "
+    r"chipvote map FILE --out labels.gpkg",
     r"the JPEG holds no picture; send the whole file",
     r"the JPEG's (frame )?header is broken( or cut short)?; send the whole file",
     r"the JPEG has two frame headers; save it anew",

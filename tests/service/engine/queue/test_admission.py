@@ -37,6 +37,17 @@ class Device:
         return asyncio.gather(*asked, return_exceptions=True)
 
 
+def test_chips_that_do_not_come_are_no_wait_for_others() -> None:
+    async def scenario() -> None:
+        admission = opened()
+        with admission.reserve(50) as ticket:
+            assert ticket.left == 50
+            ticket.skip()
+            assert ticket.left == 49
+
+    asyncio.run(scenario())
+
+
 def opened(places: int = 100, most_for_one: int = 16) -> Admission:
     admission = Admission(places, most_for_one)
     admission.open()

@@ -35,14 +35,14 @@ class Slow(FakeEnsemble):
         {vote}
         return super().vote(chips_BHWC, explain)
 
-decode = decoding.decode_chip
+decode = decoding.decode
 
-def decode_chip(data, spec):
-    chip_HWC = decode(data, spec)
+def decode_slowly(data, spec):
+    decoded = decode(data, spec)
     {decode}
-    return chip_HWC
+    return decoded
 
-decoding.decode_chip = decode_chip
+decoding.decode = decode_slowly
 served.open_ensemble = lambda *_: Slow(len(LABELS))
 serve(Settings(bundle=Path(sys.argv[1]), port=0, max_batch=4, access_log=False, {settings}))
 """

@@ -56,6 +56,17 @@ def test_one_file(client: httpx2.Client) -> None:
     assert 0.9 < first["probability"] < 1
 
 
+def test_a_chip_that_was_squeezed_is_answered_with_a_warning(client: httpx2.Client) -> None:
+    large = encoded(picture(RED, 10 * SIZE_PX), "JPEG")
+    files = (("red.jpg", RED_JPEG), ("large.jpg", large), ("off.png", encoded(picture(RED, 70), "PNG")))
+    fine, squeezed, off = answered(send(client, *files))
+    assert "warnings" not in fine and "warnings" not in off
+    assert squeezed["labels"] == ["reddish"]
+    (warning,) = squeezed["warnings"]
+    assert "640×640 px and was squeezed to 64×64" in warning
+    assert "10 times smaller" in warning and "chipvote map" in warning
+
+
 def test_a_raw_body_has_no_filename(client: httpx2.Client) -> None:
     for name, media_type in (("RGB JPEG", "jpeg"), ("RGB PNG", "png"), ("planar TIFF", "tiff")):
         response = client.post(
