@@ -29,7 +29,13 @@ from service.offline.bulk.inputs import Item
 PLAN, INPUTS, LOCK = "_plan/plan.json", "_plan/inputs.parquet", "_plan/lock"
 # Names of files need be no text.
 _COLUMNS = pa.schema(
-    {"name": pa.binary(), "address": pa.binary(), "offset": pa.int64(), "size": pa.int64(), "fault": pa.string()}
+    {
+        "name": pa.binary(),
+        "address": pa.binary(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "fault": pa.string(),
+    }
 )
 
 

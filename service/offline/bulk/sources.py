@@ -32,8 +32,10 @@ def beside(address: str, name: str) -> str:
     """Return the address of what a list calls by this name: relative to the list, or of its own."""
     if "://" in name or os.path.isabs(name):
         return name
-    return f"{address.split('?')[0].rpartition('/')[0]}/{name}" if "://" in address else str(
-        Path(address).parent / name
+    return (
+        f"{address.split('?')[0].rpartition('/')[0]}/{name}"
+        if "://" in address
+        else str(Path(address).parent / name)
     )
 
 
