@@ -13,15 +13,15 @@ from typing import Any
 from panels import (
     BAD,
     GOOD,
-    SOURCE,
     WARNING,
     Panel,
     bars,
+    board,
+    choice,
     lines,
     mean,
     of,
     percentiles,
-    placed,
     rate,
     share_up_to,
     stat,
@@ -30,6 +30,7 @@ from panels import (
 USERS = 'route!~"/health/.*|/metrics"'  # no probes, no scrapes
 PREDICT = 'route="/predict"'
 ANSWERED = 'outcome="answered"'
+SERVED = "name, version, precision, device"
 LATENCY, BATCHES, ENGINE = "chipvote_request_seconds", "chipvote_batch_chips", "chipvote_engine_seconds"
 
 
@@ -44,6 +45,7 @@ def now() -> list[Panel]:
     requests, failed = (
         rate("chipvote_requests_total", USERS, *m) for m in ((), ('status=~"5.."', 'status!~"503|504"'))
     )
+    bundle = of("chipvote_bundle_info")
     return [
         stat(
             "Services",
@@ -77,10 +79,10 @@ def now() -> list[Panel]:
         ),
         stat(
             "Bundle",
-            "What is being served, at which precision and where.",
-            {"{{name}} {{version}}, {{precision}} on {{device}}": of("chipvote_bundle_info")},
+            "What is being served, at which precision and where, and by how many services.",
+            {"{{name}} {{version}}, {{precision}} on {{device}}": f"count by ({SERVED}) ({bundle})"},
             width=6,
-            text="name",
+            text="value_and_name",
         ),
     ]
 
@@ -121,6 +123,30 @@ def requests() -> list[Panel]:
             {"{{outcome}}": rate("chipvote_chips_total", by="outcome")},
             unit="cps",
             stacked=True,
+        ),
+    ]
+
+
+def services() -> list[Panel]:
+    """Return how services beside each other differ; all other rows but Engine add them up."""
+    slow = rate(f"{LATENCY}_bucket", PREDICT, by="le, instance")
+    return [
+        lines(
+            "Chips per second by service",
+            "Answered. Unequal where services differ, or where whoever spreads the requests passes one over.",
+            {"{{instance}}": rate("chipvote_chips_total", ANSWERED, by="instance")},
+        ),
+        lines(
+            "90th percentile by service",
+            "Of /predict, from a request's first byte to its answer's last.",
+            {"{{instance}}": f"histogram_quantile(0.9, {slow})"},
+            unit="s",
+        ),
+        lines(
+            "Expected wait by service",
+            "Of one more chip, from the rate of the last answers.",
+            {"{{instance}}": of("chipvote_expected_wait_seconds")},
+            unit="s",
         ),
     ]
 
@@ -241,41 +267,17 @@ def resources() -> list[Panel]:
 
 def dashboard() -> dict[str, Any]:
     """Return what Grafana reads."""
-    instances = {
-        "name": "instance",
-        "label": "Service",
-        "type": "query",
-        "datasource": SOURCE,
-        "query": {"query": 'label_values(up{job="chipvote"}, instance)', "refId": "instances"},
-        "refresh": 2,  # when the time range changes
-        "includeAll": True,
-        "multi": True,
-        "current": {"text": "All", "value": "$__all"},
-        "sort": 1,
-    }
     rows = {
         "Now": now(),
         "Requests": requests(),
+        "Services": services(),
         "Engine": engine(),
         "Labels": labels(),
         "Vote": vote(),
         "Resources": resources(),
     }
-    return {
-        "uid": "chipvote",
-        "title": "Chipvote",
-        "tags": ["chipvote"],
-        "editable": False,
-        "schemaVersion": 39,
-        "version": 2,
-        "time": {"from": "now-1h", "to": "now"},
-        "refresh": "10s",
-        "timezone": "browser",
-        "graphTooltip": 1,  # one crosshair for all panels
-        "templating": {"list": [instances]},
-        "annotations": {"list": []},
-        "panels": placed(rows),
-    }
+    which = choice("instance", "Service", 'label_values(up{job="chipvote"}, instance)')
+    return board("chipvote", "Chipvote", rows, which)
 
 
 if __name__ == "__main__":

@@ -148,3 +148,40 @@ def placed(panels_by_row: Mapping[str, Sequence[Panel]]) -> list[Panel]:
                 x, y = 0, y + made["gridPos"]["h"]
             done.append(made)
     return [{"id": number, **made} for number, made in enumerate(done, start=1)]
+
+
+def choice(name: str, title: str, query: str) -> dict[str, Any]:
+    """Return a variable that whoever looks chooses values of, all of them to begin with."""
+    return {
+        "name": name,
+        "label": title,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": f"{name}s"},
+        "refresh": 2,  # when the time range changes
+        "includeAll": True,
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+        "sort": 1,
+    }
+
+
+def board(
+    uid: str, title: str, rows: Mapping[str, Sequence[Panel]], *variables: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a dashboard of the last hour."""
+    return {
+        "uid": uid,
+        "title": title,
+        "tags": [uid],
+        "editable": False,
+        "schemaVersion": 39,
+        "version": 2,
+        "time": {"from": "now-1h", "to": "now"},
+        "refresh": "10s",
+        "timezone": "browser",
+        "graphTooltip": 1,  # one crosshair for all panels
+        "templating": {"list": list(variables)},
+        "annotations": {"list": []},
+        "panels": placed(rows),
+    }

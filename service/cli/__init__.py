@@ -7,7 +7,14 @@ A command imports what it needs when it runs: whoever asks for help, or lets a s
 label, waits neither for the server nor for ONNX Runtime.
 """
 
-from service.cli import labelling, mapping, serving  # noqa: F401 - the commands
+from service.cli import (  # noqa: F401 - the commands
+    differences,
+    exporting,
+    labelling,
+    mapping,
+    scoring,
+    serving,
+)
 from service.cli.console import main
 
 __all__ = ["main"]

@@ -177,7 +177,7 @@ class Client:
         total = len(paths) if isinstance(paths, Sized) else None
         wanted = {"members": members, "evidence": evidence, "footprint": footprint}
         query = {name: "true" for name, on in wanted.items() if on}
-        results = self._predict(paths, query | ({"version": version} if version else {}))
+        results = self._predict(paths, query | _of(version))
         return watch(results, total) if progress else results
 
     def predict_scene(
@@ -200,8 +200,7 @@ class Client:
             ChipvoteError: the scene or the service cannot be used, or the answer ended early.
         """
         query = {"stride": f"{stride:g}", "members": str(members).lower()}
-        query |= {"version": version} if version else {}
-        return scene_rows(self._exchange, Path(path), query, progress)
+        return scene_rows(self._exchange, Path(path), query | _of(version), progress)
 
     def _ask_for_swap(self, method: str, path: str, query: Mapping[str, str | float | None]) -> Swap:
         given = {name: value for name, value in query.items() if value is not None}
@@ -284,6 +283,10 @@ class Client:
         if len(files) == 1 and response.status_code in CHIP_STATUSES:
             return [Failure(filename=str(files[0].path), error=problem(response))]
         raise self._exchange.unusable(response)
+
+
+def _of(version: str | None) -> dict[str, str]:
+    return {"version": version} if version else {}
 
 
 def _size(path: Path) -> int:

@@ -14,14 +14,22 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        found += sorted(file for file in path.rglob("*") if _shown(file, path)) if path.is_dir() else [path]
+        found += sorted(file for file in path.rglob("*") if _in(path, file)) if path.is_dir() else [path]
     return found
 
 
-def _shown(file: Path, folder: Path) -> bool:
-    """Whether a file inside a folder is an image that people see."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden
+def is_image(name: str) -> bool:
+    """Tell by its name whether a file is an image."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def shown(name: str) -> bool:
+    """Tell whether people see a file of a folder, by its name inside that."""
+    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _in(folder: Path, file: Path) -> bool:
+    return is_image(file.name) and shown(file.relative_to(folder).as_posix())
 
 
 def unreadable(error: OSError | ValueError) -> str:

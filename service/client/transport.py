@@ -19,6 +19,7 @@ from .schemas import Problem
 
 BUSY = (429, 502, 503, 504)  # the service when it is full, and what proxies say while it restarts
 _LONGEST_WAIT_S = 10.0
+_REPEATS_TO_A_STRANGER = 3  # that takes requests and has answered none: a service that dies, or no service
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
@@ -103,6 +104,9 @@ class Exchange:
     ) -> httpx2.Response:
         """Send a form of files, again and again while the service is busy or has gone.
 
+        Also where the connection broke amid the answer: labelling changes nothing, so twice is as
+        good as once.
+
         Raises:
             ChipvoteError: within the patience no answer came, or none but "busy".
         """
@@ -113,7 +117,7 @@ class Exchange:
                 response = await http.post(path, params=query, files=files)
             except httpx2.RequestError as error:
                 failed, asked_s = self._unreachable(error), 0.0
-                if not self._reached:
+                if self._is_nobody(error, attempt):
                     raise failed from error
             else:
                 self._reached = True
@@ -157,7 +161,7 @@ class Exchange:
                             raise failed
                 except httpx2.RequestError as error:
                     failed = self._unreachable(error)
-                    if begun or not self._reached:
+                    if begun or self._is_nobody(error, attempt):
                         raise failed from error
                 except ValueError:
                     raise self.strange(response, "a line came that is no JSON") from None
@@ -187,6 +191,11 @@ class Exchange:
         """Return the error that an answer means."""
         said = problem(response)
         return ChipvoteError(f"{_shown(response.url)}: {said['title']}: {said['detail']}", said)
+
+    def _is_nobody(self, error: httpx2.RequestError, attempt: int) -> bool:
+        """Tell whether it is no use to try this address again."""
+        nobody = isinstance(error, httpx2.TimeoutException | httpx2.ConnectError)
+        return not self._reached and (nobody or attempt == _REPEATS_TO_A_STRANGER)
 
     def _unreachable(self, error: httpx2.RequestError) -> ChipvoteError:
         if isinstance(error, httpx2.ReadTimeout):

@@ -44,6 +44,8 @@ def box(west: float, south: float, east: float, north: float) -> BaseGeometry:
         SceneError: these are none.
     """
     shapely = _shapely()
+    if south > north:
+        raise SceneError(f"{south} to {north} is no way north; give WEST,SOUTH,EAST,NORTH in EPSG:4326")
     if west > east:
         parts = [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
         return _checked(shapely.union_all(parts), "the box")

@@ -1,6 +1,8 @@
 """A scene → its windows: where each chip is cut, so that all of the scene is covered.
 
 A window is as much ground as the bundle's chips show. Reads nothing.
+
+Shape suffix: N windows.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ class Grid(Sequence[Place]):
         self.columns = _starts(scene.width, self.width, steps[0])
         self.rows = _starts(scene.height, self.height, steps[1])
         self._wide, self._tall = _group(scene, spec, *steps)
-        self._kept = self._inside(in_pixels(area, scene.ground)) if area is not None else None
+        self._kept: npt.NDArray[np.int64] | None = None
+        if area is not None:
+            self._kept = self._inside(in_pixels(area, scene.ground))
 
     def __len__(self) -> int:
         return len(self.columns) * len(self.rows) if self._kept is None else len(self._kept)
@@ -132,19 +136,31 @@ class Grid(Sequence[Place]):
         return group * self._wide + column, band * self._tall + row, band * columns + group
 
     def _inside(self, area: BaseGeometry) -> npt.NDArray[np.int64]:
-        """Return the numbers of the windows that an area in pixels touches."""
+        """Return the numbers of the windows that an area in pixels touches, rising."""
         import shapely
 
         shapely.prepare(area)
-        columns = np.array(self.columns)
-        touched = np.stack(
-            [
-                shapely.intersects(area, shapely.box(columns, row, columns + self.width, row + self.height))
-                for row in self.rows
-            ]
-        )
-        cells = (self._cell(index) for index in range(touched.size))
-        return np.flatnonzero(np.fromiter((touched[row, column] for column, row, _ in cells), np.bool_))
+        left, top, right, low = area.bounds
+        columns = _near(self.columns, left - self.width, right)
+        touched = [np.empty(0, np.int64)]
+        for row in _near(self.rows, top - self.height, low):
+            x_N, y = np.array(self.columns)[columns], self.rows[row]
+            found_N = shapely.intersects(area, shapely.box(x_N, y, x_N + self.width, y + self.height))
+            touched.append(self._number(columns[found_N], int(row)))
+        return np.sort(np.concatenate(touched))
+
+    def _number(self, column_N: npt.NDArray[np.int64], row: int) -> npt.NDArray[np.int64]:
+        """Return the numbers of cells, as `_cell` counts them."""
+        columns, (band, row) = len(self.columns), divmod(row, self._tall)
+        tall = min(self._tall, len(self.rows) - band * self._tall)
+        group_N, column_N = np.divmod(column_N, self._wide)
+        wide_N = np.minimum(self._wide, columns - group_N * self._wide)
+        return band * self._tall * columns + group_N * tall * self._wide + row * wide_N + column_N
+
+
+def _near(starts: Sequence[int], first: float, last: float) -> npt.NDArray[np.int64]:
+    """Return which windows begin between two pixels."""
+    return np.arange(np.searchsorted(starts, first), np.searchsorted(starts, last, "right"))
 
 
 def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[int, int, bool]:

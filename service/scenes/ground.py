@@ -45,9 +45,7 @@ class Ground:
     def place(self, scene: str, column: int, row: int, width: int, height: int) -> Place:
         """Return a window's place."""
         right, low = column + width, row + height
-        a, b, c, d = (
-            self._transform * at for at in ((column, row), (right, row), (right, low), (column, low))
-        )
+        a, b, c, d = map(self._at, (column, right, right, column), (row, row, low, low))
         return Place(scene, column, row, width, height, (a, b, c, d), self.outline((a, b, c, d)))
 
     def outline(self, corners: Sequence[Point]) -> Geometry | None:
@@ -59,7 +57,8 @@ class Ground:
         """Return the columns and rows (N,2) of longitudes and latitudes (N,2)."""
         assert self.to_degrees is not None
         x, y = self.to_degrees.transform(*degrees.T, direction="INVERSE")
-        return np.stack(~self._transform * (np.asarray(x), np.asarray(y)), axis=1)
+        a, b, c, d, e, f = (~self._transform)[:6]
+        return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
     def pixel_m(self, width: int, height: int) -> tuple[float, float] | None:
         """Return how many metres of the ground a step along a row and down a column are.
@@ -69,13 +68,17 @@ class Ground:
         """
         column, row, half = width / 2, height / 2, min(_SPAN_PX, width, height) / 2
         ends = [(column - half, row), (column + half, row), (column, row - half), (column, row + half)]
-        degrees = self._degrees([self._transform * end for end in ends])
+        degrees = self._degrees([self._at(*end) for end in ends])
         if degrees is None:
             return None
         left, right, top, low = degrees
         along_m = _EARTH.inv(*left, *right)[2] / (2 * half)
         down_m = _EARTH.inv(*top, *low)[2] / (2 * half)
         return (along_m, down_m) if min(along_m, down_m) > 0 else None
+
+    def _at(self, column: float, row: float) -> Point:
+        a, b, c, d, e, f = self._transform[:6]
+        return a * column + b * row + c, d * column + e * row + f
 
     def _degrees(self, points: Sequence[Point]) -> npt.NDArray[np.float64] | None:
         """Transform points to longitudes and latitudes (N,2)."""

@@ -6,7 +6,7 @@ Reads no pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from service.contract.chips.arrangement import Samples
@@ -78,6 +78,8 @@ def _read(
 ) -> Scene:
     if dataset.gcps[0] and dataset.transform.is_identity:
         raise SceneError("it lies on the ground by control points alone; warp it to a grid (gdalwarp)")
+    if not 0 < abs(dataset.transform.determinant) < inf:
+        raise SceneError("its pixels have no area on the ground; write its georeference anew (gdal_edit.py)")
     samples, names, palette = told_bands(dataset, spec)
     wanted = {*spec.bands, *(RGB if takes_pictures(spec) else ())}
     contest = bool(samples.extra)  # whose fourth band is looked at, too, and is no mask

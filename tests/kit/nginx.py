@@ -20,6 +20,9 @@ from tests.kit.serving import ROOT
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 needs_nginx = pytest.mark.skipif(not NGINX, reason="nginx is not installed (apt install nginx-light)")
 
+NAMED = "server chipvote:8000 resolve max_fails=0;"
+RESOLVER = "resolver 127.0.0.11 valid=2s ipv6=off;"
+
 _CONFIGURATION = """
 {user}
 worker_processes 1; daemon off; pid nginx.pid; error_log error.log;
@@ -39,7 +42,7 @@ _USER = "user root root;" if os.geteuid() == 0 else ""
 @contextmanager
 def nginx(folder: Path, locations: str) -> Iterator[str]:
     """Run nginx with these locations; yield its address."""
-    port = _free_port()
+    port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(_CONFIGURATION.format(user=_USER, port=port, locations=locations))
     with _running([str(NGINX), "-p", str(folder), "-c", str(configuration)], port, folder / "error.log"):
@@ -47,22 +50,23 @@ def nginx(folder: Path, locations: str) -> Iterator[str]:
 
 
 @contextmanager
-def edge(folder: Path, service: str, changes: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run the compose file's nginx before a service (its host and port); yield its address.
+def edge(folder: Path, *services: str, changes: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run the compose file's nginx before services (host and port of each); yield its address.
 
-    `folder` is empty, or has a certificate in `edge/tls`; `changes` are to the configuration.
+    `folder` is empty, or has a certificate in `edge/tls`; `changes` are to the configuration, and
+    come first.
     """
-    port = _free_port()
+    port = free_port()
     place = folder / "edge"
     shutil.copytree(ROOT / "deploy/edge", place, dirs_exist_ok=True)
     replaced = {
+        **(changes or {}),
         "/tmp/": f"{folder}/",
-        "chipvote:8000 resolve": service,  # a name of Docker's, in nginx's words from 1.27.3 on
-        "resolver 127.0.0.11 valid=2s ipv6=off;": "",
         "listen 8443": f"listen 127.0.0.1:{port}",
         "worker_processes auto;": f"worker_processes 1; {_USER}",
-        **(changes or {}),
     }
+    if services:  # in place of a name of Docker's, in nginx's words from 1.27.3 on
+        replaced |= {NAMED: "\n".join(f"server {one} max_fails=0;" for one in services), RESOLVER: ""}
     configuration = (place / "nginx.conf").read_text()
     for before, after in replaced.items():
         assert before in configuration, before
@@ -74,7 +78,7 @@ def edge(folder: Path, service: str, changes: Mapping[str, str] | None = None) -
         yield f"https://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port

@@ -13,9 +13,10 @@ HEAD = "GET /health/live HTTP/1.1\r\nHost: x\r\n"
 
 
 @contextmanager
-def connected(client: httpx2.Client, sent: bytes = b"") -> Iterator[socket.socket]:
-    """A connection to a client's server, over which some bytes went already."""
-    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as wire:
+def connected(client: httpx2.Client, sent: bytes = b"", host: str = "") -> Iterator[socket.socket]:
+    """A connection to a client's server, from `host`, over which some bytes went already."""
+    server = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(server, timeout=10, source_address=(host, 0) if host else None) as wire:
         wire.sendall(sent)
         yield wire
 

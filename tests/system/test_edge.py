@@ -183,7 +183,7 @@ def test_connections_to_the_service_are_used_again(through: httpx2.Client, clien
 def test_a_silent_client_is_cut(client: httpx2.Client, tmp_path: Path) -> None:
     shorter = {"client_header_timeout 10s;": "client_header_timeout 1s;"}
     service = f"{client.base_url.host}:{client.base_url.port}"
-    with edge(tmp_path, service, shorter) as url:
+    with edge(tmp_path, service, changes=shorter) as url:
         trust = ssl.create_default_context(cafile=tmp_path / "tls/certificate.pem")
         with closing(connection(url, trust)) as opened:
             opened.connect()

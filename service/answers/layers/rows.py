@@ -26,7 +26,7 @@ _BEFORE = {
     "height": pa.int32(),
     "labels": pa.string(),  # with a space between
 }
-_BOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
+BOX = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
 _AFTER = {
     "members": pa.int16(),
     "disagreement": pa.float32(),
@@ -36,10 +36,10 @@ _AFTER = {
     "version": pa.string(),
     "crs": pa.string(),
     "corners": pa.list_(pa.float64(), 8),
-    "bbox": _BOX,
+    "bbox": BOX,
     "geometry": pa.binary(),
 }
-_TAKEN = {*_BEFORE, *_AFTER, "fid", "geom", "ogc_fid"}  # the last three are GDAL's
+_GDAL = {"fid", "geom", "ogc_fid"}  # columns that it makes
 
 
 class Row(NamedTuple):
@@ -79,20 +79,13 @@ class Legend(NamedTuple):
         return cls(known["model"], known["version"], tuple(known["labels"]))
 
     def columns(self) -> list[LabelColumns]:
-        """Name each label's columns: by the label, with underscores where that name is taken.
+        """Name each label's columns."""
+        names = label_names(self.labels, ("", "p_", "votes_"), {*_BEFORE, *_AFTER})
+        return [LabelColumns(label, *own) for label, own in zip(self.labels, names, strict=True)]
 
-        Databases do not tell upper from lower case in names, so neither does this.
-        """
-        taken = set(_TAKEN)
-
-        def free(name: str) -> str:
-            while name.lower() in taken:
-                name += "_"
-            taken.add(name.lower())
-            return name
-
-        named = [[free(prefix + label) for label in self.labels] for prefix in ("", "p_", "votes_")]
-        return [LabelColumns(*names) for names in zip(self.labels, *named, strict=True)]
+    def metadata(self) -> dict[bytes, str]:
+        """Return what `read` reads, for a schema."""
+        return {_METADATA: json.dumps(self._asdict())}
 
     def schema(self) -> pa.Schema:
         """Return the schema of the layer's parts."""
@@ -104,7 +97,7 @@ class Legend(NamedTuple):
             **{column.votes: pa.int32() for column in columns},
             **_AFTER,
         }
-        return pa.schema(list(fields.items()), {_METADATA: json.dumps(self._asdict())})
+        return pa.schema(list(fields.items()), self.metadata())
 
     def batch(self, rows: Sequence[Row]) -> pa.RecordBatch:
         """Put rows of this legend into columns; see `batch`."""
@@ -127,6 +120,23 @@ class Legend(NamedTuple):
         table["disagreement"] = [v and disagreement(v.member_probabilities) for v in verdicts]
         table["nodata_share"] = [v and v.blank for v in verdicts]
         return pa.record_batch([pa.array(table[field.name], field.type) for field in schema], schema=schema)
+
+
+def label_names(labels: Sequence[str], prefixes: Sequence[str], taken: set[str]) -> list[list[str]]:
+    """Name columns for each label, one with each prefix, with underscores where a name is taken.
+
+    Databases do not tell upper from lower case in names, so neither does this.
+    """
+    used = {name.lower() for name in taken | _GDAL}
+
+    def free(name: str) -> str:
+        while name.lower() in used:
+            name += "_"
+        used.add(name.lower())
+        return name
+
+    columns = [[free(prefix + label) for label in labels] for prefix in prefixes]
+    return [list(own) for own in zip(*columns, strict=True)]
 
 
 def schema(bundle: Bundle) -> pa.Schema:
@@ -165,6 +175,6 @@ def _places(places: Sequence[Place]) -> dict[str, list[Any] | pa.Array]:
         "scene": [place.scene for place in places],
         **pixels,
         "corners": [[*chain(*place.corners)] if place.width else None for place in places],
-        "bbox": [found and dict(zip(_BOX.names, found.bounds, strict=True)) for found in shapes],
+        "bbox": [found and dict(zip(BOX.names, found.bounds, strict=True)) for found in shapes],
         "geometry": [found and shapely.to_wkb(found, byte_order=1) for found in shapes],
     }

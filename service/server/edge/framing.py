@@ -11,6 +11,7 @@ _END = b"\r\n\r\n"  # of a head, and of a chunked body
 _PIECE_BYTES = 2 << 10
 # Of chunk sizes, extensions and trailers. A chunk of 20 bytes pays for its own size line.
 _SURPLUS_BYTES, _CHUNK_SHARE = 2 << 10, 1.25
+_MOST_TRAILERS = 10
 
 
 class Framing:
@@ -107,3 +108,17 @@ class Framing:
 
     def _too_long(self) -> AddressTooLong:
         return AddressTooLong(f"path and query have more than {self._limits.url_bytes} bytes")
+
+
+class Trailers(list[tuple[bytes, bytes]]):
+    """What comes behind a chunked body: nobody's, and not much."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        """Note one.
+
+        Raises:
+            MalformedRequest: there are too many.
+        """
+        super().append((b"", b""))
+        if len(self) > _MOST_TRAILERS:
+            raise MalformedRequest(f"the request has more than {_MOST_TRAILERS} trailers")

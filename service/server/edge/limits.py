@@ -4,6 +4,7 @@ Knows settings and the process's descriptors; nothing of HTTP.
 """
 
 import resource
+import sys
 from dataclasses import dataclass
 
 from service.settings import Settings
@@ -19,6 +20,7 @@ class Limits:
 
     connections: int
     connections_per_address: int
+    refused: int  # connections beyond these, let in only to be told that there is no room
     url_bytes: int
     header_bytes: int
     headers: int
@@ -46,6 +48,7 @@ def limits(settings: Settings) -> Limits:
     return Limits(
         connections=connections,
         connections_per_address=settings.max_connections_per_address or max(1, connections // 2),
+        refused=max(RESERVE // 2, min(connections, _open_files() - RESERVE // 2 - connections)),
         url_bytes=settings.max_url_bytes,
         header_bytes=settings.max_header_bytes,
         headers=settings.max_headers,
@@ -58,5 +61,9 @@ def limits(settings: Settings) -> Limits:
 
 def _affordable(wanted: int) -> int:
     """Return how many connections there may be, so that none ever takes the last descriptor."""
+    return max(1, min(wanted, _open_files() - RESERVE))
+
+
+def _open_files() -> int:
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if most == resource.RLIM_INFINITY else max(1, min(wanted, most - RESERVE))
+    return sys.maxsize if most == resource.RLIM_INFINITY else most

@@ -15,20 +15,18 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from service.contract.errors import ServiceError
 from service.server.edge.connections import Connections
 from service.server.edge.errors import MalformedRequest, SlowRequest
-from service.server.edge.framing import Framing
+from service.server.edge.framing import Framing, Trailers
 from service.server.edge.heads import body_bytes
-from service.server.edge.limits import RESERVE, Limits
+from service.server.edge.limits import Limits
 from service.server.edge.refusals import refusal
 from service.server.edge.whole import Whole
 from service.server.endings.connections import Connection
 
-_MOST_TRAILERS = 10
 _PIECES = 8  # in a row; then it is the others' turn
 # An answer to who still writes is lost if the connection closes at once: it is reset.
 _LINGER_S, _LINGER_BYTES = 1.0, 256 << 10
 _GLANCES = 8  # at an answer that is being taken, in each stretch of `stall_s`
 _LATER_BYTES = 16 << 10  # of answers wait for the end of the loop's turn; larger ones go out at once
-_LINGERING = RESERVE // 2  # so many are let in only to be told that there is no room
 
 
 class _Flow(FlowControl):
@@ -39,15 +37,6 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self.held:
             super().resume_reading()
-
-
-class _Trailers(list[tuple[bytes, bytes]]):
-    """What comes behind a chunked body: nobody's, and not much."""
-
-    def append(self, _: tuple[bytes, bytes]) -> None:
-        super().append((b"", b""))
-        if len(self) > _MOST_TRAILERS:
-            raise MalformedRequest(f"the request has more than {_MOST_TRAILERS} trailers")
 
 
 class EdgeProtocol(Connection):
@@ -90,16 +79,20 @@ class EdgeProtocol(Connection):
         try:
             self._all.enter(self)
         except ServiceError as error:
-            if len(self.connections) > self._limits.connections + _LINGERING:
+            if len(self.connections) > self._limits.connections + self._limits.refused:
                 self._deaf_since = 0
                 transport.abort()  # in one second there may be more of them than open files
             else:
                 self._refuse(error)
             return
-        self._all.wait(self)
         self.timeout_keep_alive_task = self.loop.call_later(
             self._limits.idle_s, self.timeout_keep_alive_handler
         )
+        self.loop.call_soon(self._await_request)  # after what has come already was read
+
+    def _await_request(self) -> None:
+        if self.timeout_keep_alive_task is not None:  # nothing has come
+            self._all.wait(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it all."""
@@ -121,6 +114,9 @@ class EdgeProtocol(Connection):
             self._unset_keepalive_if_required()
             self._parse(data, 0)
         else:
+            # It has asked, and must neither give way nor be late before its turn has come.
+            self._all.work(self)
+            self._unset_keepalive_if_required()
             self._keep(data, 0)
             self._all.later(self, self._go_on)
 
@@ -146,8 +142,8 @@ class EdgeProtocol(Connection):
             if not self._feed(data if end - at == len(data) else data[at:end]):
                 return
             if end == len(data):
-                if self._framing.head_has_begun and self._head_timer is None:
-                    self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
+                if self._framing.head_has_begun:
+                    self._await_head()
                 return
             at = end
             if self._is_answering():
@@ -155,6 +151,12 @@ class EdgeProtocol(Connection):
         else:
             self._all.later(self, self._go_on)
         self._keep(data, at)
+
+    def _await_head(self) -> None:
+        """Wait for the rest of a head."""
+        self._all.wait(self)
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
 
     def _feed(self, piece: bytes) -> bool:
         """Hand a piece to the parser; tell whether to go on."""
@@ -184,7 +186,7 @@ class EdgeProtocol(Connection):
         super().on_headers_complete()
         self._answer = Whole(self.transport)
         self.cycle.transport = cast(Transport, self._answer)
-        self.headers = _Trailers()
+        self.headers = Trailers()
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -61,6 +62,32 @@ def saying(*replies: Reply) -> Iterator[Said]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@contextmanager
+def breaking_off(*begun: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve these beginnings of an answer, one for each request, and reset each connection."""
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        for beginning in begun:
+            connection, _ = listener.accept()
+            with connection:
+                while not heard_whole(data := connection.recv(65536, socket.MSG_PEEK)):
+                    time.sleep(0.01)
+                heard.append(connection.recv(len(data)))
+                connection.sendall(beginning)
+                time.sleep(0.05)  # a reset takes back what was not read
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def heard_whole(data: bytes) -> bool:
+        return data.endswith(b"--\r\n")  # of the form
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", heard
+        thread.join()
 
 
 def exchange(url: str, patience_s: float = 20, key: str | None = None) -> Exchange:
@@ -210,3 +237,31 @@ def test_a_deadline_is_sent_along() -> None:
         for deadline_s in (None, 7):
             post(Exchange(said.url, None, timeout_s=5, connections=2, patience_s=1, deadline_s=deadline_s))
         assert said.preferred == [None, "wait=7"]
+
+
+CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("begun", [b"", CUT[:20], CUT], ids=["nothing", "half a head", "half a body"])
+def test_a_connection_that_broke_is_made_again_even_the_first(begun: bytes) -> None:
+    with breaking_off(begun, WHOLE) as (url, heard):
+        assert post(exchange(url)).json() == {}
+    assert [b"filename" in request for request in heard] == [True, True]
+
+
+def test_who_never_answers_is_not_asked_for_ever() -> None:
+    with (
+        breaking_off(*[b""] * 4) as (url, heard),
+        pytest.raises(ChipvoteError, match=r"no answer .*; is the service running there\?"),
+    ):
+        post(exchange(url, patience_s=60))
+    assert len(heard) == 4
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_a_proxy_says_of_a_service_that_has_gone_is_waited_out(status: int) -> None:
+    page = Reply(status, "<html>", {"Content-Type": "text/html"})
+    with saying(page, Reply(200)) as said:
+        assert post(exchange(said.url)).status_code == 200
+    assert len(said.heard) == 2

@@ -1,0 +1,155 @@
+"""What a run is to do, written down before it begins: whoever goes on does the same.
+
+    OUTPUT/
+      part-00000.parquet     the answers, so many inputs a part, in the inputs' order
+      _errors/part-00000.parquet   those of a part's inputs that have no answer, if any
+      _plan/plan.json        `Plan`
+      _plan/inputs.parquet   the inputs, a row group for each part
+
+Programs that read folders of Parquet leave out what begins with an underscore. A part is whole or
+not there, and its errors were there before it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.offline.bulk.errors import PlanError
+from service.offline.bulk.inputs import Item
+
+PLAN, INPUTS, LOCK = "_plan/plan.json", "_plan/inputs.parquet", "_plan/lock"
+# Names of files need be no text.
+_COLUMNS = pa.schema(
+    {
+        "name": pa.binary(),
+        "address": pa.binary(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "fault": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides on the answers, and on which part holds which."""
+
+    bundle: str
+    seal: str  # SHA-256 of its manifest, which holds those of all its files
+    members: str  # "all", or "until decided"
+    part: int  # inputs in a part
+    chips: int  # inputs
+    inputs: str  # SHA-256 of their names, in order
+
+    @property
+    def parts(self) -> int:
+        """Count the parts."""
+        return -(-self.chips // self.part)
+
+    def text(self) -> str:
+        """Return the plan as JSON."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def read(text: str | bytes, where: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        PlanError: it is none that this version wrote.
+    """
+    try:
+        return Plan(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise PlanError(f"{where}: is no plan of this version ({error}); choose another --out") from error
+
+
+def write_inputs(items: Iterable[Item], folder: Path, part: int) -> tuple[int, str]:
+    """Write the inputs down; return how many there are, and the SHA-256 of their names."""
+    count, digest, drawn = 0, hashlib.sha256(), iter(items)
+    with whole(folder / INPUTS) as partial, pq.ParquetWriter(partial, _COLUMNS, compression="zstd") as writer:
+        while some := list(islice(drawn, part)):
+            count += len(some)
+            columns = {
+                "name": [os.fsencode(item.name) for item in some],
+                "address": [os.fsencode(_absolute(item.address)) for item in some],
+                "offset": [item.offset for item in some],
+                "size": [item.size for item in some],
+                "fault": [item.fault for item in some],
+            }
+            for item in some:
+                digest.update(os.fsencode(f"{item.name}\0{item.offset}\0{item.size}\n"))
+            writer.write_table(pa.table(columns, _COLUMNS), row_group_size=part)
+    return count, digest.hexdigest()
+
+
+def inputs_of(file: pq.ParquetFile, part: int) -> list[Item]:
+    """Return the inputs of one part."""
+    name, address, *rest = file.read_row_group(part).to_pydict().values()
+    return list(map(Item, map(os.fsdecode, name), map(os.fsdecode, address), *rest))
+
+
+def settle(plan: Plan, known: Plan, where: Path) -> None:
+    """Refuse to go on with another plan.
+
+    Raises:
+        PlanError: says what differs, and the fix.
+    """
+    different = [
+        f"{field.name} {getattr(known, field.name)!s:.40} (now {getattr(plan, field.name)!s:.40})"
+        for field in fields(Plan)
+        if getattr(known, field.name) != getattr(plan, field.name)
+    ]
+    if different:
+        raise PlanError(
+            f"{where} was begun with {', '.join(different)}; go on as it was begun, choose another --out, "
+            "or drop what is there with --restart"
+        )
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it becomes `path` when the block ends without error."""
+    partial = path.with_name(f"_partial-{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, for as long as this process lives.
+
+    Raises:
+        PlanError: another is at it.
+    """
+    path = folder / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PlanError(f"{folder}: another run writes to it; wait for its end") from error
+        yield
+
+
+def _absolute(address: str) -> str:
+    return address if "://" in address or not address else os.path.abspath(address)

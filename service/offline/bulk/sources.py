@@ -1,0 +1,215 @@
+"""Addresses → names, bytes and streams: files here, object stores, and what else fsspec knows.
+
+Credentials and regions are those of the environment, by the names that each store gives them
+(AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME).
+"""
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urlsplit
+
+from service.client.files import shown
+
+STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
+MOST_BYTES = 160 << 20  # of one chip, as in a request
+_STREAMED_BYTES = 1 << 20  # that a stream has read ahead
+
+
+def local(address: str) -> Path | None:
+    """Return the path of a file or folder on this machine; None for what lies elsewhere."""
+    if address.startswith("file://"):
+        return Path(unquote(urlsplit(address).path))
+    return None if "://" in address else Path(address)
+
+
+def beside(address: str, name: str) -> str:
+    """Return the address of what a list calls by this name: relative to the list, or of its own."""
+    if "://" in name or os.path.isabs(name):
+        return name
+    return (
+        f"{address.split('?')[0].rpartition('/')[0]}/{name}"
+        if "://" in address
+        else str(Path(address).parent / name)
+    )
+
+
+def read(address: str, offset: int = 0, size: int | None = None) -> bytes:
+    """Return a file's bytes, or a part of them.
+
+    Raises:
+        OSError: it cannot be read, or is larger than any chip.
+    """
+    if (size or 0) > MOST_BYTES:
+        raise _too_large()
+    with _as_os_error():
+        if path := local(address):
+            with path.open("rb") as file:
+                if size is None and os.fstat(file.fileno()).st_size > MOST_BYTES:
+                    raise _too_large()
+                file.seek(offset)
+                return file.read(-1 if size is None else size)
+        if _is_store(address):
+            return _stored(address, offset, size)
+        system, key = _system(address)
+        data = system.cat_file(key, offset, offset + (MOST_BYTES + 1 if size is None else size))
+        if len(data) > MOST_BYTES:
+            raise _too_large()
+        return bytes(data)
+
+
+def listed(address: str) -> Iterator[tuple[str, str]]:
+    """Yield what is below a folder at any depth: its name inside, and its address.
+
+    In an order that is the same every time; hidden files are left out.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    if folder := local(address):
+        for name in _walked(folder, ""):
+            yield name, str(folder / name)
+        return
+    with _as_os_error():
+        root = address.rstrip("/") + "/"
+        for key in _keys(root):
+            if shown(name := key.removeprefix(_key_of(root))):
+                yield name, root + name
+
+
+@contextmanager
+def opened(address: str) -> Iterator[BinaryIO]:
+    """Open a file for reading from any place in it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with _as_os_error():
+        stream = _stream(address)
+    with stream:
+        yield stream
+
+
+def _stream(address: str) -> BinaryIO:
+    if path := local(address):
+        return path.open("rb")
+    if not _is_store(address):
+        system, key = _system(address)
+        return cast(BinaryIO, system.open(key, "rb"))
+    import obstore
+
+    store, key = _store_of(address)
+    return io.BufferedReader(_Raw(obstore.open_reader(store, key, buffer_size=_STREAMED_BYTES)))
+
+
+def _walked(folder: Path, inside: str) -> Iterator[str]:
+    """Yield files below a folder; holds the names of one folder at a time, and of those above."""
+    with os.scandir(folder) as entries:
+        names = sorted(
+            (entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries if shown(entry.name)
+        )
+    for name, is_folder in names:
+        if is_folder:
+            yield from _walked(folder / name, f"{inside}{name}/")
+        else:
+            yield inside + name
+
+
+def _keys(root: str) -> Iterator[str]:
+    if not _is_store(root):
+        system, key = _system(root)
+        yield from sorted(system.find(key))
+        return
+    import obstore
+
+    store, prefix = _store_of(root)
+    for found in obstore.list(store, prefix, chunk_size=1000):
+        yield from (entry["path"] for entry in found)
+
+
+def _key_of(address: str) -> str:
+    return (_store_of(address) if _is_store(address) else _system(address))[1]
+
+
+def _stored(address: str, offset: int, size: int | None) -> bytes:
+    import obstore
+
+    store, key = _store_of(address)
+    if size is not None:
+        return bytes(obstore.get_range(store, key, start=offset, length=size)) if size else b""
+    found = obstore.get(store, key)
+    if found.meta["size"] > MOST_BYTES:
+        raise _too_large()
+    return bytes(found.bytes())
+
+
+def _is_store(address: str) -> bool:
+    return address.partition("://")[0].lower() in STORES
+
+
+def _store_of(address: str) -> tuple[Any, str]:
+    """Return the store of an address, and the key in it."""
+    parts = urlsplit(address)
+    if parts.query:  # of an address that is signed: it is one file's alone
+        return _store(address), ""
+    return _store(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
+
+
+@lru_cache(64)
+def _store(root: str) -> Any:  # noqa: ANN401 - one class for each kind
+    from obstore.store import from_url
+
+    return from_url(root, client_options={"allow_http": True} if root.startswith("http://") else None)
+
+
+def _system(address: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    system, key = url_to_fs(address)
+    return system, str(key)
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Raise an `OSError` for whatever a store's library raises: those share no other base."""
+    try:
+        yield
+    except (OSError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise OSError(errno.EIO, f"{reason or type(error).__name__:.300}") from error
+
+
+def _too_large() -> OSError:
+    return OSError(errno.EFBIG, f"more than {MOST_BYTES >> 20} MiB; `chipvote map` is for scenes")
+
+
+class _Raw(io.RawIOBase):
+    """A store's reader as one of Python's."""
+
+    def __init__(self, reader: Any) -> None:  # noqa: ANN401
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401
+        with _as_os_error():
+            data = bytes(self._reader.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
