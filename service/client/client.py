@@ -23,7 +23,7 @@ import anyio
 import httpx2
 from anyio.from_thread import start_blocking_portal
 
-from .files import unreadable
+from .files import size_bytes, unreadable
 from .progress import watch
 from .scenes import scene_rows
 from .schemas import Failure, Labels, Prediction, Problem, SceneRow, Shadow, Swap
@@ -194,7 +194,9 @@ class Client:
         Args:
             path: of the GeoTIFF.
             stride: from window to window, as a share of a window.
-            members, version, progress: as of `predict`.
+            members: as of `predict`; so for the next two.
+            version: see above.
+            progress: see above.
 
         Raises:
             ChipvoteError: the scene or the service cannot be used, or the answer ended early.
@@ -231,7 +233,7 @@ class Client:
         part: list[Path] = []
         size = 0
         for path in map(Path, paths):
-            more = _size(path)
+            more = size_bytes(path)
             if part and size + more > REQUEST_BYTES:
                 yield part
                 part, size = [], 0
@@ -287,13 +289,6 @@ class Client:
 
 def _of(version: str | None) -> dict[str, str]:
     return {"version": version} if version else {}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0  # reading it will say what is wrong
 
 
 def _read(path: Path) -> _File | Failure:

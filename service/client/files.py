@@ -41,3 +41,11 @@ def unreadable(error: OSError | ValueError) -> str:
 def printable(name: str) -> str:
     """Replace in a name what is no text; file systems and forms know names that are none."""
     return name.encode("utf-8", "replace").decode()
+
+
+def size_bytes(path: Path) -> int:
+    """Return a file's size; 0 where reading it will say what is wrong."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0

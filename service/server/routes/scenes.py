@@ -4,8 +4,8 @@ A scene's way: `scenes.spool` (bytes) → `scenes.reader` (windows, by a process
 `scenes.rows` (fair queue and engine) → `scenes.stream` (lines of JSON).
 """
 
-import importlib.util
 from contextlib import AsyncExitStack, closing
+from importlib.util import find_spec
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -88,7 +88,7 @@ async def predict_scene(request: Request, options: Annotated[_Options, Query()])
     """
     service = running(request)
     settings, note = service.settings, notes.current()
-    if not importlib.util.find_spec("rasterio"):
+    if not find_spec("rasterio"):
         raise MissingExtra("scenes need packages that this service lacks: pip install 'chipvote[scenes]'")
     asker = Asker(note.key, note.client)
     # Before the body is read: refusing must be cheap under load.

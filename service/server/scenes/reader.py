@@ -94,13 +94,12 @@ class SceneReader:
         self._stopped = False
 
     @classmethod
-    async def open(cls, spool: Spool, wanted: Wanted, module: str = MODULE) -> Self:
+    async def open(cls, spool: Spool, wanted: Wanted) -> Self:
         """Start a process and have it look at a scene's header.
 
         Args:
             spool: the scene.
             wanted: how to cut it.
-            module: what the process runs.
 
         Raises:
             SceneError, LostScene: the scene cannot be used.
@@ -109,7 +108,7 @@ class SceneReader:
         """
         own, other = socket.socketpair()
         with other:
-            process = await _started(module, own, other, spool)
+            process = await _started(own, other, spool)
         stream, writer = await asyncio.open_connection(sock=own)
         reader = cls(process, stream, writer, wanted)
         try:
@@ -132,14 +131,17 @@ class SceneReader:
         """Yield the windows in order.
 
         Raises:
-            LostScene: the process ended before the last one.
+            ServiceError: the process ended before the last one, or says that it cannot go on.
         """
         spec = self._wanted.spec
         shape = (spec.height, spec.width, len(spec.bands))
         size_bytes = math.prod(shape) * np.dtype(spec.dtype).itemsize
         for _ in range(self.scene["windows"]):
             try:
-                told = _Told.model_validate(await self._line())
+                line = await self._line()
+                if "window" not in line:  # it concerns them all
+                    raise _error(line["error"], str(line["detail"]))
+                told = _Told.model_validate(line)
                 if told.error:
                     chip: npt.NDArray[Pixel] | ServiceError = _error(told.error, told.detail)
                 else:
@@ -186,8 +188,9 @@ class SceneReader:
         if self._stopped:
             return ClientGone("the client has gone")
         code: int | None = None
-        with suppress(subprocess.TimeoutExpired):  # when the socket is closed, it is about to be over
-            code = await asyncio.to_thread(self._process.wait, 1)
+        if isinstance(error, EOFError):  # the socket is closed, so the process is about to be over
+            with suppress(subprocess.TimeoutExpired):
+                code = await asyncio.to_thread(self._process.wait, 1)
         logger.warning("a scene ended its reader (exit code %s, %r) and was refused", code, error)
         if code in (-signal.SIGPROF, -signal.SIGALRM) or isinstance(error, TimeoutError):
             return LostScene(f"the scene takes far too long to read; {_FIX}")
@@ -196,12 +199,10 @@ class SceneReader:
         return LostScene(f"the scene is corrupt: its reader does not survive it; {_FIX}")
 
 
-async def _started(
-    module: str, own: socket.socket, other: socket.socket, spool: Spool
-) -> subprocess.Popen[bytes]:
+async def _started(own: socket.socket, other: socket.socket, spool: Spool) -> subprocess.Popen[bytes]:
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
+            [sys.executable, "-P", "-m", MODULE],
             stdin=other.fileno(),
             stdout=subprocess.DEVNULL,
             pass_fds=[spool.file.fileno()],

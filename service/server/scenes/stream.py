@@ -44,9 +44,9 @@ class Lines(JSONResponse):
         async def send_line(line: object) -> None:
             await send({"type": "http.response.body", "body": to_json(line) + b"\n", "more_body": True})
 
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             async with self._held, aclosing(self._lines) as lines:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 async for line in lines:
                     await send_line(line)
         except asyncio.CancelledError:  # the server does so when its time to shut down is over

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from service.answers.predictions import ModelCard
 from service.client.schemas import Answer, Health, Labels, Shadow, Swap
 from service.server import openapi
+from service.server.scenes.rows import Line
 
 Json = dict[str, Any]
 
@@ -77,6 +78,7 @@ def test_every_json_answer_has_a_schema_and_an_example(document: Json) -> None:
     ("shape", "example"),
     [
         (Answer, openapi.ANSWER),
+        *((Line, line) for line in openapi.SCENE_LINES),
         (Labels, openapi.LABELS),
         (Health, openapi.LIVE),
         (Health, openapi.READY),
@@ -93,7 +95,7 @@ def test_the_api_documents_itself(client: httpx2.Client) -> None:
     assert client.get("/docs").status_code == 200
     paths = client.get("/openapi.json").json()["paths"]
     operations = [operation for path in paths.values() for operation in path.values()]
-    ids = {"predict", "preview", "labels", "model", "live", "ready", "metrics"}
+    ids = {"predict", "preview", "predict_scene", "layer", "labels", "model", "live", "ready", "metrics"}
     ids |= {"get_swap", "swap", "get_shadow", "shadow", "end_shadow"}
     assert {operation["operationId"] for operation in operations} == ids
     predict = paths["/predict"]["post"]

@@ -26,6 +26,8 @@ FILES = ("/web/app.js", "/docs-files/swagger-ui.css")
 NEEDED = {
     "/predict": "predict",
     "/preview": "predict",
+    "/predict/scene": "predict",
+    "/layer": "predict",
     "/labels": "predict",
     "/model": "predict",
     "/metrics": "metrics",
