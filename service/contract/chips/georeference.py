@@ -43,7 +43,7 @@ def corners(data: bytes) -> Ring | None:
     say nothing.
     """
     found = _placed(data)
-    return found and found.ring
+    return found.ring if found else None
 
 
 def resolution_m(data: bytes) -> float | None:
@@ -60,9 +60,13 @@ def resolution_m(data: bytes) -> float | None:
         ((x0 + x1) / 2, (y0 + y1) / 2) for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True)
     ]
     lower, right, upper, left = middles
-    along_m = _ELLIPSOID.line_length(*zip(left, right, strict=True)) / found.columns
-    across_m = _ELLIPSOID.line_length(*zip(lower, upper, strict=True)) / found.rows
+    along_m = _distance_m(left, right) / found.columns
+    across_m = _distance_m(lower, upper) / found.rows
     return math.sqrt(along_m * across_m) or None
+
+
+def _distance_m(one: Point, other: Point) -> float:
+    return float(_ELLIPSOID.inv(*one, *other)[2])
 
 
 class _Placed(NamedTuple):
@@ -84,7 +88,7 @@ def _placed(data: bytes) -> _Placed | None:
     except Exception:  # what a damaged or hostile file makes the parsers raise has no end
         return None
     ring = continuous(corner_points)
-    return ring and _Placed(ring, columns, rows)
+    return _Placed(ring, columns, rows) if ring else None
 
 
 def continuous(ring: Ring) -> Ring | None:
