@@ -34,6 +34,7 @@ BLOCK_BYTES = 16 << 20  # of chips that go from task to actor at once
 MOST_THREADS = 8  # that one actor uses
 _BLOCK_CHIPS = 64
 _DECODER_CPUS = 0.5
+_RESTARTS = 2  # of an actor that died, and of what it did; Ray Data would go on for ever
 
 Batch = dict[str, Any]  # a block's columns
 
@@ -126,6 +127,8 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=share.most),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
+            max_restarts=_RESTARTS,
+            max_task_retries=_RESTARTS,
         )
     )
 

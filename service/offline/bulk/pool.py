@@ -42,6 +42,7 @@ class _Task:
 
     items: Sequence[Item]
     rows: list[Row] = field(default_factory=list)
+    taken: int = 0  # rows that were passed on
     deaths: int = 0
 
     @property
@@ -55,6 +56,12 @@ class _Task:
     def next(self) -> Sequence[Item]:
         """What is to be given now."""
         return self.items[len(self.rows) :][: 1 if self.careful else None]
+
+    def take(self) -> Sequence[Row]:
+        """The rows that have come since the last time."""
+        fresh = self.rows[self.taken :]
+        self.taken = len(self.rows)
+        return fresh
 
 
 class _Worker:
@@ -127,8 +134,11 @@ class Pool:
                 return
             if not pending[0].done:
                 self._listen()
-            while pending and pending[0].done:
-                yield from pending.popleft().rows
+            while pending:
+                yield from pending[0].take()
+                if not pending[0].done:
+                    break
+                pending.popleft()
 
     def _hand_out(self, items: Iterator[Item], pending: deque[_Task]) -> None:
         for _ in range(_AHEAD):  # by turns, so that the last tasks are shared out
