@@ -19,7 +19,7 @@ from service.settings import Settings
 
 
 class Fragile:
-    """An ensemble whose process dies of a black chip; or only once, if a file is to tell of that."""
+    """An ensemble whose process dies of a black chip; only once, if a file is to tell of that."""
 
     at_once: int | None = 4
 

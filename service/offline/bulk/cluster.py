@@ -1,9 +1,9 @@
 """Inputs → rows in order, by a Ray cluster: tasks read and decode, actors vote.
 
 Both are steps of Ray Data: blocks of chips stream from one to the other, and no more are made than
-the actors can take. The plan's inputs and the bundle reach every machine through Ray, the chips must
-be readable there at their addresses. What reads, decodes and votes is the code of one machine, and
-the rows are written where the command runs.
+the actors can take. The plan's inputs and the bundle reach every machine through Ray; the chips
+must be readable there at their addresses. What reads, decodes and votes is the code of one machine,
+and the rows are written where the command runs.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ BLOCK_BYTES = 16 << 20  # of chips that go from task to actor at once
 MOST_THREADS = 8  # that one actor uses
 _BLOCK_CHIPS = 64
 _DECODER_CPUS = 0.5
-_RESTARTS = 2  # of an actor that died, and of what it did; Ray Data would go on for ever
+_RESTARTS = 1  # of an actor that died, and of what it did; Ray Data would go on for ever
 
 Batch = dict[str, Any]  # a block's columns
 
@@ -56,6 +56,7 @@ class Share(NamedTuple):
     cpus: float
     gpus: int
     threads: int
+    least: int
     most: int
 
 
@@ -65,7 +66,7 @@ def rows(work: Work, address: str | None, actors: int = 0) -> Iterator[Row]:
     Args:
         work: what is to do.
         address: of the cluster; None: that of RAY_ADDRESS, or one that is started here for this.
-        actors: most of them; 0 for as many as the cluster has room for.
+        actors: how many; 0 for as many as are busy and the cluster has room for.
 
     Raises:
         SettingsError: Ray is missing, or no cluster answers.
@@ -96,11 +97,13 @@ def share_of(nodes: list[dict[str, float]], settings: Settings, actors: int) -> 
     cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
     gpus = 0 if settings.device == "cpu" else int(sum(node.get("GPU", 0) for node in nodes))
     if not cpus or (settings.device == "cuda" and not gpus):
-        lacking = "GPUs" if cpus else "processors"
-        raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{lacking[:3]}s=N")
+        lacking, option = ("GPUs", "gpus") if cpus else ("processors", "cpus")
+        raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{option}=N")
     threads = settings.threads or min(MOST_THREADS, *cpus)
     room = gpus or sum(max(1, count // threads) for count in cpus)
-    return Share(max(0.5, threads - 1) if not gpus else 0.5, min(1, gpus), threads, actors or room)
+    return Share(
+        max(0.5, threads - 1) if not gpus else 0.5, min(1, gpus), threads, actors or 1, actors or room
+    )
 
 
 def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -124,7 +127,7 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
             Networks,
             fn_constructor_kwargs={"opening": work.opening, "folder": folder, "seal": seal, "files": files},
             batch_size=None,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=share.most),
+            compute=ray.data.ActorPoolStrategy(min_size=share.least, max_size=share.most),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
             max_restarts=_RESTARTS,

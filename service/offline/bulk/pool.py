@@ -238,7 +238,7 @@ def _receive(connection: Connection, given: SimpleQueue[Sequence[Item]]) -> None
 
 
 def _items(given: SimpleQueue[Sequence[Item]]) -> Iterator[Item]:
-    """Yield the items of one task, and of those that are there when it ends: networks do not wait."""
+    """Yield the items of one task, and of those that are there by then: networks do not wait."""
     yield from given.get()
     while not given.empty():
         yield from given.get()
