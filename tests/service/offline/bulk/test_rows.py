@@ -20,7 +20,7 @@ ROWS = [
 
 def test_rows_with_a_verdict_are_columns(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_batches([labels(ROWS, LEGEND)]), tmp_path / "labels.parquet")
-    found = duckdb.sql(
+    found = duckdb.execute(
         "SELECT name, labels, reddish, members_, p_reddish, p_members, votes_members, members, nodata_share, "
         f"digest, duplicate_of, model, version FROM '{tmp_path}/labels.parquet'"
     ).fetchall()

@@ -40,7 +40,9 @@ def files(out: Path) -> dict[str, bytes]:
 
 def test_there_is_one_row_for_each_input(settings: Settings, chips: Path, tmp_path: Path) -> None:
     out = scored(chips, tmp_path / "out", settings)
-    found = duckdb.sql(f"SELECT name, labels, duplicate_of FROM '{out}/*.parquet' ORDER BY name").fetchall()
+    found = duckdb.execute(
+        f"SELECT name, labels, duplicate_of FROM '{out}/*.parquet' ORDER BY name"
+    ).fetchall()
     assert len(found) == 39
     for name, labels, first in found:
         index = int(Path(name).stem)
