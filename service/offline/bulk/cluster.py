@@ -130,8 +130,7 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
             compute=ray.data.ActorPoolStrategy(min_size=share.least, max_size=share.most),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
-            max_restarts=_RESTARTS,
-            max_task_retries=_RESTARTS,
+            ray_remote_args_fn=_lives,
         )
     )
 
@@ -145,6 +144,10 @@ def _decoded(batch: Batch, inputs: Any, work: Work) -> Iterator[Batch]:  # noqa:
         found = chips(inputs_of(file, work.first + int(number)), work.spec, work.settings)
         while some := list(islice(found, _BLOCK_CHIPS)):
             yield {"chips": [pickle.dumps(chip) for chip in some]}
+
+
+def _lives() -> dict[str, int]:
+    return {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
 
 
 class Networks:
@@ -179,13 +182,13 @@ def _connected(address: str | None) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise SettingsError("--ray needs Ray; pip install 'chipvote[scenes,ray]'") from error
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # or it tells what it was told to do
     address = address or os.environ.get("RAY_ADDRESS")
     ours = not ray.is_initialized()
     if ours:
         how: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
         try:
-            ray.init(logging_level=logging.WARNING, **how)
+            ray.init(logging_level=logging.ERROR, **how)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SettingsError(f"no Ray cluster answers at {address or 'this machine'} ({error})") from error
     try:
