@@ -10,7 +10,7 @@ from service.answers.layers.rows import Legend
 from service.engine.verdict import Verdict
 from service.offline.bulk.rows import Row, errors, labels, schema
 
-LEGEND = Legend("colours", "1.2.3", ("reddish", "members"))
+LEGEND = Legend("colours", "1.2.3", ("name", "members"))
 ROWS = [
     Row("a.png", "/a.png", "00", Verdict([0.75, 0.25], [3, 1], [True, False], 3, blank=0.5)),
     Row("b.png", "/b.png", title="No chip", reason="it is not there"),
@@ -21,12 +21,12 @@ ROWS = [
 def test_rows_with_a_verdict_are_columns(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_batches([labels(ROWS, LEGEND)]), tmp_path / "labels.parquet")
     found = duckdb.execute(
-        "SELECT name, labels, reddish, members_, p_reddish, p_members, votes_members, members, nodata_share, "
+        "SELECT name, labels, name_, members_, p_name, p_members, votes_members, members, nodata_share, "
         f"digest, duplicate_of, model, version FROM '{tmp_path}/labels.parquet'"
     ).fetchall()
     assert found == [
-        ("a.png", "reddish", True, False, 0.75, 0.25, 1, 3, 0.5, "00", None, "colours", "1.2.3"),
-        ("caf?.png", "reddish members", True, True, 0.5, 0.5, 2, 2, None, "00", "a.png", "colours", "1.2.3"),
+        ("a.png", "name", True, False, 0.75, 0.25, 1, 3, 0.5, "00", None, "colours", "1.2.3"),
+        ("caf?.png", "name members", True, True, 0.5, 0.5, 2, 2, None, "00", "a.png", "colours", "1.2.3"),
     ]
     assert Legend.read(pq.read_schema(tmp_path / "labels.parquet")) == LEGEND
 

@@ -17,6 +17,8 @@ from service.contract.bundle import Bundle
 from service.offline.bulk.errors import InputError, PlanError
 from service.offline.bulk.plan import alone
 from service.offline.bulk.scoring import Job, begun, processes_for, shared_out
+from service.offline.changes.differences import compare
+from service.offline.changes.reading import read
 from service.settings import Settings
 from tests.kit.serving import ROOT
 
@@ -53,6 +55,7 @@ def test_there_is_one_row_for_each_input(settings: Settings, chips: Path, tmp_pa
         ("inside/07.png", "Not an accepted image format")
     ]
     assert pq.read_table(out).num_rows == 39  # what begins with an underscore is left out
+    assert not compare(read(out), read(out)).appeared_NL.any()  # as `chipvote diff` does
 
 
 def test_copies_across_parts_are_told_either_way(settings: Settings, chips: Path, tmp_path: Path) -> None:
