@@ -1,6 +1,6 @@
 """Parts → one GeoPackage, which every GIS opens: a table with a spatial index, and QGIS's style.
 
-Source: OGC GeoPackage 1.4; the table `layer_styles` as QGIS makes it.
+Source: OGC GeoPackage 1.2; the table `layer_styles` as QGIS makes it.
 """
 
 import tempfile
