@@ -116,10 +116,14 @@ class LabelRaster(QgsProcessingAlgorithm):
             raise QgsProcessingException(self.invalidSinkError(parameters, self.OUTPUT))
         found = dict.fromkeys(labels, 0)
         stride = self.parameterAsDouble(parameters, self.STRIDE, context)
-        for done, total, window in windows(service.scene(path, stride)):
+        lines = service.scene(path, stride)
+        scene = scene_of(lines)
+        for warning in scene.get("warnings", ()):
+            feedback.pushWarning(warning)
+        for done, window in windows(lines):
             if feedback.isCanceled():  # which also ends the request, and with it the service's work
                 break
-            feedback.setProgress(100 * done / max(total, 1))
+            feedback.setProgress(100 * done / scene["windows"])
             if "skipped" not in window:
                 sink.addFeature(feature(window, labels, fields), QgsFeatureSink.FastInsert)
             for label in window.get("labels", ()):
@@ -179,16 +183,21 @@ def _detail(error: HTTPError) -> str:
         return error.reason
 
 
-def windows(lines: Iterator[dict[str, Any]]) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield how many windows came, of how many, and each; raise if the answer is cut short."""
+def scene_of(lines: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the first line tells of the scene."""
     scene = next(lines, {}).get("scene")
     if scene is None:
         raise QgsProcessingException("the answer is no scene's; is the service older than this script?")
     if scene["footprint"] is None:
         raise QgsProcessingException("the file does not tell where on the ground it lies")
+    return scene
+
+
+def windows(lines: Iterator[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each window with its number, from 1; raise if the answer is cut short."""
     for number, line in enumerate(lines, 1):
         if "window" in line:
-            yield number, scene["windows"], line
+            yield number, line
         elif "error" in line:
             raise QgsProcessingException(f"the service ended early: {line['error']['detail']}")
         elif "done" in line:

@@ -111,10 +111,12 @@ def test_windows_come_with_their_values_one_after_the_other(script: Any, scene: 
     with service(ANSWER, asked) as url:
         known = script.Service(f"{url}/", "secret")
         assert known.labels() == LABELS
-        found = list(script.windows(known.scene(str(scene), 0.5)))
+        lines = known.scene(str(scene), 0.5)
+        assert script.scene_of(lines)["windows"] == 4
+        found = list(script.windows(lines))
     assert asked == [("/predict/scene?stride=0.5", "Bearer secret", scene.read_bytes())]
-    assert [(done, total) for done, total, _ in found] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    first, failed, _, last = (one for _, _, one in found)
+    assert [number for number, _ in found] == [1, 2, 3, 4]
+    first, failed, _, last = (one for _, one in found)
     assert script.values_of(first, LABELS) == [0, 0, 8, 8, "built", 0.9, 0.1, 3, 0, None]
     assert script.values_of(failed, LABELS)[4:] == [None] * 5 + ["all its pixels are damaged"]
     assert script.values_of(last, LABELS)[4:7] == ["", 0.05, 0.15]
@@ -144,7 +146,9 @@ def test_what_goes_wrong_is_said(
         service(lines, [], status) as url,
         pytest.raises(qgis.StandInError, match=said),
     ):
-        list(script.windows(script.Service(url, None).scene(str(scene), 1)))
+        lines = script.Service(url, None).scene(str(scene), 1)
+        script.scene_of(lines)
+        list(script.windows(lines))
 
 
 def test_an_address_that_is_none_or_nobodys_is_said(script: Any) -> None:  # noqa: ANN401
