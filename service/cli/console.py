@@ -26,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# The packages of the extra `scenes`, by the names that they are imported by.
+_SCENES = ("fsspec", "obstore", "pyarrow", "pyogrio", "rasterio", "shapely")
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 DEFAULT_BUNDLE = "the one that comes with Chipvote"
 BundleOption = Annotated[
@@ -45,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             sys.stdout.flush()
     except StartupError as error:
         print(f"chipvote: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        if error.name not in _SCENES:
+            raise
+        print(f"chipvote: this needs {error.name}; pip install 'chipvote[scenes]'", file=sys.stderr)
     except MemoryError:
         print("chipvote: memory is short; give this process more of it", file=sys.stderr)
     except OSError as error:

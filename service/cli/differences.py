@@ -37,7 +37,8 @@ def tell_differences(
     """Tell which labels appeared and disappeared between two layers, and what is disputed of it.
 
     A place before is compared with the one after that covers most of it, at least half: grids may
-    be shifted. Tables are compared by name.
+    be shifted. Tables are compared by name. Members that --all-members would have run may dispute
+    more.
     """
     from service.offline.changes.differences import compare
     from service.offline.changes.reading import read

@@ -47,7 +47,7 @@ def triton(
     )
     needed = "numpy pydantic onnxruntime" if backend == "python" else "numpy pydantic"
     print(f"{out}: {loaded.manifest.name} {loaded.manifest.version}, {chosen}, as the model {name}")
-    print(f"Triton's Python needs {needed}; then: tritonserver --model-repository={out}")
+    print(f"Triton's Python, 3.11 or newer, needs {needed}; then: tritonserver --model-repository={out}")
 
 
 @export.command()

@@ -40,7 +40,7 @@ def score(
     processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes here, or most actors of a cluster", show_default="as many as are of use"
+            min=1, help="Processes here, or actors of a cluster", show_default="as many as are of use"
         ),
     ] = None,
     ray: Annotated[
@@ -61,7 +61,8 @@ def score(
     try:
         from service.offline.bulk.scoring import Job, begun
     except ModuleNotFoundError as error:
-        print(f"chipvote: score needs {error.name}; pip install 'chipvote[scenes]'", file=sys.stderr)
+        lacking = (error.name or "").partition(".")[0]
+        print(f"chipvote: score needs {lacking}; pip install 'chipvote[scenes]'", file=sys.stderr)
         raise typer.Exit(1) from error
     from service.client.progress import tell, watch
     from service.settings import read_settings

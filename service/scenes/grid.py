@@ -155,7 +155,7 @@ class Grid(Sequence[Place]):
         tall = min(self._tall, len(self.rows) - band * self._tall)
         group_N, column_N = np.divmod(column_N, self._wide)
         wide_N = np.minimum(self._wide, columns - group_N * self._wide)
-        return band * self._tall * columns + group_N * tall * self._wide + row * wide_N + column_N
+        return np.asarray(band * self._tall * columns + group_N * tall * self._wide + row * wide_N + column_N)
 
 
 def _near(starts: Sequence[int], first: float, last: float) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ class Ground:
     def to_pixels(self, degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the columns and rows (N,2) of longitudes and latitudes (N,2)."""
         assert self.to_degrees is not None
-        x, y = self.to_degrees.transform(*degrees.T, direction="INVERSE")
+        x, y = self.to_degrees.transform(degrees[:, 0], degrees[:, 1], direction="INVERSE")
         a, b, c, d, e, f = (~self._transform)[:6]
         return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
@@ -84,6 +84,6 @@ class Ground:
         """Transform points to longitudes and latitudes (N,2)."""
         if self.to_degrees is None:
             return None
-        x, y = self.to_degrees.transform(*zip(*points, strict=True))
+        x, y = self.to_degrees.transform([x for x, _ in points], [y for _, y in points])
         found = np.stack([x, y], axis=1)
         return found if np.isfinite(found).all() else None

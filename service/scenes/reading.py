@@ -133,7 +133,7 @@ def _blank_share(samples_HWC: Chip, blank_HWC: npt.NDArray[np.bool_], spec: Inpu
 def _painted(samples_HWC: Chip, scene: Scene) -> Chip:
     """Return the colours of a palette's values, and grey as the same for every colour."""
     if scene.palette:
-        return np.array(scene.palette, np.uint8)[samples_HWC[..., 0]]
+        return np.asarray(np.array(scene.palette, np.uint8)[samples_HWC[..., 0]])
     if len(scene.bands) > samples_HWC.shape[2]:
         return np.repeat(samples_HWC, len(scene.bands), axis=2)
     return samples_HWC

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ class Places(NamedTuple):
     libraries: str
 
 
+@cache
 def places() -> Places:
     """Find the server, or skip the test."""
     if not PYTHON.exists():

@@ -13,7 +13,15 @@ from tests.kit.scenes import patchwork, write_scene
 
 def test_a_map_that_was_killed_twice_is_the_same_file(tmp_path: Path, colours: Bundle) -> None:
     scene = write_scene(tmp_path / "scene.tif", patchwork(20, 30)[0], compress="deflate")
-    begun = [sys.executable, "-c", "from service.cli import main; main()", "map", scene, "--stride", "0.5"]
+    begun: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "from service.cli import main; main()",
+        "map",
+        scene,
+        "--stride",
+        "0.5",
+    ]
     begun += ["--bundle", colours.folder, "--out"]
     environment = {**os.environ, "CHIPVOTE_DEVICE": "cpu"}
     subprocess.run([*begun, tmp_path / "whole.parquet"], env=environment, check=True, capture_output=True)

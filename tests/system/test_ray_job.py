@@ -27,6 +27,7 @@ SPEC: dict[str, type] = {
 }
 CLUSTER: dict[str, type] = {
     "rayVersion": str,
+    "authOptions": dict,
     "enableInTreeAutoscaling": bool,
     "autoscalerOptions": dict,
     "headGroupSpec": dict,
@@ -106,6 +107,7 @@ def test_its_pods_may_do_no_more_than_they_need(cluster: Object) -> None:
     # The autoscaler, beside the head, asks Kubernetes for workers; they ask for nothing.
     workers = [group["template"]["spec"] for group in cluster["workerGroupSpecs"]]
     assert all(spec["automountServiceAccountToken"] is False for spec in workers)
+    assert cluster["authOptions"] == {"mode": "token"}
 
 
 def test_the_command_is_one_of_ours_and_writes_on_the_volume(

@@ -1,6 +1,6 @@
 """Parts → one GeoPackage, which every GIS opens: a table with a spatial index, and QGIS's style.
 
-Source: OGC GeoPackage 1.4; the table `layer_styles` as QGIS makes it.
+Source: OGC GeoPackage 1.2; the table `layer_styles` as QGIS makes it.
 """
 
 import tempfile
@@ -20,6 +20,7 @@ LAYER = "chipvote"
 _GEOMETRY = "geom"
 _POLYGON = b"\x01\x03"  # how its WKB begins
 _OF_ONE = b"\x01\x06\x00\x00\x00\x01\x00\x00\x00"  # WKB of a multipolygon of one, up to that one
+_VERSION = "1.2"  # of the format: older programs warn of later ones
 _TIME = "1970-01-01T00:00:00.000Z"  # of every change: equal rows make equal files
 
 
@@ -62,9 +63,17 @@ def _write(schema: pa.Schema, found: Iterable[pa.RecordBatch], style: str, path:
                 "version": legend.version,
                 "labels": "\n".join(legend.labels),
             },
+            dataset_options={"VERSION": _VERSION},
             layer_options={"GEOMETRY_NAME": _GEOMETRY, "IDENTIFIER": f"{legend.model} {legend.version}"},
         )
-        write_arrow(_styles(style, legend), path, "layer_styles", "GPKG", append=True)
+        write_arrow(
+            _styles(style, legend),
+            path,
+            "layer_styles",
+            "GPKG",
+            append=True,
+            layer_options={"DATETIME_PRECISION": "MILLISECOND"},  # all that the standard allows
+        )
 
 
 def _styles(style: str, legend: Legend) -> pa.Table:

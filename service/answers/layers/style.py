@@ -3,8 +3,8 @@
 One style serves vector and raster files of a layer alike: QGIS takes `renderer-v2` for the one and
 `pipe` for the other. It loads `map.qml` by itself when `map.geojson` or `map.tif` is opened.
 
-Source: styles as QGIS 3.32 writes them. Colours: Paul Tol's "muted" and "YlOrBr", which people
-with any colour vision tell apart.
+Source: styles as QGIS 3.32 writes them (3.22 draws these). Colours: Paul Tol's "muted" and
+"YlOrBr", which people with any colour vision tell apart.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """Inputs → rows in order, by a Ray cluster: tasks read and decode, actors vote.
 
 Both are steps of Ray Data: blocks of chips stream from one to the other, and no more are made than
-the actors can take. The plan's inputs and the bundle reach every machine through Ray, the chips must
-be readable there at their addresses. What reads, decodes and votes is the code of one machine, and
-the rows are written where the command runs.
+the actors can take. The plan's inputs and the bundle reach every machine through Ray; the chips
+must be readable there at their addresses. What reads, decodes and votes is the code of one machine,
+and the rows are written where the command runs.
 """
 
 import hashlib
@@ -34,6 +34,7 @@ BLOCK_BYTES = 16 << 20  # of chips that go from task to actor at once
 MOST_THREADS = 8  # that one actor uses
 _BLOCK_CHIPS = 64
 _DECODER_CPUS = 0.5
+_RESTARTS = 1  # of an actor that died, and of what it did; Ray Data would go on for ever
 
 Batch = dict[str, Any]  # a block's columns
 
@@ -55,6 +56,7 @@ class Share(NamedTuple):
     cpus: float
     gpus: int
     threads: int
+    least: int
     most: int
 
 
@@ -64,7 +66,7 @@ def rows(work: Work, address: str | None, actors: int = 0) -> Iterator[Row]:
     Args:
         work: what is to do.
         address: of the cluster; None: that of RAY_ADDRESS, or one that is started here for this.
-        actors: most of them; 0 for as many as the cluster has room for.
+        actors: how many; 0 for as many as are busy and the cluster has room for.
 
     Raises:
         SettingsError: Ray is missing, or no cluster answers.
@@ -95,11 +97,13 @@ def share_of(nodes: list[dict[str, float]], settings: Settings, actors: int) -> 
     cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
     gpus = 0 if settings.device == "cpu" else int(sum(node.get("GPU", 0) for node in nodes))
     if not cpus or (settings.device == "cuda" and not gpus):
-        lacking = "GPUs" if cpus else "processors"
-        raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{lacking[:3]}s=N")
+        lacking, option = ("GPUs", "gpus") if cpus else ("processors", "cpus")
+        raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{option}=N")
     threads = settings.threads or min(MOST_THREADS, *cpus)
     room = gpus or sum(max(1, count // threads) for count in cpus)
-    return Share(max(0.5, threads - 1) if not gpus else 0.5, min(1, gpus), threads, actors or room)
+    return Share(
+        max(0.5, threads - 1) if not gpus else 0.5, min(1, gpus), threads, actors or 1, actors or room
+    )
 
 
 def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -123,9 +127,10 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
             Networks,
             fn_constructor_kwargs={"opening": work.opening, "folder": folder, "seal": seal, "files": files},
             batch_size=None,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=share.most),
+            compute=ray.data.ActorPoolStrategy(min_size=share.least, max_size=share.most),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
+            ray_remote_args_fn=_lives,
         )
     )
 
@@ -139,6 +144,10 @@ def _decoded(batch: Batch, inputs: Any, work: Work) -> Iterator[Batch]:  # noqa:
         found = chips(inputs_of(file, work.first + int(number)), work.spec, work.settings)
         while some := list(islice(found, _BLOCK_CHIPS)):
             yield {"chips": [pickle.dumps(chip) for chip in some]}
+
+
+def _lives() -> dict[str, int]:
+    return {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
 
 
 class Networks:
@@ -173,13 +182,13 @@ def _connected(address: str | None) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise SettingsError("--ray needs Ray; pip install 'chipvote[scenes,ray]'") from error
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # or it tells what it was told to do
     address = address or os.environ.get("RAY_ADDRESS")
     ours = not ray.is_initialized()
     if ours:
         how: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
         try:
-            ray.init(logging_level=logging.WARNING, **how)
+            ray.init(logging_level=logging.ERROR, **how)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SettingsError(f"no Ray cluster answers at {address or 'this machine'} ({error})") from error
     try:

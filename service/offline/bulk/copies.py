@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from service.answers.layers.rows import Legend
 from service.engine.verdict import Verdict
-from service.offline.bulk.rows import Row
+from service.offline.bulk.rows import Row, label_columns
 
 _TABLE = "CREATE TABLE IF NOT EXISTS first (digest BLOB PRIMARY KEY, name TEXT, answer TEXT) WITHOUT ROWID"
 _FIND = "SELECT name, answer FROM first WHERE digest = ?"
@@ -62,7 +62,7 @@ class Copies:
 
     def learn(self, parts: Iterable[Path], legend: Legend) -> None:
         """Take in what parts say."""
-        columns = legend.columns()
+        columns = label_columns(legend)
         for part in parts:
             self._table.execute("BEGIN")
             for cells in pq.read_table(part).to_pylist():

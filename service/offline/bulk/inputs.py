@@ -80,7 +80,7 @@ def _expanded(name: str, address: str) -> Iterator[Item]:
     try:
         with sources.opened(address) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             while member := tar.next():
-                tar.members.clear()  # or it would remember them all
+                tar.members.clear()  # type: ignore[attr-defined] # or it would remember them all
                 if member.isreg() and not member.issparse() and is_image(member.name) and shown(member.name):
                     yield Item(f"{name}/{member.name}", address, member.offset_data, member.size)
     except (OSError, tarfile.TarError) as error:

@@ -54,7 +54,7 @@ class Parts:
         return min(self._plan.part, self._plan.chips - number * self._plan.part)
 
     def write(self, found: Iterable[Row], copies: Copies) -> Iterator[Row]:
-        """Write what is missing; yield each row as it comes, a part's last one once that is written.
+        """Write what is missing; yield each row as it comes, a part's last once that is written.
 
         Args:
             found: a row for each input from the first missing part on, in order.

@@ -7,16 +7,13 @@ Knows no bundle: what the processes do is handed to it.
 
 import logging
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from queue import SimpleQueue
-from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,11 +22,11 @@ from service.offline.bulk.errors import WorkersLost
 from service.offline.bulk.inputs import Item
 from service.offline.bulk.rows import Row
 from service.offline.bulk.scorer import Opening
+from service.offline.bulk.worker import work
 
 logger = logging.getLogger("chipvote")
 
 TASK = 256  # inputs given to a process at once
-_MESSAGE = 32  # rows sent back at once
 _AHEAD = 2  # tasks that a process has: one that runs, one that waits
 _CAREFUL = 2  # deaths of a task, from which on it is given chip by chip
 MOST_DEATHS = 20  # one after the other, without a row between them
@@ -42,6 +39,7 @@ class _Task:
 
     items: Sequence[Item]
     rows: list[Row] = field(default_factory=list)
+    taken: int = 0  # rows that were passed on
     deaths: int = 0
 
     @property
@@ -55,6 +53,12 @@ class _Task:
     def next(self) -> Sequence[Item]:
         """What is to be given now."""
         return self.items[len(self.rows) :][: 1 if self.careful else None]
+
+    def take(self) -> Sequence[Row]:
+        """The rows that have come since the last time."""
+        fresh = self.rows[self.taken :]
+        self.taken = len(self.rows)
+        return fresh
 
 
 class _Worker:
@@ -127,8 +131,11 @@ class Pool:
                 return
             if not pending[0].done:
                 self._listen()
-            while pending and pending[0].done:
-                yield from pending.popleft().rows
+            while pending:
+                yield from pending[0].take()
+                if not pending[0].done:
+                    break
+                pending.popleft()
 
     def _hand_out(self, items: Iterator[Item], pending: deque[_Task]) -> None:
         for _ in range(_AHEAD):  # by turns, so that the last tasks are shared out
@@ -200,38 +207,6 @@ class Pool:
         self._again.extend(left)
         worker.end()
         self._workers[self._workers.index(worker)] = _Worker(self._opening)
-
-
-def work(connection: Connection, opening: Opening) -> None:
-    """Answer what comes through a pipe until that is closed; runs in a process of its own."""
-    try:
-        scorer = opening()
-    except StartupError as error:
-        connection.send(error)
-        return
-    given: SimpleQueue[Sequence[Item]] = SimpleQueue()
-    Thread(target=_receive, args=(connection, given), daemon=True).start()
-    connection.send(None)
-    while True:
-        rows = scorer.rows(_items(given))
-        while message := list(islice(rows, _MESSAGE)):
-            connection.send(message)
-
-
-def _receive(connection: Connection, given: SimpleQueue[Sequence[Item]]) -> None:
-    """Take in whatever comes, so that the sender never waits; end with the sender."""
-    try:
-        while True:
-            given.put(connection.recv())
-    except (EOFError, OSError):
-        os._exit(0)
-
-
-def _items(given: SimpleQueue[Sequence[Item]]) -> Iterator[Item]:
-    """Yield the items of one task, and of those that are there when it ends: networks do not wait."""
-    yield from given.get()
-    while not given.empty():
-        yield from given.get()
 
 
 def _ended(code: int | None) -> str:

@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from service.answers.layers.rows import Legend
+from service.answers.layers.rows import LabelColumns, Legend, label_names
 from service.client.files import printable
 from service.engine.verdict import Verdict
 
+_BEFORE = dict.fromkeys(("name", "labels"), pa.string())
+_AFTER = {
+    "members": pa.int16(),
+    "nodata_share": pa.float32(),
+    **dict.fromkeys(("digest", "duplicate_of", "model", "version"), pa.string()),
+}
 ERRORS = pa.schema([(name, pa.string()) for name in ("name", "address", "title", "reason")])
 
 
@@ -27,19 +33,23 @@ class Row(NamedTuple):
     duplicate_of: str | None = None  # the first input with these bytes
 
 
+def label_columns(legend: Legend) -> list[LabelColumns]:
+    """Name each label's columns."""
+    names = label_names(legend.labels, ("", "p_", "votes_"), {*_BEFORE, *_AFTER})
+    return [LabelColumns(label, *own) for label, own in zip(legend.labels, names, strict=True)]
+
+
 def schema(legend: Legend) -> pa.Schema:
     """Return the columns of the labels."""
-    columns = legend.columns()
+    columns = label_columns(legend)
     fields = {
-        **dict.fromkeys(("name", "labels"), pa.string()),
+        **_BEFORE,
         **{column.predicted: pa.bool_() for column in columns},
         **{column.probability: pa.float32() for column in columns},
         **{column.votes: pa.int32() for column in columns},
-        "members": pa.int16(),
-        "nodata_share": pa.float32(),
-        **dict.fromkeys(("digest", "duplicate_of", "model", "version"), pa.string()),
+        **_AFTER,
     }
-    return pa.schema(list(fields.items()), legend.schema().metadata)
+    return pa.schema(list(fields.items()), legend.metadata())
 
 
 def labels(rows: Sequence[Row], legend: Legend) -> pa.RecordBatch:
@@ -58,7 +68,7 @@ def labels(rows: Sequence[Row], legend: Legend) -> pa.RecordBatch:
         "model": [legend.model] * len(found),
         "version": [legend.version] * len(found),
     }
-    for index, column in enumerate(legend.columns()):
+    for index, column in enumerate(label_columns(legend)):
         table[column.predicted] = [verdict.predicted[index] for _, verdict in found]
         table[column.probability] = [verdict.probabilities[index] for _, verdict in found]
         table[column.votes] = [verdict.votes[index] for _, verdict in found]

@@ -75,7 +75,7 @@ class Run:
         self.done = settled.chips if finished else min(self._parts.done * settled.part, settled.chips)
 
     def rows(self, opening: Opening | None = None) -> Iterator[Row]:
-        """Answer what is missing, and yield each row as it comes; at the end, everything is written.
+        """Answer what is missing, and yield each row as it comes; at the end, all is written.
 
         Args:
             opening: opens what answers; None: the bundle's networks.

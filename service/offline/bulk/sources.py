@@ -77,8 +77,9 @@ def listed(address: str) -> Iterator[tuple[str, str]]:
         return
     with _as_os_error():
         root = address.rstrip("/") + "/"
+        prefix = _key_of(root)
         for key in _keys(root):
-            if shown(name := key.removeprefix(_key_of(root))):
+            if shown(name := key.removeprefix(prefix).lstrip("/")):
                 yield name, root + name
 
 

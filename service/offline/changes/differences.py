@@ -73,9 +73,9 @@ class Differences(NamedTuple):
                 said.append(f"Only {one.name} has {', '.join(lacking)}: not compared.")
         for layer, paired in ((before, self.pairs.before), (after, self.pairs.after)):
             if alone := len(layer.keys) - len(np.unique(paired)):
-                said.append(f"{alone:,} rows of {layer.name} have no counterpart.")
+                said.append(f"Rows of {layer.name} without a counterpart: {alone:,}.")
             if layer.failed:
-                said.append(f"{layer.failed:,} rows of {layer.name} are failures.")
+                said.append(f"Rows of {layer.name} that are failures: {layer.failed:,}.")
         return said
 
 

@@ -26,7 +26,8 @@ def drawing(
     Args:
         shapes_N: in degrees; None where a place has none.
         kinds_N: what happened there.
-        named: texts of the places, by number, that are drawn one by one, as `#place-NUMBER`.
+        named: texts of the places, by number, that are drawn one by one, as `#place-NUMBER`; the
+            first lies on top.
         title: what the map shows.
     """
     paths, units, (width, height) = _paths(shapes_N)
@@ -40,7 +41,7 @@ def drawing(
     drawn += [
         f'<path id="place-{number}" fill="{LOOKS[kinds_N[number]].colour}" d="{paths[number]}">'
         f"<title>{escape(text)}</title></path>"
-        for number, text in named.items()
+        for number, text in reversed(list(named.items()))
         if number in paths
     ]
     box = f"-10 -10 {width + 20:.0f} {height + 70:.0f}"

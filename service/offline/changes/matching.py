@@ -13,9 +13,10 @@ import shapely
 from service.answers.layers.errors import LayerError
 from service.offline.changes.reading import Layer
 
-LEAST_SHARE = 0.5
+_LEAST = 0.5 - 1e-9  # of the area; a shift by exactly half is rounded
 
 Ints = npt.NDArray[np.int64]
+Shapes = npt.NDArray[np.object_]
 
 
 class Pairs(NamedTuple):
@@ -50,15 +51,27 @@ def match(before: Layer, after: Layer) -> Pairs:
 
 
 def _by_place(before: Layer, after: Layer) -> Pairs:
-    tree = shapely.STRtree(after.geometries)
-    rows, others = tree.query(before.geometries, predicate="intersects")
-    ground, cover = before.geometries[rows], after.geometries[others]
-    shares = shapely.area(shapely.intersection(ground, cover)) / shapely.area(ground)
+    rows, others = shapely.STRtree(after.geometries).query(before.geometries)
+    areas = shapely.area(before.geometries[rows])
+    # Boxes overlap at least as much as what is in them, so most neighbours need no intersection.
+    near = _box_overlaps(before.geometries[rows], after.geometries[others]) >= _LEAST * areas
+    rows, others, areas = rows[near], others[near], areas[near]
+    shares = shapely.area(shapely.intersection(before.geometries[rows], after.geometries[others])) / areas
     order = np.lexsort((others, -shares, rows))  # of each row before, the largest share first
     rows, others, shares = rows[order], others[order], shares[order]
     best = np.flatnonzero(np.diff(rows, prepend=-1))
-    best = best[shares[best] >= LEAST_SHARE - 1e-9]  # a shift by exactly half, rounded
+    best = best[shares[best] >= _LEAST]
     return Pairs(rows[best], others[best], shares[best])
+
+
+def _box_overlaps(one: Shapes, other: Shapes) -> npt.NDArray[np.float64]:
+    """Return the areas that bounding boxes have in common."""
+    (west, south, east, north), (west2, south2, east2, north2) = (
+        shapely.bounds(one).T,
+        shapely.bounds(other).T,
+    )
+    across = np.minimum(east, east2) - np.maximum(west, west2)
+    return np.asarray(across.clip(0) * (np.minimum(north, north2) - np.maximum(south, south2)).clip(0))
 
 
 def _by_name(before: Layer, after: Layer) -> Pairs:

@@ -167,7 +167,7 @@ def _changes(found: Differences, row: int, sign: int) -> list[str]:
 
 
 def _place(found: Differences, row: int) -> str:
-    name = escape(found.before.keys[found.pairs.before[row]])
+    name = escape(found.before.keys[found.pairs.before[row]].rpartition("/")[2])
     shape = found.before.geometries[found.pairs.before[row]]
     if shape is None:
         return name

@@ -93,17 +93,12 @@ def _table(path: Path) -> pa.Table:
 
 
 def _geometries(table: pa.Table) -> npt.NDArray[np.object_]:
-    if "geometry" not in table.column_names:
-        return np.full(len(table), None)
-    return np.asarray(
-        shapely.from_wkb(np.array(table["geometry"].to_pylist() or [None], object)[: len(table)])
-    )
+    known = "geometry" in table.column_names
+    return np.asarray(shapely.from_wkb(table["geometry"].to_pylist() if known else [None] * len(table)))
 
 
 def _stacked(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.float64]:
-    return np.stack([_numbers(table, name) for name in names] or [np.empty(len(table))], axis=1)[
-        :, : len(names)
-    ]
+    return np.array([_numbers(table, name) for name in names]).reshape(len(names), len(table)).T
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:

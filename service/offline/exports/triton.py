@@ -92,7 +92,7 @@ def write_repository(
                 backend=backend,
                 device=device,
                 max_batch=max_batch,
-                parameters=_facts(member, chosen),
+                parameters=_parameters(member, chosen, device),
             )
             _write_member(root / model, bundle, member, chosen, config, backend)
         root.rename(out)
@@ -137,9 +137,12 @@ def _choose(
     return chosen
 
 
-def _facts(member: Member, precision: Precision) -> dict[str, str]:
+def _parameters(member: Member, precision: Precision, device: Device) -> dict[str, str]:
     graph = member.graphs[precision]
+    # "1" is HEURISTIC, or every new size of a batch has all convolutions measured anew.
+    search = {"cudnn_conv_algo_search": "1"} if device == "cuda" else {}
     return {
+        **search,
         "member": member.name,
         "precision": precision,
         "bounded": str(graph.bounded).lower(),

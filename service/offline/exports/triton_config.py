@@ -49,8 +49,6 @@ def member_config(
             f"instance_group [ {{ kind: {KINDS[device]} count: 1 }} ]",
             "dynamic_batching { }",
             *_parameters(parameters),
-            # Or every new size of a batch has all convolutions measured anew.
-            *([_HEURISTIC_SEARCH] if device == "cuda" else []),
         ],
     )
 
@@ -91,14 +89,6 @@ def ensemble_config(
 
 
 _OUTPUTS = {"labels": "TYPE_BOOL", "votes": "TYPE_INT64", "probabilities": "TYPE_FP64"}
-_HEURISTIC_SEARCH = """optimization {
-  execution_accelerators {
-    gpu_execution_accelerator [ {
-      name: "cuda"
-      parameters { key: "cudnn_conv_algo_search" value: "HEURISTIC" }
-    } ]
-  }
-}"""
 
 
 def _of_member(index: int) -> str:

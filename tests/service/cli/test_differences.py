@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,12 @@ def test_what_cannot_be_compared_is_one_line(
             main(["diff", *arguments])
         assert ended.value.code == 1
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_without_the_extra_it_says_which() -> None:
+    command = (
+        "import sys; sys.modules['pyarrow'] = None; from service.cli import main; main(['diff', 'a', 'b'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == "chipvote: this needs pyarrow; pip install 'chipvote[scenes]'\n"

@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,13 @@ RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
 
 
 def grid_of(file: Path, spec: InputSpec = RGB, **asked: float) -> Grid:
-    return Grid(open_scene(str(file), spec), spec, **asked)  # type: ignore[arg-type]
+    return Grid(open_scene(str(file), spec), spec, **asked)
 
 
 @pytest.mark.parametrize("stride", [1, 0.5, 0.3])
 @pytest.mark.parametrize("tile_px", [0, 64, 256])
 def test_windows_cover_the_scene_and_stay_inside(stride: float, tile_px: int, tmp_path: Path) -> None:
-    tiles = {"tiled": True, "blockxsize": tile_px, "blockysize": tile_px} if tile_px else {}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": tile_px, "blockysize": tile_px} if tile_px else {}
     grid = grid_of(write_empty(tmp_path / "scene.tif", 1500, 1133, **tiles), stride=stride)
     seen_HW = np.zeros((1133, 1500), np.int64)
     for place in grid:
@@ -113,7 +114,7 @@ def test_what_gives_no_windows_is_refused(
 
 
 def test_a_huge_scene_costs_nothing_before_it_is_read(tmp_path: Path) -> None:
-    tiles = {"tiled": True, "blockxsize": 8192, "blockysize": 4096, "bigtiff": "yes"}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 8192, "blockysize": 4096, "bigtiff": "yes"}
     grid = grid_of(write_empty(tmp_path / "scene.tif", 1_000_000, 1_000_000, **tiles))
     assert len(grid) == 15_625**2
     last = grid[-1]

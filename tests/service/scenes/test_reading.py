@@ -159,7 +159,7 @@ def test_windows_that_show_too_little_are_skipped(tmp_path: Path) -> None:
 
 
 def test_a_bad_window_costs_its_neighbours_nothing(tmp_path: Path) -> None:
-    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     file = write_scene(tmp_path / "scene.tif", noise(64, 192), **tiles)
     with rasterio.open(file) as dataset:
         offset = int(dataset.tags(1, ns="TIFF").get("BLOCK_OFFSET_1_0") or block_offset(dataset))

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
 
 
 def test_a_header_says_what_the_windows_are(tmp_path: Path) -> None:
-    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 32}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 32}
     file = write_scene(tmp_path / "scene.tif", noise(150, 200), nodata=9, overviews=(2, 4), **tiles)
     scene = open_scene(str(file), RGB, name="mine.tif")
     assert (scene.name, scene.address, scene.width, scene.height) == ("mine.tif", str(file), 200, 150)

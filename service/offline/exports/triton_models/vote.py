@@ -1,7 +1,7 @@
 """The vote: all members' probabilities → label sets, by the bundle's own rule.
 
 `triton.py` copies this file into the repository as `model.py`, beside `rule.json` and the sources
-that decide in the service. It needs NumPy and pydantic in Triton's Python.
+that decide in the service. It needs Python 3.11, NumPy and pydantic.
 
 Shape suffixes: M members, B chips, L labels.
 """

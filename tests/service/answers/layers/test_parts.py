@@ -1,4 +1,5 @@
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,14 @@ from service.answers.layers import geopackage
 from service.answers.layers.parts import whole
 from tests.kit.layers import grid, parts_of
 
+_KILLED = """
+import os, sys
+from pathlib import Path
+from service.answers.layers.parts import whole
+with whole(Path(sys.argv[1])) as partial:
+    partial.write_bytes(b"SQLite format 3")
+    os.kill(os.getpid(), 9)
+"""
 _SHORT_OF_SPACE = """
 import resource, sys
 from pathlib import Path
@@ -35,6 +44,17 @@ def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         partial.write_text("half")
         raise ValueError("bad row")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_killed_process_leaves_the_file_as_it_was_and_is_no_hindrance(tmp_path: Path) -> None:
+    out = tmp_path / "map.gpkg"
+    out.write_text("before")
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(out)])
+    assert (ended.returncode, out.read_text()) == (-signal.SIGKILL, "before")
+    assert len(list(tmp_path.iterdir())) == 2  # what it had written
+    geopackage.write(parts_of(tmp_path, grid(2, lambda *_: ["water"])), out)
+    assert pyogrio.read_info(out, layer=geopackage.LAYER)["features"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.gpkg", "part-00000.parquet"]
 
 
 def test_a_file_that_cannot_grow_is_an_error_with_its_number(tmp_path: Path) -> None:

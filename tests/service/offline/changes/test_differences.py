@@ -62,8 +62,8 @@ def test_other_bundles_labels_and_rows_are_said(layer: Make) -> None:
         "Not the same bundle answered: colours 1.2.3 before, colours 2 after.",
         f"Only {before.name} has bare soil: not compared.",
         "Only after has mud: not compared.",
-        f"5 rows of {before.name} have no counterpart.",
-        f"1 rows of {before.name} are failures.",
+        f"Rows of {before.name} without a counterpart: 5.",
+        f"Rows of {before.name} that are failures: 1.",
     ]
 
 

@@ -43,6 +43,6 @@ def test_a_scale_bar_says_a_round_length() -> None:
 def test_across_the_antimeridian_both_sides_are_neighbours() -> None:
     shapes = _shapes((179.9, 0, 180, 0.1), (-180, 0, -179.9, 0.1))
     root = ElementTree.fromstring(drawing(shapes, [Kind.NONE] * 2, {0: "a", 1: "b"}, "a map"))
-    west, east = (_extent(path) for path in root.findall("path"))
+    east, west = (_extent(path) for path in root.findall("path"))  # the first lies on top, so it is last
     assert west[2] == pytest.approx(east[0], abs=0.2)
     assert east[2] == pytest.approx(1000, abs=0.2)

@@ -42,7 +42,7 @@ def test_triton_reads_what_is_told_of_a_member(
     assert config["instance_group"] == [{"kind": kind, "count": 1}]
     assert config["dynamic_batching"] == {}
     assert config["parameters"]["member"] == {"string_value": "member1"}
-    assert ("optimization" in config) == (device == "cuda")
+    assert ("cudnn_conv_algo_search" in config["parameters"]) == (device == "cuda")
 
 
 def test_triton_reads_the_way_of_a_chip_and_odd_words(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_raster_has_the_scenes_grid(tmp_path: Path, colours: Bundle, settings:
 
 
 def test_a_bad_window_is_a_row_with_its_reason(tmp_path: Path, colours: Bundle, settings: Settings) -> None:
-    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     scene = write_scene(tmp_path / "scene.tif", noise(64, 192), **tiles)
     with rasterio.open(scene) as dataset:
         at = int(dataset.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", bidx=1))

@@ -1,0 +1,59 @@
+import dataclasses
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from service.offline.bulk import plan
+from service.offline.bulk.errors import PlanError
+from service.offline.bulk.inputs import Item
+from service.offline.bulk.plan import INPUTS, Plan
+
+PLAN = Plan(bundle="colours 1.2.3", seal="0" * 64, members="all", part=3, chips=7, inputs="1" * 64)
+
+
+def test_inputs_are_written_in_parts_and_read_back(tmp_path: Path) -> None:
+    written = [
+        Item(f"{n}.png", f"/chips/{n}.png", n, None if n % 2 else n, "" if n else "no chip") for n in range(6)
+    ]
+    written.append(Item("caf\udce9.png", "/chips/caf\udce9.png"))  # a name that is no UTF-8
+    count, digest = plan.write_inputs(iter(written), tmp_path, 3)
+    with pq.ParquetFile(tmp_path / INPUTS) as file:
+        assert [plan.inputs_of(file, number) for number in range(3)] == [
+            written[:3],
+            written[3:6],
+            written[6:],
+        ]
+    assert count == 7
+    assert digest == plan.write_inputs(iter(written), tmp_path, 3)[1]
+    assert digest != plan.write_inputs(reversed(written), tmp_path, 3)[1]
+
+
+def test_a_plan_is_read_back(tmp_path: Path) -> None:
+    assert PLAN.parts == 3
+    assert plan.read(PLAN.text(), tmp_path) == PLAN
+    with pytest.raises(PlanError, match="no plan of this version"):
+        plan.read('{"what": 1}', tmp_path)
+
+
+def test_another_plan_is_refused_with_what_differs(tmp_path: Path) -> None:
+    plan.settle(PLAN, PLAN, tmp_path)
+    with pytest.raises(PlanError, match=r"members all \(now until decided\), chips 7 \(now 8\).*--restart"):
+        plan.settle(dataclasses.replace(PLAN, members="until decided", chips=8), PLAN, tmp_path)
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), plan.whole(tmp_path / "file") as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with plan.whole(tmp_path / "file") as partial:
+        partial.write_text("all")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["all"]
+
+
+def test_one_run_at_a_time_writes(tmp_path: Path) -> None:
+    with plan.alone(tmp_path), pytest.raises(PlanError, match="another run"), plan.alone(tmp_path):
+        pass
+    with plan.alone(tmp_path):
+        pass

@@ -1,0 +1,133 @@
+"""Whole runs, some of them ended by SIGKILL wherever they are."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from service.contract.bundle import Bundle
+from service.offline.bulk.errors import InputError, PlanError
+from service.offline.bulk.plan import alone
+from service.offline.bulk.scoring import Job, begun, processes_for, shared_out
+from service.offline.changes.differences import compare
+from service.offline.changes.reading import read
+from service.settings import Settings
+from tests.kit.serving import ROOT
+
+
+def scored(source: Path, out: Path, settings: Settings, **changes: object) -> Path:
+    """Run to the end; return the output."""
+    job = Job(source=str(source), out=out, settings=settings, **{"part": 7, **changes})  # type: ignore[arg-type]
+    with begun(job) as run:
+        list(run.rows())
+    return out
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """What is there, byte for byte, but for the plan, which names this machine's paths."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*.parquet"))
+        if "_plan" not in path.parts
+    }
+
+
+def test_there_is_one_row_for_each_input(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    out = scored(chips, tmp_path / "out", settings)
+    found = duckdb.execute(
+        f"SELECT name, labels, duplicate_of FROM '{out}/*.parquet' ORDER BY name"
+    ).fetchall()
+    assert len(found) == 39
+    for name, labels, first in found:
+        index = int(Path(name).stem)
+        assert labels == ("reddish", "greenish", "bluish")[min(index, 38) % 3]
+        assert first == ("38.png" if index == 39 else None)
+    failed = pq.read_table(out / "_errors").to_pylist()
+    assert [(row["name"], row["title"]) for row in failed] == [
+        ("inside/07.png", "Not an accepted image format")
+    ]
+    assert pq.read_table(out).num_rows == 39  # what begins with an underscore is left out
+    assert not compare(read(out), read(out)).appeared_NL.any()  # as `chipvote diff` does
+
+
+def test_copies_across_parts_are_told_either_way(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path\n" + f"{chips}/00.png\n{chips}/01.png\n" * 10)
+    shutil.copy(chips / "inside/01.png", chips / "01.png")
+    try:
+        once = scored(tmp_path / "list.csv", tmp_path / "once", settings)
+        each = scored(tmp_path / "list.csv", tmp_path / "each", settings, each_copy=True)
+    finally:
+        (chips / "01.png").unlink()
+    assert files(once) == files(each)
+    firsts = pq.read_table(once)["duplicate_of"].to_pylist()
+    assert firsts == [None, None, *[f"{chips}/00.png", f"{chips}/01.png"] * 9]
+
+
+def test_one_file_is_made_of_the_parts(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    parts = scored(chips, tmp_path / "parts", settings)
+    one = scored(chips, tmp_path / "one.parquet", settings)
+    assert pq.read_table(one).equals(pq.read_table(parts))
+    assert pq.read_table(tmp_path / "one.errors.parquet").num_rows == 1
+    assert not (tmp_path / "one.parquet.parts").exists()
+    before = one.stat().st_mtime_ns
+    scored(chips, one, settings)
+    assert one.stat().st_mtime_ns == before
+    with pytest.raises(PlanError, match="--restart"):
+        scored(chips, one, settings, all_members=True)
+
+
+def test_another_question_is_refused_until_it_may_drop_what_is_there(
+    settings: Settings, chips: Path, tmp_path: Path
+) -> None:
+    out = scored(chips, tmp_path / "out", settings)
+    with pytest.raises(PlanError, match=r"was begun with part 7 \(now 8\)"):
+        scored(chips, out, settings, part=8)
+    with pytest.raises(PlanError, match=r"chips 40 \(now 20\)"):
+        scored(chips / "inside", out, settings)
+    scored(chips / "inside", out, settings, restart=True)
+    assert pq.read_table(out).num_rows == 19
+
+
+def test_what_cannot_begin_says_why(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no chip"):
+        scored(tmp_path / "empty", tmp_path / "out", settings)
+    with pytest.raises(PlanError, match="something else in it"):
+        scored(chips, chips, settings)
+    with alone(tmp_path / "out"), pytest.raises(PlanError, match="another run"):
+        scored(chips, tmp_path / "out", settings)
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_go_on_to_the_same_bytes(
+    colours: Bundle, settings: Settings, chips: Path, tmp_path: Path
+) -> None:
+    expected = files(scored(chips, tmp_path / "whole", settings, part=2))
+    out, chance = tmp_path / "out", random.Random(0)
+    command = [sys.executable, "-m", "service.cli", "score", str(chips), "--out", str(out), "--part", "2"]
+    environment = {**os.environ, "CHIPVOTE_BUNDLE": str(colours.folder), "CHIPVOTE_DEVICE": "cpu"}
+    for number in range(2):
+        run = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        until_s = time.monotonic() + 60
+        while len(list(out.glob("part-*"))) <= 3 * number and time.monotonic() < until_s:
+            time.sleep(0.001)
+        time.sleep(chance.random() / 50)
+        run.send_signal(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL
+    assert files(out) != expected
+    assert subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL).returncode == 1
+    assert files(out) == expected
+
+
+def test_processes_have_processors_and_memory(colours: Bundle) -> None:
+    assert processes_for(colours, Settings(device="cpu", threads=2)) == 1
+    assert processes_for(colours, Settings(device="cpu", threads=20)) == 2
+    assert shared_out(Settings(threads=20), 3).threads == 6

@@ -1,0 +1,87 @@
+"""Against a bucket and a web server of the loopback, fsspec's own memory, and files."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from service.offline.bulk import sources
+from service.offline.bulk.inputs import items
+from tests.kit.object_store import served
+
+
+@pytest.fixture
+def web(chips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with served(chips) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        sources._store.cache_clear()
+        yield address
+
+
+def expected(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("[0-9]*.png"))}
+
+
+def found(address: str) -> dict[str, bytes]:
+    return {item.name: sources.read(item.address, item.offset, item.size) for item in items(address)}
+
+
+def test_a_bucket_is_listed_and_read(chips: Path, web: str) -> None:
+    assert found("s3://bucket") == expected(chips)
+    assert found("s3://bucket/inside/") == expected(chips / "inside")
+
+
+def test_members_of_a_tar_in_a_bucket_are_read_alone(chips: Path, web: str) -> None:
+    with tarfile.open(chips / "shard.tar", "w") as tar:
+        for name in ("00.png", "inside/07.png"):
+            tar.add(chips / name, name)
+    try:
+        assert found("s3://bucket/shard.tar") == {
+            f"shard.tar/{name}": (chips / name).read_bytes() for name in ("00.png", "inside/07.png")
+        }
+    finally:
+        (chips / "shard.tar").unlink()
+
+
+def test_a_list_on_the_web_names_chips_beside_it_and_elsewhere(chips: Path, web: str) -> None:
+    signed = f"{web}/bucket/inside/01.png?signature=a%2Fb"
+    (chips / "list.csv").write_text(f"url\n00.png\n{signed}\ns3://bucket/02.png\n")
+    try:
+        assert list(found(f"{web}/bucket/list.csv").values()) == [
+            (chips / name).read_bytes() for name in ("00.png", "inside/01.png", "02.png")
+        ]
+    finally:
+        (chips / "list.csv").unlink()
+
+
+def test_what_fsspec_knows_is_listed_and_read(chips: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{chips}/", "/archive/", recursive=True)
+    try:
+        assert found("memory://archive") == expected(chips)
+        with sources.opened("memory://archive/00.png") as stream:
+            assert stream.read() == (chips / "00.png").read_bytes()
+    finally:
+        memory.rm("/archive", recursive=True)
+
+
+def test_files_have_addresses_too(chips: Path) -> None:
+    assert found(f"file://{chips}") == expected(chips)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/none.png", "{web}/bucket/none.png", "memory://none.png"])
+def test_what_is_not_there_is_an_error_of_the_system(web: str, address: str) -> None:
+    with pytest.raises(OSError):
+        sources.read(address.format(web=web))
+
+
+def test_what_is_larger_than_a_chip_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "scene.tif").open("wb") as scene:
+        scene.truncate(sources.MOST_BYTES + 1)
+    with pytest.raises(OSError, match="chipvote map"):
+        sources.read(str(tmp_path / "scene.tif"))
