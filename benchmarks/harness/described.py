@@ -22,6 +22,7 @@ def chips() -> strategies.SearchStrategy[bytes]:
     return whole | spoilt | strategies.binary(max_size=64)
 
 
-for media_type in ("image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff"):
+TYPES = ("image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff", "application/octet-stream")
+for media_type in TYPES:
     schemathesis.openapi.media_type(media_type, chips())
 schemathesis.openapi.format("binary", chips())  # a form's files

@@ -19,7 +19,7 @@ SCENE = {"filename": None, "width": 64, "height": 256, "crs": None, "resolution_
 def main() -> None:
     with socket.socket(fileno=0) as connection:
         request = receive_line(connection)
-        when, _, what = Path(request["address"]).read_text().partition(" ")
+        when, _, what = Path(request["address"]).read_text().removeprefix("II*\0").partition(" ")
         spec = request["spec"]
         chip = bytes(spec["height"] * spec["width"] * len(spec["bands"]))
         if when == "first":

@@ -1,7 +1,7 @@
 """A scene's body → a file in memory that GDAL can open, without a name and gone when it is closed.
 
 Not on disk: the service writes nothing, and what it holds in memory counts in the budget of all
-bodies. Knows no TIFF.
+bodies. Knows no more of a TIFF than how it begins.
 """
 
 import os
@@ -11,7 +11,9 @@ from typing import BinaryIO, NamedTuple
 
 from starlette.requests import Request
 
+from service.contract.chips.tiff_directory import SIGNATURES
 from service.contract.errors import NoChip, UnsupportedBody
+from service.scenes.errors import NotAScene
 from service.server.body_budget import Share
 from service.server.edge.pace import Pace
 from service.server.forms import Form
@@ -47,6 +49,7 @@ async def read_scene(request: Request, share: Share, pace: Pace, most_bytes: int
         file: takes it; the caller's to close.
 
     Raises:
+        NotAScene: it is no TIFF.
         ServiceError: as `read_uploads`.
     """
     check_coding(request)
@@ -65,6 +68,20 @@ async def read_scene(request: Request, share: Share, pace: Pace, most_bytes: int
             f"the content type is {content_type or 'missing'}; send a GeoTIFF as {' or '.join(RAW_TYPES)}, "
             f"or as a file in the field `{FIELD}` of multipart/form-data"
         )
-    if not file.tell():
-        raise NoChip("the scene has no bytes; send a GeoTIFF")
+    _check(file)
     return Spool(name, file)
+
+
+def _check(file: BinaryIO) -> None:
+    """Refuse what is no TIFF: that needs no process.
+
+    Raises:
+        NoChip: it is empty.
+        NotAScene: it is something else.
+    """
+    file.seek(0)
+    head = file.read(4)
+    if not head:
+        raise NoChip("the scene has no bytes; send a GeoTIFF")
+    if head not in SIGNATURES:
+        raise NotAScene(f"the bytes start with {head.hex(' ')}, no TIFF; send a GeoTIFF")

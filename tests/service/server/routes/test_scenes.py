@@ -143,7 +143,7 @@ def test_a_crash_of_gdal_costs_one_request(
 ) -> None:
     with monkeypatch.context() as hostile:
         hostile.setattr(reader, "MODULE", "tests.kit.hostile_scene")
-        response = client.post("/predict/scene", content=what.encode(), headers=TIFF)
+        response = client.post("/predict/scene", content=b"II*\0" + what.encode(), headers=TIFF)
     if what == "first crash":
         assert "does not survive" in assert_problem(response, 422)["detail"]
     else:

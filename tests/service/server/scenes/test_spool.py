@@ -5,6 +5,7 @@ import pytest
 from starlette.requests import Request
 
 from service.contract.errors import BodyTooLarge, MalformedForm, NoChip, UnsupportedBody
+from service.scenes.errors import NotAScene
 from service.server.body_budget import Budget, Share
 from service.server.edge.pace import Pace
 from service.server.scenes.spool import Spool, new_file, read_scene
@@ -60,6 +61,7 @@ def test_it_is_no_file_that_anybody_finds() -> None:
         (FORM, form("chip", b"1"), NoChip, "field `scene`; send each scene"),
         (FORM, form("scene", b""), NoChip, "no bytes"),
         (FORM, form("scene", b"1", form("scene", b"2")[:-10]), MalformedForm, "more than 1 files"),
+        ("image/tiff", b"\xff\xd8\xff\xe0 a JPEG", NotAScene, "start with ff d8 ff e0, no TIFF"),
         ("image/tiff", bytes(1001), BodyTooLarge, "more than 1000 bytes.*chipvote map FILE"),
     ],
 )
@@ -71,5 +73,5 @@ def test_what_is_none_is_refused(content_type: str, body: bytes, kind: type[Exce
 def test_its_bytes_count_in_the_budget_of_all_bodies() -> None:
     budget = Budget(3000)
     budget.taken_bytes = 1000
-    read("image/tiff", bytes(1000), budget)
+    read("image/tiff", b"II*\0" * 250, budget)
     assert budget.taken_bytes == 1000, "given back"
