@@ -84,7 +84,7 @@ def compare(before: Layer, after: Layer) -> Differences:
 
     A change is disputed where, on either side of it, some but not all of the members that ran voted
     for the label; a layer does not tell weights, so each is taken to weigh 1. Of a rule that is no
-    vote, where the members' probabilities lie so far apart as `FAR_APART`, if the layer tells how far.
+    vote, where the members' probabilities lie `FAR_APART`, if the layer tells how far apart.
 
     Raises:
         LayerError: they have no label or no place in common.
