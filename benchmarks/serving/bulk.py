@@ -161,7 +161,8 @@ def workers(folder: Path) -> Runs:
     settings = Settings(bundle=bundle.folder, device="cpu", threads=1)
     runs: Runs = []
     opening = OpenSleeping(settings, CHIP_S)
-    os.environ["RAY_worker_niceness"] = "0"  # as the processes beside which they are measured
+    # As the processes beside which they are measured.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - it is spelt so
     ray.init(num_cpus=2 * max(WORKERS), include_dashboard=False, logging_level=logging.ERROR)
     for count in WORKERS:
         items = [Item(chip.name, str(chip)) for chip in islice(cycle(chips), 512 * count)]

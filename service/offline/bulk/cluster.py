@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,7 +36,7 @@ from service.settings import Settings
 BLOCK_BYTES = 16 << 20  # of chips that go from task to actor at once
 MOST_THREADS = 8  # that one actor uses
 _BLOCK_CHIPS = 64
-_DECODER_CPUS = 0.5
+_DECODER_CPUS = 0.25  # other than an actor's, or Ray would have one do both in turn
 
 Batch = dict[str, Any]  # a block's columns
 
@@ -126,7 +127,13 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
         )
         .map_batches(
             Networks,
-            fn_constructor_kwargs={"opening": work.opening, "folder": folder, "seal": seal, "files": files},
+            fn_constructor_kwargs={
+                "opening": work.opening,
+                "folder": folder,
+                "seal": seal,
+                "files": files,
+                "births": ray.remote(num_cpus=0)(Births).remote(),
+            },
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(min_size=share.least, max_size=share.most),
             num_cpus=share.cpus,
@@ -146,6 +153,18 @@ def _decoded(batch: Batch, inputs: Any, work: Work) -> Iterator[Batch]:  # noqa:
             yield {"chips": [pickle.dumps(chip) for chip in some]}
 
 
+class Births:
+    """Counts how often each actor was started, in an actor of its own."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, actor: str) -> int:
+        """Count one more; return how many there are."""
+        self._counts[actor] += 1
+        return self._counts[actor]
+
+
 class Networks:
     """A scorer in an actor.
 
@@ -153,7 +172,7 @@ class Networks:
     started again leaves them to a process of its own, and finds the chip that ends that.
     """
 
-    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any) -> None:  # noqa: ANN401
+    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any, births: Any) -> None:  # noqa: ANN401
         """Open it, from the bundle that lies here at its path, or from the one that Ray brought."""
         import ray
 
@@ -163,7 +182,7 @@ class Networks:
             folder = Path(self._brought.name)
             for name, data in ray.get(files).items():
                 (folder / name).write_bytes(data)
-        again = ray.get_runtime_context().was_current_actor_reconstructed
+        again = ray.get(births.count.remote(ray.get_runtime_context().get_actor_id())) > 1
         self._pool = Pool(partial(opening, folder), 1) if again else None
         self._scorer = None if again else opening(folder)
 
