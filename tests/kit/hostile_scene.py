@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 from service.contract.chips.readers.messages import receive_line, send
@@ -38,6 +39,8 @@ def _do(connection: socket.socket, what: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "spin":
             os.kill(os.getpid(), signal.SIGPROF)
+        case "hang":
+            time.sleep(60)
         case "exit":
             sys.exit(3)
         case "babble":

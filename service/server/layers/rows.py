@@ -107,7 +107,7 @@ def read_layer(data: bytes) -> Layer:
         InvalidRows: says where it is wrong.
     """
     try:
-        return Layer.model_validate_json(data)
+        return Layer.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"

@@ -44,6 +44,8 @@ def test_a_failure_and_a_chip_of_nowhere_are_rows_too() -> None:
         ({"window": {"column": 0, "row": 0, "width": 0, "height": 1}}, "width"),
         ({"window": {"column": 1 << 40, "row": 0, "width": 1, "height": 1}}, "column"),
         ({"filename": "a" * 5000}, "filename"),
+        ({"members": True}, "members"),
+        ({"error": {"type": "", "title": "", "status": False, "detail": ""}}, "status"),
     ],
 )
 def test_what_no_layer_can_hold_is_named(changes: dict[str, Any], where: str) -> None:
