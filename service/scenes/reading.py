@@ -97,7 +97,6 @@ def _window(
 ) -> tuple[Chip, npt.NDArray[np.bool_]]:
     """Return what the bands hold (H,W,C), and which of it the scene leaves out (H,W,C or 1)."""
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
     factor = overview(scene, spec, place.width, place.height)
@@ -108,7 +107,7 @@ def _window(
     try:
         samples_CHW = dataset.read(scene.indexes, resampling=Resampling.average, **asked)
         shown_HW = dataset.read_masks(1, **asked) if scene.masked else None
-    except RasterioError as error:
+    except Exception as error:  # as of headers
         if is_shortage(error):
             raise MemoryError from error
         logger.debug("GDAL refused a window: %r", error)
