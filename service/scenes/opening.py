@@ -7,6 +7,7 @@ be of any format, and lead anywhere.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chipvote")
 
-CACHE_MB = 256  # of decoded tiles, for the whole process; must be said before the first is read
+CACHE_MIB = "256"  # of unpacked tiles, in the whole process
 _OVERVIEWS = "OVERVIEWS"  # GDAL's domain of words that name another file
 _LACKING = "scenes are read by rasterio, which is not installed: pip install 'chipvote[scenes]'"
 
@@ -30,6 +31,8 @@ def environment() -> rasterio.Env:
     Raises:
         LackingExtra: rasterio is not there.
     """
+    # GDAL looks once, at the first tile; rasterio's own way would end with each thread's turn.
+    os.environ.setdefault("GDAL_CACHEMAX", CACHE_MIB)
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning
@@ -40,7 +43,6 @@ def environment() -> rasterio.Env:
     return rasterio.Env(
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GDAL_PAM_ENABLED=False,
-        GDAL_CACHEMAX=CACHE_MB,
         GDAL_NUM_THREADS=1,
         GTIFF_REPORT_COMPD_CS=False,
     )
