@@ -6,6 +6,7 @@ SERVICE_VENV = .venv-service
 PEERS_VENV = .venv-peers
 GENERATOR_VENV = .venv-generator
 SUPPLY_VENV = .venv-supply
+TRITON_VENV = .venv-triton
 
 HOST = 127.0.0.1
 PORT = 8000
@@ -29,10 +30,11 @@ SERVICE_ONLY = $(SERVICE_VENV)/.testing
 COMPARING = $(PEERS_VENV)/.comparing
 GENERATING = $(GENERATOR_VENV)/.generating
 LISTING = $(SUPPLY_VENV)/.listing
+TRITON = $(TRITON_VENV)/.serving
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve install test test-service lint format train-default bench fuzz peers generator lock prove-image sbom licences pin-images wheels clean distclean
+.PHONY: help serve install test test-service lint format train-default bench fuzz peers generator triton lock prove-image sbom licences pin-images wheels clean distclean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +75,8 @@ peers: $(COMPARING) ## make the virtual environment of the servers that benchmar
 
 generator: $(GENERATING) ## make the virtual environment of the generator that proves the API's description
 
+triton: $(TRITON) ## make the virtual environment of Triton, for the test of what is exported for it
+
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_FLAGS)
 
@@ -86,6 +90,7 @@ lock: ## resolve requirements/*.txt again; LOCK_FLAGS=--upgrade takes newer vers
 	$(COMPILE) requirements/peers.in -o requirements/peers.txt
 	$(COMPILE) requirements/generator.in -o requirements/generator.txt
 	$(COMPILE) requirements/supply.in -o requirements/supply.txt
+	$(COMPILE) requirements/triton.in -o requirements/triton.txt
 
 prove-image: ## do the image's steps without a container engine and check that it gets ready
 	deploy/prove_image.sh
@@ -119,7 +124,7 @@ clean: ## remove caches and the service's test environment
 	find service training tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the virtual environments too; runs/ and models/ stay
-	rm -rf $(VENV) $(PEERS_VENV) $(GENERATOR_VENV) $(SUPPLY_VENV)
+	rm -rf $(VENV) $(PEERS_VENV) $(GENERATOR_VENV) $(SUPPLY_VENV) $(TRITON_VENV)
 
 # bin/pip, not bin/python: Debian without python3-venv leaves a folder with a Python and no pip.
 %/bin/pip:
@@ -153,9 +158,10 @@ $(SERVICE_ONLY): pyproject.toml $(call LOCKS,service-cpu dev) | $(SERVICE_VENV)/
 $(COMPARING): pyproject.toml $(call LOCKS,peers) | $(PEERS_VENV)/bin/pip
 	$(call install,$(PEERS_VENV),peers)
 
-# Not the project: the generated client must do without it, and what lists packages is none of them.
+# Not the project: the generated client and Triton must do without it, and what lists packages is none.
 $(GENERATING): requirements/generator.txt | $(GENERATOR_VENV)/bin/pip
 $(LISTING): requirements/supply.txt | $(SUPPLY_VENV)/bin/pip
-$(GENERATING) $(LISTING):
+$(TRITON): requirements/triton.txt | $(TRITON_VENV)/bin/pip
+$(GENERATING) $(LISTING) $(TRITON):
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -20,6 +20,7 @@ Shape suffixes: B chips, H height, W width, C bands.
 """
 
 import argparse
+import logging
 import os
 import random
 import shutil
@@ -39,6 +40,7 @@ import numpy as np
 import onnxruntime as ort
 import psutil
 import pyarrow.parquet as pq
+import ray
 
 from benchmarks.harness.bare import BareLoop, ways
 from benchmarks.harness.bulk import Meter, OpenSleeping, chip_list, runtime_loop, torch_loop
@@ -156,8 +158,12 @@ def workers(folder: Path) -> Runs:
     """Measure a voter that sleeps, in more and more workers of either kind."""
     bundle = free_bundle(folder / "free")
     chips = sorted((data_folder("ucmerced") / "chips").iterdir())
-    settings, runs = Settings(bundle=bundle.folder, device="cpu"), Runs()
+    settings = Settings(bundle=bundle.folder, device="cpu", threads=1)
+    runs: Runs = []
     opening = OpenSleeping(settings, CHIP_S)
+    # As the processes beside which they are measured.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - it is spelt so
+    ray.init(num_cpus=2 * max(WORKERS), include_dashboard=False, logging_level=logging.ERROR)
     for count in WORKERS:
         items = [Item(chip.name, str(chip)) for chip in islice(cycle(chips), 512 * count)]
         with Pool(opening, count, task=64) as pool:
@@ -170,6 +176,7 @@ def workers(folder: Path) -> Runs:
                   processes=count, ray=True)  # fmt: skip
         runs.append({"part": "workers", "kind": "actors", "workers": count, **scored(job, opening)})
         print(runs[-2:], file=sys.stderr, flush=True)
+    ray.shutdown()
     return runs
 
 

@@ -13,14 +13,15 @@ Shape suffixes: B chips, H height, W width, C bands.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, sleep
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pyarrow.parquet as pq
 import rasterio
 from rasterio.transform import from_origin
@@ -46,10 +47,28 @@ from tests.kit.fakes import BLACK, BLUE, GREEN, LABELS, RED, SIZE_PX, make_bundl
 
 SHIPPED = Path("models/uc-merced")
 BLOCK_PX = 256  # of one colour
-PART_PX = 16 * 256
+PART_PX = 12 * 256
 COLOURS = np.array([[*colour, 0] for colour in (RED, GREEN, BLUE, BLACK)], np.uint8)
 BATCH, SECONDS = 32, 4.0
-KIB_PER_MIB = 1024
+MIB, POLL_S = 1 << 20, 0.1
+
+
+class Pace(NamedTuple):
+    """How fast chips were done, and how much of all processors' time each took."""
+
+    per_s: float
+    cpu_ms: float
+
+    @staticmethod
+    def clock() -> tuple[float, float]:
+        """Return the time, and the process's time on processors."""
+        return perf_counter(), process_time()
+
+    @classmethod
+    def since(cls, start: tuple[float, float], chips: int) -> "Pace":
+        """Return the pace of so many chips done since then."""
+        passed_s, busy_s = (now - then for now, then in zip(cls.clock(), start, strict=True))
+        return cls(chips / passed_s, 1000 * busy_s / chips)
 
 
 def colour_at(row: int, column: int) -> int:
@@ -75,17 +94,25 @@ def write_scene(path: Path, side_px: int) -> Path:
     return path
 
 
-def mapped(crew: Crew[Ensemble], bundle: Bundle, scene: Path, folder: Path) -> float:
-    """Map a scene into a journal; return windows per second."""
+def mapped(crew: Crew[Ensemble], bundle: Bundle, scene: Path, folder: Path) -> Pace:
+    """Map a scene into a journal."""
     spec = bundle.manifest.input
     grid = Grid(open_scene(str(scene), spec), spec)
-    journal = Journal(folder)
-    began_s = perf_counter()
+    journal, start = Journal(folder), Pace.clock()
     with journal.opened({}):
         for _ in label_windows(crew, bundle, spec, [grid], Wishes(), journal, processors()):
             pass
         journal.remove()
-    return len(grid) / (perf_counter() - began_s)
+    return Pace.since(start, len(grid))
+
+
+def bare(loop: BareLoop, chips_BHWC: npt.NDArray[np.uint8]) -> Pace:
+    """Run the members alone for a while."""
+    start, count = Pace.clock(), 0
+    while perf_counter() - start[0] < SECONDS:
+        loop.run(chips_BHWC)
+        count += len(chips_BHWC)
+    return Pace.since(start, count)
 
 
 def chips_of(scene: Path, bundle: Bundle) -> npt.NDArray[np.uint8]:
@@ -104,17 +131,18 @@ def speed(bundle: Bundle, scene: Path, folder: Path, rounds: int) -> None:
         loops = [BareLoop(graphs, way) for way in ways(processors())]
         best = max(loops, key=lambda loop: loop.rate(chips_BHWC, SECONDS))
         loops.clear()
-        table = Table(
-            "round", "bare, chips/s", "scene, windows/s", "share", title=f"{precision}; {best.name}"
-        )
-        shares = []
+        kinds = (f"{who}, {what}" for what in ("per s", "CPU ms each") for who in ("bare", "scene"))
+        table, shares = Table("round", *kinds), []
         for number in range(1, rounds + 1):
-            before = best.rate(chips_BHWC, SECONDS)
-            found = mapped(crew, bundle, scene, folder / "journal")
-            bare = (before + best.rate(chips_BHWC, SECONDS)) / 2
-            shares.append(found / bare)
-            table.add_row(str(number), f"{bare:.1f}", f"{found:.1f}", f"{shares[-1]:.2f}")
-    Console().print(table, f"median share {np.median(shares):.2f}")
+            before, found = bare(best, chips_BHWC), mapped(crew, bundle, scene, folder / "journal")
+            after = bare(best, chips_BHWC)
+            per_s, cpu_ms = (before.per_s + after.per_s) / 2, (before.cpu_ms + after.cpu_ms) / 2
+            shares.append((found.per_s / per_s, cpu_ms / found.cpu_ms))
+            figures = (per_s, found.per_s, cpu_ms, found.cpu_ms)
+            table.add_row(str(number), *(f"{figure:.1f}" for figure in figures))
+    by_clock, by_cpu = np.median(shares, axis=0)
+    print(f"{precision}; {best.name}; median share {by_clock:.2f}, of the processors' time {by_cpu:.2f}")
+    Console().print(table)
 
 
 def whole(bundle: Path, scene: Path, out: Path) -> None:
@@ -128,17 +156,17 @@ def whole(bundle: Path, scene: Path, out: Path) -> None:
         "--out",
         out,
     ]
-    began_s = perf_counter()
-    process = subprocess.Popen(
-        [*command, "--bundle", bundle, "--resolution", "0.3"], env={**os.environ, "CHIPVOTE_DEVICE": "cpu"}
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    assert status == 0
-    rows = pq.read_metadata(out).num_rows
-    passed_s = perf_counter() - began_s
+    began_s, most = perf_counter(), 0
+    environment = {**os.environ, "CHIPVOTE_DEVICE": "cpu"}
+    with psutil.Popen([*command, "--bundle", bundle, "--resolution", "0.3"], env=environment) as process:
+        while process.poll() is None:
+            most = max(most, process.memory_info().rss)
+            sleep(POLL_S)
+    assert process.returncode == 0
+    rows, passed_s = pq.read_metadata(out).num_rows, perf_counter() - began_s
     print(
         f"{bundle.name}: {rows:,} windows in {passed_s:.0f} s with start, {rows / passed_s:.0f}/s, at most "
-        f"{used.ru_maxrss / KIB_PER_MIB:.0f} MiB of memory"
+        f"{most / MIB:.0f} MiB of memory"
     )
 
 
@@ -146,13 +174,16 @@ def main() -> None:
     """Print a table and two lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("bundle", nargs="?", type=Path, default=SHIPPED)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only-speed", action="store_true", help="no whole scenes")
     parser.add_argument("--side", type=int, default=10_000, help="of the whole scene, in pixels")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         part = write_scene(folder / "part.tif", PART_PX)
         speed(load(arguments.bundle), part, folder, arguments.rounds)
+        if arguments.only_speed:
+            return
         scene, out = write_scene(folder / "scene.tif", arguments.side), folder / "map.parquet"
         whole(arguments.bundle, scene, out)
         tiny = make_bundle(folder / "colours").folder

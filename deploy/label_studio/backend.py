@@ -1,12 +1,14 @@
 """Label Studio's chips → pre-annotations, by a Chipvote service: an ML backend in one file.
 
-LABEL_STUDIO_URL      where Label Studio is; no picture is fetched from elsewhere
-LABEL_STUDIO_API_KEY  its legacy token, where it asks for one
-LABEL_STUDIO_FILES    folder of its local files (its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)
-CHIPVOTE_URL, CHIPVOTE_KEY   the service
+    LABEL_STUDIO_URL      where Label Studio is; no picture is fetched from elsewhere
+    LABEL_STUDIO_API_KEY  its legacy token, where it asks for one
+    LABEL_STUDIO_FILES    folder of its local files (its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)
+    CHIPVOTE_URL, CHIPVOTE_KEY   the service
 
-uvicorn --app-dir deploy/label_studio --factory backend:create_app --port 9090
-curl http://127.0.0.1:9090/config.xml    # the labelling configuration, for the project's settings
+    uvicorn --app-dir deploy/label_studio --factory backend:create_app --port 9090
+    curl http://127.0.0.1:9090/config.xml  # the labelling configuration, for the project's settings
+
+Label Studio takes a backend on a private address only if it runs with ML_BLOCK_LOCAL_IP=false.
 """
 
 import logging

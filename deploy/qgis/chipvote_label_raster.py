@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from qgis.core import (
@@ -49,7 +50,8 @@ OPACITY = 153  # of 255: the ground stays visible
 class LabelRaster(QgsProcessingAlgorithm):
     """The tool as QGIS knows it."""
 
-    INPUT, URL, KEY, LABEL, STRIDE, OUTPUT = "INPUT", "URL", "KEY", "LABEL", "STRIDE", "OUTPUT"
+    INPUT, OUTPUT, URL, KEY, LABEL = "INPUT", "OUTPUT", "URL", "KEY", "LABEL"
+    STRIDE, RESOLUTION = "STRIDE", "RESOLUTION"
 
     def createInstance(self) -> LabelRaster:
         """Return a new one, which QGIS asks for at every run."""
@@ -73,15 +75,7 @@ class LabelRaster(QgsProcessingAlgorithm):
 
     def initAlgorithm(self, configuration: Any = None) -> None:  # noqa: ANN401
         """Declare the parameters."""
-        stride = QgsProcessingParameterNumber(
-            self.STRIDE,
-            "Stride, as a share of a window",
-            QgsProcessingParameterNumber.Double,
-            1,
-            False,
-            0.25,
-            1,
-        )
+        number = QgsProcessingParameterNumber.Double
         for parameter in (
             QgsProcessingParameterRasterLayer(self.INPUT, "Raster layer, a GeoTIFF file"),
             QgsProcessingParameterString(self.URL, "Address of the service", LOCAL),
@@ -89,7 +83,12 @@ class LabelRaster(QgsProcessingAlgorithm):
             QgsProcessingParameterString(
                 self.LABEL, "Label to draw; empty for the most frequent", optional=True
             ),
-            stride,
+            QgsProcessingParameterNumber(
+                self.STRIDE, "Stride, as a share of a window", number, 1, False, 0.25, 1
+            ),
+            QgsProcessingParameterNumber(
+                self.RESOLUTION, "Metres of a chip's pixel; 0 as the bundle says", number, 0, False, 0
+            ),
             QgsProcessingParameterFeatureSink(
                 self.OUTPUT, "Labelled windows", QgsProcessing.TypeVectorPolygon
             ),
@@ -115,8 +114,10 @@ class LabelRaster(QgsProcessingAlgorithm):
         if sink is None:
             raise QgsProcessingException(self.invalidSinkError(parameters, self.OUTPUT))
         found = dict.fromkeys(labels, 0)
-        stride = self.parameterAsDouble(parameters, self.STRIDE, context)
-        lines = service.scene(path, stride)
+        stride, resolution = (
+            self.parameterAsDouble(parameters, name, context) for name in (self.STRIDE, self.RESOLUTION)
+        )
+        lines = service.scene(path, stride=stride, **({"resolution": resolution} if resolution else {}))
         scene = scene_of(lines)
         for warning in scene.get("warnings", ()):
             feedback.pushWarning(warning)
@@ -153,10 +154,10 @@ class Service:
         with self._ask("labels") as answer:
             return [label["name"] for label in json.load(answer)["labels"]]
 
-    def scene(self, path: str, stride: float) -> Iterator[dict[str, Any]]:
+    def scene(self, path: str, **query: float) -> Iterator[dict[str, Any]]:
         """Send a file; yield what the service says of it, line by line, as it comes."""
         length = {"Content-Length": str(os.path.getsize(path))}
-        with open(path, "rb") as file, self._ask(f"predict/scene?stride={stride}", file, length) as answer:
+        with open(path, "rb") as file, self._ask(f"predict/scene?{urlencode(query)}", file, length) as answer:
             try:
                 yield from map(json.loads, answer)
             except (OSError, HTTPException, ValueError) as error:

@@ -7,10 +7,12 @@ be of any format, and lead anywhere.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.scenes import remote
 from service.scenes.errors import LackingExtra, NotAScene, SceneError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("chipvote")
 
-CACHE_MB = 256  # of decoded tiles, for the whole process; must be said before the first is read
+CACHE_MIB = "256"  # of unpacked tiles, in the whole process
 _OVERVIEWS = "OVERVIEWS"  # GDAL's domain of words that name another file
 _LACKING = "scenes are read by rasterio, which is not installed: pip install 'chipvote[scenes]'"
 
@@ -29,14 +31,18 @@ def environment() -> rasterio.Env:
     Raises:
         LackingExtra: rasterio is not there.
     """
+    # GDAL looks once, at the first tile; rasterio's own way would end with each thread's turn.
+    os.environ.setdefault("GDAL_CACHEMAX", CACHE_MIB)
     try:
         import rasterio
+        from rasterio.errors import NotGeoreferencedWarning
     except ImportError as error:
         raise LackingExtra(_LACKING) from error
+    # For the process, since `catch_warnings` is not for threads. Scenes tell it in their own way.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     return rasterio.Env(
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GDAL_PAM_ENABLED=False,
-        GDAL_CACHEMAX=CACHE_MB,
         GDAL_NUM_THREADS=1,
         GTIFF_REPORT_COMPD_CS=False,
     )
@@ -46,29 +52,42 @@ def open_tiff(address: str) -> rasterio.DatasetReader:
     """Open a GeoTIFF, for one thread at a time.
 
     Args:
-        address: a path, or the URL of a GeoTIFF in an object store or behind HTTPS.
+        address: a path, or a URL as in `remote`.
 
     Raises:
         NotAScene: there is none.
         LackingExtra: a package is not there.
     """
-    with environment(), warnings.catch_warnings():
+    with environment():
         import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        place = _place(address)
         try:
-            dataset = rasterio.open(**_place(address), driver="GTiff")
-        except (RasterioError, OSError) as error:
+            dataset = rasterio.open(**place, driver="GTiff")
+        except Exception as error:  # a damaged or hostile file makes GDAL raise nearly anything
             logger.debug("GDAL refused a scene: %r", error)  # its words may name files of this machine
-            raise NotAScene("it cannot be opened as a GeoTIFF; give a whole one") from error
+            raise NotAScene("it cannot be opened as a GeoTIFF; give a whole one that may be read") from error
         if _OVERVIEWS in dataset.tag_namespaces():
             dataset.close()
             raise SceneError("it names another file for its overviews; save it anew (gdal_translate -of COG)")
         return dataset
 
 
+def state(address: str) -> list[Any]:
+    """Return what changes when a scene does: its size, and when it was written or which it is.
+
+    Raises:
+        OSError: it is not there any more.
+    """
+    if remote.is_remote(address):
+        return remote.state(address)
+    found = Path(address).stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
 def _place(address: str) -> dict[str, Any]:
+    if remote.is_remote(address):
+        return {"fp": address, "opener": remote.opener(address)}
     path = Path(address)
     if not path.is_file():
         raise NotAScene("there is no such file; give a GeoTIFF")

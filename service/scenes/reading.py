@@ -10,10 +10,10 @@ Shape suffixes: H height, W width, C bands.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +48,7 @@ def read_chips(
     Args:
         grid: the windows.
         spec: what the bundle takes.
-        threads: that read; each opens the scene for itself.
+        threads: that read, each from a handle of its own.
         first: number of the first window.
         max_nodata: windows of which a larger share shows nothing are skipped; and those that show
             nothing at all.
@@ -58,14 +58,19 @@ def read_chips(
         concerns this window alone.
     """
     with ExitStack() as opened:
-        handles = threading.local()
+        # All are opened and closed here: rasterio cannot close a remote file in another thread.
+        handles: SimpleQueue[rasterio.DatasetReader] = SimpleQueue()
+        for _ in range(threads):
+            handles.put(opened.enter_context(open_tiff(grid.scene.address)))
 
         def read_group(group: list[int]) -> list[tuple[Place, Chip | ServiceError]]:
-            with environment():
-                if not hasattr(handles, "own"):
-                    handles.own = opened.enter_context(open_tiff(grid.scene.address))
-                places = [grid[index] for index in group]
-                return [(place, _chip(handles.own, grid.scene, place, spec, max_nodata)) for place in places]
+            handle = handles.get()
+            try:
+                with environment():
+                    places = [grid[index] for index in group]
+                    return [(place, _chip(handle, grid.scene, place, spec, max_nodata)) for place in places]
+            finally:
+                handles.put(handle)
 
         with ThreadPoolExecutor(threads, "scene") as pool:
             for chips in ahead(pool, read_group, grid.groups(first), threads + 1):
@@ -97,7 +102,6 @@ def _window(
 ) -> tuple[Chip, npt.NDArray[np.bool_]]:
     """Return what the bands hold (H,W,C), and which of it the scene leaves out (H,W,C or 1)."""
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
     factor = overview(scene, spec, place.width, place.height)
@@ -108,7 +112,7 @@ def _window(
     try:
         samples_CHW = dataset.read(scene.indexes, resampling=Resampling.average, **asked)
         shown_HW = dataset.read_masks(1, **asked) if scene.masked else None
-    except RasterioError as error:
+    except Exception as error:  # as of headers
         if is_shortage(error):
             raise MemoryError from error
         logger.debug("GDAL refused a window: %r", error)

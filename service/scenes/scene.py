@@ -5,6 +5,7 @@ Reads no pixels.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from math import inf, sqrt
 from typing import TYPE_CHECKING
@@ -13,13 +14,15 @@ from service.contract.chips.arrangement import Samples
 from service.contract.chips.bands import RGB, takes_pictures
 from service.contract.errors import WrongBands
 from service.contract.manifest import InputSpec
-from service.scenes.errors import SceneError
+from service.scenes.errors import LackingExtra, SceneError
 from service.scenes.ground import Ground
 from service.scenes.opening import open_tiff
 from service.scenes.samples import Palette, told_bands
 
 if TYPE_CHECKING:
     import rasterio
+
+logger = logging.getLogger("chipvote")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ def open_scene(
         raise type(error)(f"{name}: {error}") from error
     except WrongBands as error:
         raise SceneError(f"{name}: {error}") from error
+    except (MemoryError, LackingExtra):
+        raise
+    except Exception as error:  # what a damaged or hostile header makes GDAL raise has no end
+        logger.debug("GDAL refused a header: %r", error)
+        raise SceneError(f"{name}: its header is damaged; copy it anew") from error
 
 
 def _read(

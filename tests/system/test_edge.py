@@ -114,6 +114,26 @@ def test_a_body_beyond_every_limit_is_a_problem(url: str, trust: ssl.SSLContext)
         assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
 
 
+def test_lines_of_a_scene_go_out_as_they_come(tmp_path: Path) -> None:
+    """Of a service that asks for that, and pauses amid its answer until its first line arrived."""
+    head = b"HTTP/1.1 200 OK\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        edge(tmp_path, f"127.0.0.1:{listener.getsockname()[1]}") as url,
+    ):
+        trust = ssl.create_default_context(cafile=tmp_path / "tls/certificate.pem")
+        with closing(connection(url, trust)) as opened:
+            opened.request("POST", "/predict/scene", body=b"II*")
+            served, _ = listener.accept()
+            with served:
+                served.recv(65536)
+                served.sendall(head + b"3\r\n{}\n\r\n")
+                answer = opened.getresponse()
+                assert answer.readline() == b"{}\n"
+                served.sendall(b"5\r\n[{}]\n\r\n0\r\n\r\n")
+                assert answer.read() == b"[{}]\n"
+
+
 def test_limits_are_those_of_the_service() -> None:
     assert f"client_max_body_size {Settings().max_body_bytes >> 20}m;" in CONFIGURATION
     (stalled_s,) = map(int, re.findall(r"client_body_timeout (\d+)s;", CONFIGURATION))

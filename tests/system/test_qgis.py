@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import tifffile
@@ -48,7 +49,7 @@ HEAD = {
     "model": {"name": "x", "version": "1"},
     "scene": {"windows": 4, "footprint": {"type": "Polygon", "coordinates": [square(0)]}},
 }
-TWO = {"type": "MultiPolygon", "coordinates": [[square(3)], [square(4)]]}
+TWO = {"type": "MultiPolygon", "coordinates": [[square(2)], [square(3)]]}
 ANSWER = [
     HEAD,
     labelled(0, ["built"], 0.9, 0.1),
@@ -111,7 +112,7 @@ def test_windows_come_with_their_values_one_after_the_other(script: Any, scene: 
     with service(ANSWER, asked) as url:
         known = script.Service(f"{url}/", "secret")
         assert known.labels() == LABELS
-        lines = known.scene(str(scene), 0.5)
+        lines = known.scene(str(scene), stride=0.5)
         assert script.scene_of(lines)["windows"] == 4
         found = list(script.windows(lines))
     assert asked == [("/predict/scene?stride=0.5", "Bearer secret", scene.read_bytes())]
@@ -121,7 +122,20 @@ def test_windows_come_with_their_values_one_after_the_other(script: Any, scene: 
     assert script.values_of(failed, LABELS)[4:] == [None] * 5 + ["all its pixels are damaged"]
     assert script.values_of(last, LABELS)[4:7] == ["", 0.05, 0.15]
     assert script.polygons_of(first["footprint"]) == [[square(0)]]
-    assert script.polygons_of(last["footprint"]) == [[square(3)], [square(4)]]
+    assert script.polygons_of(last["footprint"]) == [[square(2)], [square(3)]]
+
+
+def test_a_real_services_answer_is_understood(script: Any, client: httpx2.Client, tmp_path: Path) -> None:  # noqa: ANN401
+    pytest.importorskip("rasterio")
+    from tests.kit.scenes import patchwork, write_scene
+
+    pixels_HWC, names = patchwork(2, 3)
+    scene = write_scene(tmp_path / "scene.tif", pixels_HWC, photometric="RGB")
+    known = script.Service(str(client.base_url), None)
+    lines = known.scene(str(scene), stride=1, resolution=0.5)
+    assert script.scene_of(lines)["windows"] == 6
+    values = [script.values_of(window, known.labels()) for _, window in script.windows(lines)]
+    assert [row[4] for row in values] == [name for row in names for name in row]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +160,7 @@ def test_what_goes_wrong_is_said(
         service(lines, [], status) as url,
         pytest.raises(qgis.StandInError, match=said),
     ):
-        lines = script.Service(url, None).scene(str(scene), 1)
+        lines = script.Service(url, None).scene(str(scene))
         script.scene_of(lines)
         list(script.windows(lines))
 
@@ -171,15 +185,19 @@ context, feedback = QgsProcessingContext(), QgsProcessingFeedback()
 context.setProject(QgsProject.instance())
 layer = QgsRasterLayer(sys.argv[2], "scene")
 given = {"INPUT": layer, "URL": sys.argv[3], "LABEL": "", "STRIDE": 1, "OUTPUT": sys.argv[4]}
-results, fine = chipvote_label_raster.LabelRaster().create().run(given, context, feedback)
+tool = chipvote_label_raster.LabelRaster()
+results, fine = tool.create().run(given, context, feedback)
 assert fine, feedback.textLog()
 found = QgsProcessingUtils.mapLayerFromString(results["OUTPUT"], context)
 drawn = found.renderer()
+feedback.cancel()
+again, fine = tool.create().run({**given, "OUTPUT": "memory:"}, context, feedback)
 print(json.dumps({
     "inside": layer.extent().buffered(1e-9).contains(found.extent()),
     "column": drawn.classAttribute(),
     "ranges": [one.label() for one in drawn.ranges()],
     "labels": [one["labels"] or None for one in found.getFeatures()],
+    "after cancel": QgsProcessingUtils.mapLayerFromString(again["OUTPUT"], context).featureCount(),
     "parts": [one.geometry().constGet().numGeometries() for one in found.getFeatures()],
 }))
 """
@@ -194,3 +212,5 @@ def test_qgis_gets_a_styled_layer(scene: Path, tmp_path: Path, out: str) -> None
     assert told["ranges"][0] == "built 0.0 to 0.2"
     assert told["labels"] == ["built", None, None]
     assert told["parts"] == [1, 1, 2]
+    assert told["inside"]
+    assert told["after cancel"] == 0

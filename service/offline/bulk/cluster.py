@@ -10,8 +10,10 @@ import hashlib
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +27,7 @@ from service.contract.errors import SettingsError
 from service.contract.manifest import InputSpec
 from service.offline.bulk.errors import WorkersLost
 from service.offline.bulk.plan import inputs_of
+from service.offline.bulk.pool import Pool
 from service.offline.bulk.reading import chips
 from service.offline.bulk.rows import Row
 from service.offline.bulk.scorer import Opening
@@ -33,8 +36,7 @@ from service.settings import Settings
 BLOCK_BYTES = 16 << 20  # of chips that go from task to actor at once
 MOST_THREADS = 8  # that one actor uses
 _BLOCK_CHIPS = 64
-_DECODER_CPUS = 0.5
-_RESTARTS = 1  # of an actor that died, and of what it did; Ray Data would go on for ever
+_DECODER_CPUS = 0.25  # other than an actor's, or Ray would have one do both in turn
 
 Batch = dict[str, Any]  # a block's columns
 
@@ -81,8 +83,8 @@ def rows(work: Work, address: str | None, actors: int = 0) -> Iterator[Row]:
         except ray.exceptions.RayError as error:
             reason = str(getattr(error, "cause", None) or error).strip().rpartition("\n")[2]
             raise WorkersLost(
-                f"the cluster stopped answering ({reason}); the same command goes on from here, and without "
-                "--ray finds a chip that ends processes"
+                f"the cluster stopped answering ({reason}); the same command goes on from here, with --ray "
+                "or without"
             ) from error
 
 
@@ -101,9 +103,9 @@ def share_of(nodes: list[dict[str, float]], settings: Settings, actors: int) -> 
         raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{option}=N")
     threads = settings.threads or min(MOST_THREADS, *cpus)
     room = gpus or sum(max(1, count // threads) for count in cpus)
-    return Share(
-        max(0.5, threads - 1) if not gpus else 0.5, min(1, gpus), threads, actors or 1, actors or room
-    )
+    most = min(actors or room, room)
+    cpus_each = 0.5 if gpus else max(0.5, threads - 1)
+    return Share(cpus_each, min(1, gpus), threads, most if actors else 1, most)
 
 
 def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -125,12 +127,17 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
         )
         .map_batches(
             Networks,
-            fn_constructor_kwargs={"opening": work.opening, "folder": folder, "seal": seal, "files": files},
+            fn_constructor_kwargs={
+                "opening": work.opening,
+                "folder": folder,
+                "seal": seal,
+                "files": files,
+                "births": ray.remote(num_cpus=0)(Births).remote(),
+            },
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(min_size=share.least, max_size=share.most),
             num_cpus=share.cpus,
             num_gpus=share.gpus or None,
-            ray_remote_args_fn=_lives,
         )
     )
 
@@ -146,14 +153,26 @@ def _decoded(batch: Batch, inputs: Any, work: Work) -> Iterator[Batch]:  # noqa:
             yield {"chips": [pickle.dumps(chip) for chip in some]}
 
 
-def _lives() -> dict[str, int]:
-    return {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
+class Births:
+    """Counts how often each actor was started, in an actor of its own."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, actor: str) -> int:
+        """Count one more; return how many there are."""
+        self._counts[actor] += 1
+        return self._counts[actor]
 
 
 class Networks:
-    """A scorer in an actor."""
+    """A scorer in an actor.
 
-    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any) -> None:  # noqa: ANN401
+    Ray starts an actor again that died, and gives it the same chips, without end. So one that was
+    started again leaves them to a process of its own, and finds the chip that ends that.
+    """
+
+    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any, births: Any) -> None:  # noqa: ANN401
         """Open it, from the bundle that lies here at its path, or from the one that Ray brought."""
         import ray
 
@@ -163,12 +182,19 @@ class Networks:
             folder = Path(self._brought.name)
             for name, data in ray.get(files).items():
                 (folder / name).write_bytes(data)
-        self._scorer = opening(folder)
+        again = ray.get(births.count.remote(ray.get_runtime_context().get_actor_id())) > 1
+        self._pool = Pool(partial(opening, folder), 1) if again else None
+        self._scorer = None if again else opening(folder)
 
     def __call__(self, batch: Batch) -> Batch:
         """Vote on a block of chips."""
-        found = list(self._scorer.answered(pickle.loads(chip) for chip in batch["chips"]))
-        return {"rows": [pickle.dumps(found)]}
+        found = map(pickle.loads, batch["chips"])
+        if self._pool:
+            rows = self._pool.rows(item for (item, *_), _ in found)
+        else:
+            assert self._scorer
+            rows = self._scorer.answered(found)
+        return {"rows": [pickle.dumps(list(rows))]}
 
 
 @contextmanager

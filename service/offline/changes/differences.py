@@ -83,8 +83,8 @@ def compare(before: Layer, after: Layer) -> Differences:
     """Compare two layers on the labels that both have.
 
     A change is disputed where, on either side of it, some but not all of the members that ran voted
-    for the label. Of a rule that is no vote, where the members' probabilities lie so far apart as
-    `FAR_APART`, if the layer tells how far.
+    for the label; a layer does not tell weights, so each is taken to weigh 1. Of a rule that is no
+    vote, where the members' probabilities lie `FAR_APART`, if the layer tells how far apart.
 
     Raises:
         LayerError: they have no label or no place in common.

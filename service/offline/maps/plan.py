@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service.contract.bundle import MANIFEST, Bundle
@@ -14,6 +13,7 @@ from service.contract.manifest import InputSpec
 from service.contract.version import __version__
 from service.scenes.errors import SceneError
 from service.scenes.grid import Grid
+from service.scenes.opening import state
 from service.scenes.reading import MAX_NODATA
 from service.scenes.scene import open_scene
 
@@ -84,11 +84,6 @@ def facts(addresses: Sequence[str], bundle: Bundle, wishes: Wishes, precision: s
         "chipvote": __version__,
         "bundle": hashlib.sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
         "precision": precision,
-        "scenes": [[address, *_state(address)] for address in addresses],
+        "scenes": [[address, *state(address)] for address in addresses],
         **asked,
     }
-
-
-def _state(address: str) -> tuple[int, ...]:
-    path = Path(address)
-    return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else ()

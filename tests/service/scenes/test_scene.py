@@ -55,3 +55,22 @@ def test_errors_name_the_scene(tmp_path: Path) -> None:
     flat = write_scene(tmp_path / "flat.tif", noise(64, 64), transform=Affine(0.5, 0, 1, 0.5, 0, 1))
     with pytest.raises(SceneError, match="its pixels have no area"):
         open_scene(str(flat), RGB)
+
+
+def test_whatever_is_damaged_it_is_a_scene_error_or_a_scene(tmp_path: Path) -> None:
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "lzw"}
+    whole = write_scene(tmp_path / "whole.tif", noise(130, 130), **tiles).read_bytes()
+    random = np.random.default_rng(0)
+    ends = {"opened": 0, "refused": 0}
+    for _ in range(60):
+        data = bytearray(whole)
+        for at in random.integers(0, 500, 3):
+            data[at : at + 2] = random.bytes(2)
+        (tmp_path / "damaged.tif").write_bytes(data)
+        try:
+            open_scene(str(tmp_path / "damaged.tif"), RGB)
+            ends["opened"] += 1
+        except SceneError as error:
+            ends["refused"] += 1
+            assert str(tmp_path / "damaged.tif") in error.detail
+    assert min(ends.values()) > 0

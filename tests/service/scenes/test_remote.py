@@ -1,0 +1,102 @@
+"""Scenes behind HTTP, from a real server that answers ranges."""
+
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.contract.errors import ServiceError
+from service.contract.manifest import InputSpec
+from service.scenes import remote
+from service.scenes.errors import LackingExtra, NotAScene
+from service.scenes.grid import Grid
+from service.scenes.opening import open_tiff, state
+from service.scenes.reading import read_chips
+from service.scenes.scene import open_scene
+from tests.kit.scenes import noise, write_scene
+
+RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
+    """A folder's address, and how many bytes each answer had."""
+    sent: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            file = tmp_path / self.path.lstrip("/")
+            if not file.is_file():
+                self.send_error(404)
+                return
+            data, asked = file.read_bytes(), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            first, last = (int(asked[1]), min(int(asked[2] or len(data)), len(data) - 1)) if asked else (0, len(data) - 1)  # fmt: skip  # noqa: E501
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            self.send_header("Content-Length", str(last - first + 1))
+            self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+            self.send_header("ETag", f'"{hash(data)}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data[first : last + 1])
+                sent.append(last - first + 1)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", sent
+        server.shutdown()
+
+
+def test_a_scene_elsewhere_gives_the_chips_of_the_one_here(
+    tmp_path: Path, served: tuple[str, list[int]]
+) -> None:
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    file, (root, sent) = write_scene(tmp_path / "a.tif", noise(1024, 1024), **tiles), served
+    found = []
+    for address in (str(file), f"{root}/a.tif"):
+        grid = Grid(open_scene(address, RGB), RGB)
+        chips = [chip for _, chip in read_chips(grid, RGB, 2, first=200)]
+        assert not any(isinstance(chip, ServiceError) for chip in chips)
+        found.append(np.stack(chips))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(*found)
+    assert sum(sent) < file.stat().st_size  # parts of it
+    before = state(f"{root}/a.tif")
+    write_scene(file, noise(512, 512))
+    assert state(f"{root}/a.tif") != before
+
+
+def test_what_is_not_there_is_no_scene(served: tuple[str, list[int]]) -> None:
+    root, _ = served
+    with pytest.raises(NotAScene):
+        open_tiff(f"{root}/gone.tif")
+
+
+@pytest.mark.parametrize("scheme", remote.SCHEMES)
+def test_an_opener_opens_its_own_address_alone(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    address = f"{scheme}://place/folder/scene.tif"
+    assert remote.is_remote(address)
+    with pytest.raises(FileNotFoundError):
+        remote.opener(address)(f"{address}.ovr", "rb")
+
+
+def test_paths_are_no_urls() -> None:
+    assert not any(map(remote.is_remote, ("a.tif", "/vsicurl/https://a/b.tif", "ftp://a/b.tif", "file://a")))
+
+
+def test_without_the_extra_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    remote.opener.cache_clear()
+    with pytest.raises(LackingExtra, match=r"pip install 'chipvote\[scenes\]'"):
+        remote.opener("s3://bucket/scene.tif")
