@@ -128,8 +128,7 @@ class Served:
         try:
             vote = await answer
         except ChipError as error:
-            outcomes.labels("refused").inc()
-            self.metrics.refused.labels(error.title).inc()
+            self.count_refused(error)
             raise
         except (DeadlinePassed, ClientGone) as error:
             outcomes.labels("dropped").inc()
@@ -141,6 +140,11 @@ class Served:
         self.metrics.answered.inc()
         self._count(vote)
         return vote
+
+    def count_refused(self, error: ChipError) -> None:
+        """Count a chip that is none, here or where it was cut from a scene."""
+        self.metrics.chips.labels("refused").inc()
+        self.metrics.refused.labels(error.title).inc()
 
     async def close(self) -> None:
         """Accept nothing more, answer what was accepted, end the threads; leave one that hangs."""

@@ -20,7 +20,7 @@ from service.client.schemas import (
     SceneStart,
     SkippedWindow,
 )
-from service.contract.errors import ClientGone, NotReady, ServiceError
+from service.contract.errors import ChipError, ClientGone, NotReady, ServiceError
 from service.engine.queue.admission import Ticket
 from service.engine.served import Served
 from service.scenes.errors import Skipped
@@ -104,22 +104,32 @@ class Rows:
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _row(self, seen: Seen) -> SceneRow:
-        where = {"window": seen.window, "footprint": seen.footprint}
+        window, footprint = seen.window, seen.footprint
         if isinstance(seen.chip, Skipped):
             self._ticket.skip()
-            return SkippedWindow(**where, skipped="nodata")
+            return SkippedWindow(window=window, footprint=footprint, skipped="nodata")
         try:
             if isinstance(seen.chip, ServiceError):
                 self._ticket.skip()
+                if isinstance(seen.chip, ChipError):
+                    self._served.count_refused(seen.chip)
                 raise seen.chip
             verdict = await self._served.vote_on(self._ticket, seen.chip, self._members, self._within_s)
         except (ClientGone, NotReady):  # the end of all of it
             raise
         except Exception as error:
-            return FailedWindow(**where, error=problem(explained(error)))
-        answered = prediction(None, verdict, self._served.bundle, members=self._members)
-        del answered["filename"]
-        return LabelledWindow(**where, **answered)
+            return FailedWindow(window=window, footprint=footprint, error=problem(explained(error)))
+        told = prediction(None, verdict, self._served.bundle, members=self._members)
+        labelled = LabelledWindow(
+            window=window,
+            footprint=footprint,
+            labels=told["labels"],
+            scores=told["scores"],
+            members=told["members"],
+        )
+        if "nodata_share" in told:
+            labelled["nodata_share"] = told["nodata_share"]
+        return labelled
 
     def _count(self, row: SceneRow) -> None:
         counts = self._counts

@@ -74,7 +74,7 @@ def test_each_window_is_a_line_and_the_last_one_says_done(
 def test_a_form_names_the_scene_and_a_query_chooses(
     client: httpx2.Client, scene: tuple[Path, list[list[str]]]
 ) -> None:
-    form = {"files": [("scene", ("kampala.tif", scene[0].read_bytes()))]}
+    form: dict[str, Any] = {"files": [("scene", ("kampala.tif", scene[0].read_bytes()))]}
     query = {"stride": "0.5", "members": "true", "version": "1.2.3"}
     start, *windows, _ = lines_of(client.post("/predict/scene", params=query, **form))
     assert start["scene"]["filename"] == "kampala.tif"
@@ -203,7 +203,10 @@ def test_who_reads_slowly_slows_the_scene_and_who_goes_ends_it(
             assert held < 6000, "the rest was not computed"
             refused = client.post("/predict/scene", content=long, headers=TIFF)
             assert "1 scenes are being answered" in assert_problem(refused, 503)["detail"]
-            chip = {"content": encoded(picture(RED), "PNG"), "headers": {"content-type": "image/png"}}
+            chip: dict[str, Any] = {
+                "content": encoded(picture(RED), "PNG"),
+                "headers": {"content-type": "image/png"},
+            }
             assert client.post("/predict", **chip).is_success, "chips alone go on"
         assert settled(client) < 6400
         again = client.post("/predict/scene", content=scene[0].read_bytes(), headers=TIFF)

@@ -69,7 +69,7 @@ async def lines_of(rows: Rows) -> list[Any]:
 
 
 def test_each_window_has_its_line_in_order(settings: Settings) -> None:
-    async def use(rows: Rows, _: Served) -> None:
+    async def use(rows: Rows, served: Served) -> None:
         start, labelled, skipped, failed, last, done = await lines_of(rows)
         assert start["model"]["name"] == "colours"
         assert (labelled["labels"], labelled["window"]["column"]) == (["reddish"], 0)
@@ -78,13 +78,16 @@ def test_each_window_has_its_line_in_order(settings: Settings) -> None:
         assert (failed["error"]["status"], failed["window"]["column"]) == (422, 2)
         assert last["labels"] == ["reddish"]
         assert done == {"done": {"windows": 4, "labelled": 2, "skipped": 1, "failed": 1}}
+        count = served.metrics.registry.get_sample_value
+        assert count("chipvote_chips_total", {"outcome": "answered"}) == 2
+        assert count("chipvote_refused_chips_total", {"reason": WrongValues.title}) == 1
 
     assert run(settings, Scripted(CHIP_HWC, Skipped("99 %"), WrongValues("NaN"), CHIP_HWC), use) == 0
 
 
 def test_a_scene_that_is_lost_ends_with_its_error(settings: Settings) -> None:
     async def use(rows: Rows, _: Served) -> None:
-        *_, labelled, last = await lines_of(rows)
+        _start, labelled, last = await lines_of(rows)
         assert "labels" in labelled
         assert last["error"]["title"] == LostScene.title
 
