@@ -10,7 +10,7 @@ from typing import NotRequired
 import pyarrow as pa
 
 from service.answers.layers.rows import Legend, Row
-from service.client.schemas import Geometry, Model, Problem, Score
+from service.client.schemas import Geometry, Model, Problem, Score, Window
 from service.engine.verdict import Verdict
 from service.scenes.place import Place
 
@@ -20,15 +20,6 @@ else:
     from typing_extensions import TypedDict  # see client/schemas.py
 
 _NOWHERE = (0.0, 0.0)
-
-
-class Window(TypedDict):
-    """Which pixels of its scene a window takes."""
-
-    column: int
-    row: int
-    width: int
-    height: int
 
 
 class ToldRow(TypedDict):

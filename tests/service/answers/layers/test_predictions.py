@@ -1,8 +1,8 @@
 import pytest
 
-from service.answers.layers.predictions import ToldRow, Window, table
+from service.answers.layers.predictions import ToldRow, table
 from service.answers.predictions import failure, prediction
-from service.client.schemas import Geometry, Model
+from service.client.schemas import Geometry, Model, Window
 from service.contract.bundle import Bundle
 from service.contract.errors import CorruptChip
 from service.engine.verdict import Verdict
