@@ -84,7 +84,7 @@ def _placed(data: bytes) -> _Placed | None:
     except Exception:  # what a damaged or hostile file makes the parsers raise has no end
         return None
     ring = continuous(corner_points)
-    return ring and _Placed(ring, columns, rows)
+    return _Placed(ring, columns, rows) if ring else None
 
 
 def continuous(ring: Ring) -> Ring | None:
