@@ -177,7 +177,7 @@ def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[i
             f"{scene.name}: {whole}, at least {MIN_SIDE_PX} are needed; its pixels show too much ground"
         )
     if share < _SMALLEST:
-        raise SceneError(f"{scene.name} is {scene.width}×{scene.height} px and {whole}; give a larger scene")
+        raise SceneError(f"{scene.name}: it is {scene.width}×{scene.height} px, {whole}; give a larger scene")
     width, height = (int(side * share) for side in sides)
     if max(width, height) / overview(scene, spec, width, height) > MAX_SIDE_PX:
         raise SceneError(
