@@ -106,7 +106,6 @@ def _north_up(
     picture_HW4: npt.NDArray[np.uint8], dataset: rasterio.DatasetReader, warped: rasterio.vrt.WarpedVRT
 ) -> npt.NDArray[np.uint8]:
     """Bring a scene's picture to the warped scene's grid, or a coarser one if that is too large."""
-    from rasterio.transform import from_bounds
     from rasterio.warp import Resampling, reproject
 
     times = max(1.0, warped.width / SIDE_PX, warped.height / SIDE_PX)
@@ -118,7 +117,7 @@ def _north_up(
         warped_4HW,
         src_transform=dataset.transform @ shrunk,
         src_crs=dataset.crs,
-        dst_transform=from_bounds(*warped.bounds, width, height),
+        dst_transform=warped.transform @ Affine.scale(warped.width / width, warped.height / height),
         dst_crs=warped.crs,
         resampling=Resampling.average,
     )
