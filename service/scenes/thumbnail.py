@@ -10,11 +10,10 @@ is nowhere near.
 
 from __future__ import annotations
 
-import base64
 import io
 import logging
 from math import atan, ceil, degrees, sinh
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,15 +39,14 @@ _RADIUS_M = 6_378_137.0
 _MERCATOR = "+proj=merc +a={radius} +b={radius} +lon_0={middle} +units=m +nadgrids=@null +wktext +no_defs"
 
 
-class Thumbnail(TypedDict):
+class Thumbnail(NamedTuple):
     """A picture for a map in Web Mercator.
 
-    `image` is a `data:` address of a WebP; `bounds` are degrees: west, south, east, north, and east
-    of the antimeridian west goes on beyond 180.
+    `bounds` are degrees: west, south, east, north; across the antimeridian they go on beyond 180.
     """
 
-    image: str
-    bounds: list[float]
+    webp: bytes
+    bounds: tuple[float, float, float, float]
 
 
 def thumbnail(scene: Scene) -> Thumbnail | None:
@@ -81,8 +79,7 @@ def _thumbnail(dataset: rasterio.DatasetReader, scene: Scene) -> Thumbnail | Non
         picture_HW4 = _picture(dataset, scene, (height, width))
         file = io.BytesIO()
         Image.fromarray(_north_up(picture_HW4, dataset, warped)).save(file, "WEBP", quality=QUALITY, method=2)
-        url = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
-        return Thumbnail(image=url, bounds=_degrees(warped.bounds, middle))
+        return Thumbnail(file.getvalue(), _degrees(warped.bounds, middle))
 
 
 def _picture(dataset: rasterio.DatasetReader, scene: Scene, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -124,9 +121,9 @@ def _north_up(
     return np.ascontiguousarray(np.moveaxis(warped_4HW, 0, -1))
 
 
-def _degrees(bounds_m: tuple[float, float, float, float], middle: float) -> list[float]:
+def _degrees(bounds_m: tuple[float, float, float, float], middle: float) -> tuple[float, float, float, float]:
     """Return bounds in degrees (Snyder 1987, p. 44)."""
     west, south, east, north = (edge / _RADIUS_M for edge in bounds_m)
     turn = middle + (360 if middle + degrees(west) < -180 else 0)
-    latitudes = [degrees(atan(sinh(edge))) for edge in (south, north)]
-    return [turn + degrees(west), latitudes[0], turn + degrees(east), latitudes[1]]
+    low, high = (degrees(atan(sinh(edge))) for edge in (south, north))
+    return turn + degrees(west), low, turn + degrees(east), high

@@ -29,8 +29,9 @@ export async function saveLayer(things) {
 const fileOf = (thing) => thing.scene?.name ?? thing.name;
 
 function layerRow(thing) {
-  const { labels = [], scores = [], footprint, nodata_share } = thing.prediction ?? thing;
-  return { filename: fileOf(thing), footprint, labels, scores, window: thing.window, nodata_share, error: thing.problem ?? undefined };
+  const { footprint, scores, members, nodata_share } = thing.prediction ?? thing;
+  const lean = scores?.map((score) => ({ ...score, evidence: undefined }));
+  return { filename: fileOf(thing), footprint, window: thing.window, scores: lean, members, nodata_share, error: thing.problem };
 }
 
 /** The reviewed chips' labels as a tags file for training, which looks for chips by their bare names. */

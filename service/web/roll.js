@@ -24,7 +24,7 @@ export function tellScenes(list, status, scenes) {
   const row = (scene) => {
     const [bar, words] = [h("progress", { ariaLabel: "Windows labelled" }), h("span")];
     const button = h("button", { type: "button", on: { click: () => (underWay(scene) ? scenes.stop(scene) : scenes.remove(scene)) } });
-    const element = h("li", {}, h("b", { textContent: scene.name }), bar, words, button);
+    const element = h("li", { className: "group" }, h("b", { textContent: scene.name }), bar, words, button);
     list.append(element);
     return { element, bar, words, button };
   };

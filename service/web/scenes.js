@@ -84,7 +84,7 @@ export class Scenes extends EventTarget {
         if (line.scene) {
           scene.by = await this.onAnswer(line.model, how);
           scene.about = line.scene;
-          scene.picture = await pictureOf(line.preview);
+          scene.picture = await pictureOf(line.scene.preview);
         } else if (line.window) scene.windows.push(windowOf(line, scene, scene.by));
         else if (line.error) throw new Refused(line.error);
         done ??= line.done;

@@ -55,7 +55,7 @@ export const scene = (file, name, how) =>
     const body = new FormData();
     await readable(file.slice(0, 1)); // not all of it: it may be large
     body.append("scene", file, name);
-    return send("predict/scene?members=true", { method: "POST", body, signal: how.signal });
+    return send("predict/scene?members=true&preview=true", { method: "POST", body, signal: how.signal });
   });
 
 /** Have answers that the page has made a GeoPackage. */

@@ -1,6 +1,5 @@
 """A scene's picture, against GDAL's own warp of the scene."""
 
-import base64
 import io
 from pathlib import Path
 
@@ -36,9 +35,8 @@ def drawn(path: Path, bundle: Bundle) -> tuple[Thumbnail, npt.NDArray[np.int64]]
     """The thumbnail and its pixels (H,W,4)."""
     found = thumbnail(open_scene(str(path), bundle.manifest.input))
     assert found
-    kind, data = found["image"].split(",")
-    assert kind == "data:image/webp;base64"
-    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+    with Image.open(io.BytesIO(found.webp)) as image:
+        assert image.format == "WEBP"
         return found, np.asarray(image.convert("RGBA"), np.int64)
 
 
@@ -51,7 +49,7 @@ def test_it_lies_where_gdal_puts_the_scene(tmp_path: Path, colours: Bundle, turn
         west, south, east, north = rasterio.warp.transform_bounds(WEB_MERCATOR, "EPSG:4326", *warped.bounds)
         reference_3HW = warped.read(out_shape=(3, *pixels_HW4.shape[:2]))
         shown_HW = warped.dataset_mask(out_shape=pixels_HW4.shape[:2]) > 0
-    np.testing.assert_allclose(found["bounds"], [west, south, east, north], atol=1e-5)
+    np.testing.assert_allclose(found.bounds, [west, south, east, north], atol=1e-5)
     both_HW = shown_HW & (pixels_HW4[..., 3] > 250)
     assert both_HW.mean() > 0.9 * shown_HW.mean() > 0.4
     differences = np.abs(np.moveaxis(pixels_HW4[..., :3], -1, 0) - reference_3HW)[:, both_HW]
@@ -64,7 +62,7 @@ def test_across_the_antimeridian_it_is_as_small_as_the_scene(tmp_path: Path, col
     place = Affine(10, 0, east_m - 1000, 0, -10, north_m)
     path = write_scene(tmp_path / "a.tif", ground(1, 200), UTM_60S, place)
     found, _ = drawn(path, colours)
-    west, south, east, north = found["bounds"]
+    west, south, east, north = found.bounds
     assert 179.98 < west < 180 < east < 180.02
     assert -17.03 < south < north < -16.99
 
@@ -82,7 +80,9 @@ def test_a_large_scene_is_drawn_from_its_overviews_or_not_at_all(
     tmp_path: Path, colours: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Affine(2, 0, 0, 0, -2, 0)
-    path = write_scene(tmp_path / "a.tif", np.tile(ground(3), (2 * SIDE_PX // 64,) * 2 + (1,)), WEB_MERCATOR, place)
+    path = write_scene(
+        tmp_path / "a.tif", np.tile(ground(3), (2 * SIDE_PX // 64,) * 2 + (1,)), WEB_MERCATOR, place
+    )
     monkeypatch.setattr("service.scenes.thumbnail.MOST_READ_PX", SIDE_PX**2)
     assert thumbnail(open_scene(str(path), colours.manifest.input)) is None
     with rasterio.open(path, "r+") as scene:
