@@ -98,7 +98,7 @@ export class Gallery {
     const earlier = this.chips.earlier(chip);
     if (earlier) words.push(h("span", { className: "version", textContent: `version ${earlier}` }), " ");
     const { warnings } = chip.prediction;
-    if (warnings?.length) words.push(h("span", { className: "warned", title: warnings.join("\n"), textContent: "check size" }), " ");
+    if (warnings?.length) words.push(h("span", { className: "warned", title: warnings.join("\n"), textContent: "warning" }), " ");
     const wrong = corrections(chip).length;
     if (chip.truth) {
       const verdict = wrong ? `${wrong} corrected` : "right";

@@ -96,6 +96,8 @@ def test_everything_can_be_done_with_the_keyboard(show: Callable[..., Page]) -> 
         if page.evaluate("() => document.activeElement.role === 'tab'"):
             break
     page.keyboard.press("ArrowRight")
+    expect(page.locator("#map")).to_be_visible()
+    page.keyboard.press("ArrowRight")
     expect(page.locator("#card .tiles")).to_be_visible()
 
 
