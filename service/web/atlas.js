@@ -9,7 +9,6 @@ import { tellLabels } from "./roll.js";
 import { describe } from "./service.js";
 import { Tiles } from "./tiles.js";
 
-const BUTTON_ZOOM = 1.6;
 const TELL_MS = 300; // while answers come in, words need not follow each
 
 export class Atlas {
@@ -68,8 +67,8 @@ export class Atlas {
     const buttons = {
       box: () => this.#box(!map.boxing),
       view: () => this.#limit(map.view),
-      in: () => map.zoom(BUTTON_ZOOM),
-      out: () => map.zoom(1 / BUTTON_ZOOM),
+      in: () => map.zoom(1.6),
+      out: () => map.zoom(1 / 1.6),
       fit: () => map.fit(),
       next: () => this.#walk(1),
       previous: () => this.#walk(-1),
@@ -200,7 +199,7 @@ export class Atlas {
     const { chips, scenes, map } = this;
     const [all, shown] = [[...map.places.all()].map(({ thing }) => thing), this.#shown()];
     $("#map").classList.toggle("empty", !all.length && !scenes.all.length);
-    $("#map").classList.toggle("pictured", map.pictures.length > 0);
+    $("#map-share").parentElement.hidden = !map.pictures.length;
     const windows = all.filter(({ scene }) => scene).length;
     const placeless = chips.all.filter((chip) => chip.prediction && !map.places.of(chip)).length;
     const words = [windows && plural(windows, "window"), all.length - windows && plural(all.length - windows, "chip")];

@@ -1,7 +1,7 @@
 // What mouse, wheel, fingers and keys do with a map. Knows nothing of what is drawn.
 
 const STEP = 0.2; // of the screen, for an arrow key
-const ZOOM = 1.6; // for a key
+const ZOOM = 1.6; // of a key
 const WHEEL_PX = 400; // bring e times closer
 const LINE_PX = 24; // where a wheel counts lines
 const CLICK_PX = 5; // a hand is not quite still

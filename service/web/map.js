@@ -27,8 +27,8 @@ export class MapView {
   #colours = null;
 
   /**
-   * `look.styleOf(thing)` names a bin, "failed" or "skipped", or null for what is not to be seen, `look.mode()` the colours;
-   * `look.pressed(thing)`, `pointed(thing, place)`, `boxed(box)`, `walk(step)` and `left()` hear of a person.
+   * `look.styleOf(thing)` names a bin, "failed" or "skipped", or null for what is not to be seen, `look.mode()` the
+   * colours; the others hear of a person.
    */
   constructor(canvas, look) {
     Object.assign(this, { canvas, look });
@@ -107,6 +107,7 @@ export class MapView {
   }
 
   #draw() {
+    if (!this.canvas.clientWidth) return; // on another tab: nothing is fetched for it
     const [context, viewport] = [this.canvas.getContext("2d"), this.#viewport];
     const [width, height] = viewport.size;
     const colours = (this.#colours ??= palette(this.canvas, this.look.mode()));

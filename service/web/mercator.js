@@ -22,10 +22,17 @@ export function ringsOf({ type, coordinates }) {
 }
 
 /** The box round points. */
-export const boxOf = (points) => around(points.map(([x, y]) => [x, y, x, y]));
+export const boxOf = (points) => round(points.map(([x, y]) => [x, y, x, y]));
 
 /** The box round boxes. */
-export const around = (boxes) => boxes.reduce((one, other) => one.map((edge, index) => (index < 2 ? Math.min : Math.max)(edge, other[index])));
+const round = (boxes) => boxes.reduce((one, other) => one.map((edge, index) => (index < 2 ? Math.min : Math.max)(edge, other[index])));
+
+/** The narrower box round boxes: across the antimeridian or not. */
+export function around(boxes) {
+  const across = boxes.map((box) => (box[2] < 0.5 ? [box[0] + 1, box[1], box[2] + 1, box[3]] : box));
+  const [one, other] = [boxes, across].map(round);
+  return other[2] - other[0] < one[2] - one[0] ? other : one;
+}
 
 export const middleOf = ([west, north, east, south]) => [(west + east) / 2, (north + south) / 2];
 export const meet = (one, other) => one[0] <= other[2] && one[2] >= other[0] && one[1] <= other[3] && one[3] >= other[1];

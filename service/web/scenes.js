@@ -1,4 +1,4 @@
-// What happens to every scene: the service cuts it into windows and labels them, and they come one after another.
+// What happens to every scene: the service cuts it into windows, and they come labelled, one by one.
 //
 // Events: "changed" (a scene: its state, or windows came), "forgotten" (a scene). Knows no elements.
 
@@ -32,7 +32,7 @@ export class Scenes extends EventTarget {
     Object.assign(this, { onAnswer, onBusy, onFree });
   }
 
-  /** Have scenes labelled, in order, one at a time: the service gives each all it has. */
+  /** Have scenes labelled, one at a time. */
   take(files) {
     for (const { file, name } of files) {
       const scene = { file, name, about: null, windows: [], picture: null, problem: null, stop: new AbortController() };
@@ -109,7 +109,7 @@ function problemOf(error, { windows, about }) {
   return { title: "This page is broken", detail: String(error) };
 }
 
-/** The scene's picture, in Web Mercator, and its box in degrees; null without one. */
+/** The scene's picture, and its box in degrees; null without one. */
 async function pictureOf(preview) {
   if (!preview) return null;
   const bytes = Uint8Array.from(atob(preview.image.split(",")[1]), (letter) => letter.charCodeAt(0));
