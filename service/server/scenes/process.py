@@ -76,7 +76,7 @@ def _answer(connection: socket.socket, request: Line) -> None:
     if grid.remarks:
         told["warnings"] = grid.remarks
     with _step():
-        picture = thumbnail(scene) if request["preview"] else None
+        picture = thumbnail(scene) if request.get("preview") else None
     if picture:
         told |= {"preview": {"bounds": picture.bounds}, "preview_bytes": len(picture.webp)}
     send(connection, told, picture.webp if picture else b"")
