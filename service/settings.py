@@ -145,6 +145,12 @@ class Settings(BaseSettings):
         frozenset(),
         description="origins whose pages may use the service, as https://maps.example, separated by blanks",
     )
+    tiles: str = Field(
+        "",
+        description="address of the pictures behind the page's map, as https://tile.example/{z}/{x}/{y}.png; "
+        "empty for none, and then the page asks no address but this service's",
+    )
+    tiles_attribution: str = Field("", description="words that the map shows about who made those pictures")
     access_log: bool = Field(True, description="true or false: log a line per request")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto, json or console; auto takes console where stderr is a terminal"
@@ -181,6 +187,15 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"https?://[^/\s,*?#@]+", origin):
                 raise ValueError(f"{origin!r} is no origin: scheme and host, no path, no slash at the end")
         return frozenset(map(str.lower, origins))
+
+    @field_validator("tiles")
+    @classmethod
+    def _know_tiles(cls, address: str) -> str:
+        # The host becomes part of a header, where other signs would end it.
+        plain = re.fullmatch(r"https?://[a-z0-9.:\[\]-]+/\S*", address, re.IGNORECASE)
+        if address and not (plain and all(part in address for part in ("{z}", "{x}", "{y}"))):
+            raise ValueError(f"{address!r} is no address with {{z}}, {{x}} and {{y}} in it")
+        return address
 
     @field_validator("max_inflight_bytes")
     @classmethod

@@ -109,12 +109,24 @@ class Window(TypedDict):
     height: int
 
 
+class ScenePreview(TypedDict):
+    """A scene's picture for a map in Web Mercator.
+
+    `image` is a `data:` address; `bounds` are degrees: west, south, east, north; across the
+    antimeridian they go on beyond 180.
+    """
+
+    image: str
+    bounds: tuple[float, float, float, float]
+
+
 class Scene(TypedDict):
     """What is known of a scene before its first window is labelled.
 
     `crs` is its coordinate system, by code as EPSG:3857 or as WKT; `resolution_m` how many metres
     of the ground a pixel shows; `footprint` where its corners lie. None for what it does not say.
-    `warnings`, if there are any, are sentences for people.
+    `warnings`, if there are any, are sentences for people. `preview` is there only if asked for,
+    and if the scene lies somewhere.
     """
 
     filename: str | None
@@ -125,6 +137,7 @@ class Scene(TypedDict):
     windows: int
     footprint: Geometry | None
     warnings: NotRequired[list[str]]
+    preview: NotRequired[ScenePreview]
 
 
 class SceneStart(TypedDict):

@@ -87,7 +87,7 @@ def _chip(
             if share > max_nodata or share == 1:
                 return Skipped(f"{share:.0%} of the window shows nothing")
             check_infrared(scene.samples, samples_HWC, spec)
-            painted_HWC = _painted(samples_HWC, scene)
+            painted_HWC = painted(samples_HWC, scene)
             if spec.nodata is not None and samples_HWC.dtype == spec.dtype:
                 np.copyto(painted_HWC, painted_HWC.dtype.type(spec.nodata), where=blank_HWC)
             pixels_HWC = brought(painted_HWC, scene.bands, spec)
@@ -134,7 +134,7 @@ def _blank_share(samples_HWC: Chip, blank_HWC: npt.NDArray[np.bool_], spec: Inpu
     return float(blank_shares(samples_HWC[np.newaxis], spec.nodata)[0])
 
 
-def _painted(samples_HWC: Chip, scene: Scene) -> Chip:
+def painted(samples_HWC: Chip, scene: Scene) -> Chip:
     """Return the colours of a palette's values, and grey as the same for every colour."""
     if scene.palette:
         return np.asarray(np.array(scene.palette, np.uint8)[samples_HWC[..., 0]])

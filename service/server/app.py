@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.running = None
     app.state.metrics = metrics
+    app.state.tiles = page.Tiles(settings.tiles, settings.tiles_attribution)
     for router in routes.ROUTERS:
         app.include_router(router)
     app.include_router(page.router)

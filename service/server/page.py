@@ -1,17 +1,20 @@
 """The page at `/`: plain files, sent as they are, that may talk to this service and nothing else.
 
-And the one at `/docs`, of the framework's making. Their addresses are relative, so that they work
-below any path of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
+But for the pictures behind its map, where a setting names an address for them. And the page at
+`/docs`, of the framework's making. Their addresses are relative, so that they work below any path
+of a host. Knows HTTP headers and a folder; what the page does is in `web/`.
 """
 
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 DOCS_FILES = "docs-files"  # where the application has Swagger UI
@@ -26,6 +29,30 @@ HEADERS = {
 # All of it is the same everywhere, so anybody may read it.
 OPEN = ("/", "/docs", "/openapi.json")
 FILES = ("/web/", f"/{DOCS_FILES}/")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The pictures behind the page's map.
+
+    Attributes:
+        address: of one, with {z}, {x} and {y} in it; "" for none.
+        attribution: words about who made them.
+    """
+
+    address: str = ""
+    attribution: str = ""
+
+    def headers(self) -> dict[str, str]:
+        """Return what every file of the page is sent with."""
+        if not self.address:
+            return HEADERS
+        place = urlsplit(self.address)
+        policy = HEADERS["Content-Security-Policy"].replace(
+            "img-src 'self' blob:", f"img-src 'self' blob: {place.scheme}://{place.netloc}"
+        )
+        return HEADERS | {"Content-Security-Policy": policy}
+
 
 router = APIRouter(include_in_schema=False)
 _files = StaticFiles(directory=FOLDER)
@@ -59,9 +86,17 @@ async def get_docs() -> Response:
     return shown
 
 
+@router.get("/web/tiles.json")
+async def get_tiles(request: Request) -> Response:
+    """Say where the page's map has its background from."""
+    tiles: Tiles = request.app.state.tiles
+    return JSONResponse({"address": tiles.address, "attribution": tiles.attribution}, headers=HEADERS)
+
+
 @router.get("/web/{name}")
 async def get_file(request: Request, name: str) -> Response:
     """Send one of the page's files."""
+    tiles: Tiles = request.app.state.tiles
     response = await _files.get_response(name, request.scope)
-    response.headers.update(HEADERS)
+    response.headers.update(tiles.headers())
     return response

@@ -1,5 +1,6 @@
 // Puts the page together: files come in, answers go to the gallery and the detail, and out as files.
 
+import { Atlas } from "./atlas.js";
 import { fill } from "./card.js";
 import { AT_MOST, Chips } from "./chips.js";
 import { Detail } from "./detail.js";
@@ -9,6 +10,8 @@ import { Gallery } from "./gallery.js";
 import { listen, taken } from "./intake.js";
 import { Models } from "./models.js";
 import { Pipeline } from "./pipeline.js";
+import { tellScenes } from "./roll.js";
+import { part, Scenes } from "./scenes.js";
 import { describe, whoAsks } from "./service.js";
 import { Trial } from "./trial.js";
 
@@ -24,40 +27,49 @@ let busy = null; // why chips wait, while they do
 let filled = null; // the section of the model card, once asked for
 let labelling = false; // chips that are there
 
-const pipeline = new Pipeline(chips, { onAnswer: (model, how) => models.of(model, how), onBusy: wait, onFree: free });
-const see = (chip) => pipeline.see(chip);
+const following = { onAnswer: (model, how) => models.of(model, how), onBusy: wait, onFree: free };
+const pipeline = new Pipeline(chips, following);
+const scenes = new Scenes(following);
+const see = (chip) => chip.file && pipeline.see(chip);
 const gallery = new Gallery({ list: $("#list"), count: $("#count") }, chips, { open, see });
 let typed = null; // the key that a person is being asked for
 const parts = {
-  panel: $("#detail"), name: $("#name"), version: $("#version"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
+  panel: $("#detail"), name: $("#name"), version: $("#version"), warnings: $("#warnings"), picture: $("#picture"), canvas: $("#evidence"), caption: $("#caption"),
   place: $("#place"), tags: $("#tags"), problem: $("#problem"), groups: $("#groups"),
   rightAndNext: $("#right"), undo: $("#undo"), verdict: $("#verdict"),
 };
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
 whoAsks(askKey);
+const atlas = new Atlas(chips, scenes, { say });
+tellScenes($("#scenes"), $("#spoken-scenes"), scenes);
 let card = told("model");
 const described = describeLabels();
 describeFiles();
-listen($("#drop"), [$("#files"), $("#folder")], take, say);
+listen($("#drop"), [$("#files"), $("#folder"), $("#map-files")], take, say);
 tabs();
 follow();
 
 async function take(files) {
   if (!files.length) return;
-  showTab("chips");
   say(null);
-  const added = chips.add(files);
-  if (added.length < files.length) {
+  const found = await part(files, async () => (await card).input);
+  if (found.scenes.length) showTab("map");
+  else if ($("#map").hidden) showTab("chips");
+  const added = chips.add(found.chips);
+  if (added.length < found.chips.length) {
     say({ title: `This page holds ${AT_MOST} chips`, detail: "The rest was left out; `chipvote predict --url` takes any number." });
   }
   await described;
+  scenes.take(found.scenes);
   const there = new Set(chips.all); // they may have been cleared meanwhile
   pipeline.take(added.filter((chip) => there.has(chip)));
 }
 
 async function describeLabels() {
   const description = await told("labels");
-  $("#label").append(...description.labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+  for (const select of ["#label", "#map-label"]) {
+    $(select).append(...description.labels.map(({ name }) => h("option", { value: name, textContent: spoken(name) })));
+  }
   models.serve(description);
   chips.addEventListener("serving", renewCard);
   trial.look();
@@ -117,7 +129,7 @@ function follow() {
   chips.addEventListener("serving", nameModel);
   for (const kind of ["added", "changed", "cleared", "arranged"]) chips.addEventListener(kind, refresh);
   chips.addEventListener("changed", ({ detail: chip }) => {
-    if (!chips.selected && chip.state === "done" && wide.matches) chips.select(chips.all.find(({ state }) => state !== "failed"));
+    if (!chips.selected && !$("#chips").hidden && chip.state === "done" && wide.matches) chips.select(chips.all.find(({ state }) => state !== "failed"));
   });
   chips.addEventListener("added", () => {
     if (chips.all.length === 1) chips.select(chips.all[0]);
@@ -126,6 +138,7 @@ function follow() {
   $("#show-all").addEventListener("click", () => {
     $("#label").value = "";
     $("#show").value = "all";
+    atlas.all();
     arrange("label");
     gallery.focus();
   });
@@ -157,6 +170,10 @@ function follow() {
     say(null);
     $("#files").focus();
   });
+  $("#area button").addEventListener("click", () => {
+    atlas.all();
+    $("[role=tab][aria-selected=true]").focus(); // this button goes
+  });
   $("#back").addEventListener("click", () => {
     document.body.classList.remove("open");
     gallery.focus();
@@ -180,7 +197,7 @@ function arrange(changed) {
   for (const option of show.options) option.disabled = ofLabel(option) && !label.value;
   if (changed === "label" && label.value && show.value === "all") show.value = "set";
   if (!label.value && ofLabel(show)) show.value = "all";
-  chips.arrange({ label: label.value, show: show.value, sort: sort.value });
+  chips.arrange({ ...chips.view, label: label.value, show: show.value, sort: sort.value });
 }
 
 function showProgress() {
@@ -233,12 +250,12 @@ function tabs() {
     button.addEventListener("click", () => showTab(button.getAttribute("aria-controls")));
     button.addEventListener("keydown", ({ key }) => {
       if (key !== "ArrowLeft" && key !== "ArrowRight") return;
-      const next = buttons[(index + 1) % buttons.length];
+      const next = buttons.at((index + (key === "ArrowLeft" ? -1 : 1)) % buttons.length);
       next.focus();
       next.click();
     });
   }
-  const named = () => showTab(location.hash === "#card" ? "card" : "chips");
+  const named = () => showTab(["#card", "#map"].includes(location.hash) ? location.hash.slice(1) : "chips");
   addEventListener("hashchange", named);
   named();
 }
@@ -250,8 +267,11 @@ function showTab(name) {
     button.tabIndex = shown ? 0 : -1;
     $(`#${button.getAttribute("aria-controls")}`).hidden = !shown;
   }
-  history.replaceState(null, "", name === "card" ? "#card" : location.pathname + location.search);
+  history.replaceState(null, "", name === "chips" ? location.pathname + location.search : `#${name}`);
   if (name === "card") fillCard();
+  if (name === "map") atlas.show();
+  else $(".workspace").append($("#detail"));
+  if (name === "chips" && chips.selected?.scene) chips.select(null);
 }
 
 function fillCard() {

@@ -11,7 +11,7 @@ let nextId = 0;
 export class Chips extends EventTarget {
   all = [];
   selected = null;
-  view = { label: "", show: "all", sort: "added" };
+  view = { label: "", show: "all", sort: "added", within: null }; // `within(chip)`: whether it lies in the map's area
   serving = null; // as the service describes the model that answers now: { model, rule, labels }
 
   /** Add files, as { file, name }; returns the chips, fewer if the page is full. */
@@ -67,8 +67,8 @@ export class Chips extends EventTarget {
 
   /** The chips of the current view, in its order. */
   shown() {
-    const { label, show, sort } = this.view;
-    const chips = this.all.filter((chip) => belongs(chip, show, label));
+    const { label, show, sort, within } = this.view;
+    const chips = this.all.filter((chip) => belongs(chip, show, label) && (!within || within(chip)));
     if (sort === "added") return chips;
     const key = {
       likely: (chip) => -(this.probability(chip, label) ?? -1),

@@ -4,6 +4,7 @@
 import { corrections } from "./chips.js";
 import { h, oncePerFrame, plural, spoken } from "./dom.js";
 import { draw, erase } from "./evidence.js";
+import { side } from "./mercator.js";
 
 export class Detail {
   #shown = {}; // the chip, and what came of it, that is on the page
@@ -38,8 +39,9 @@ export class Detail {
     const chip = this.chips.selected;
     this.parts.panel.hidden = !chip;
     if (!chip) return;
-    const { panel, name, version, picture, place, groups } = this.parts;
+    const { panel, name, version, warnings, picture, place, groups } = this.parts;
     panel.dataset.state = chip.state;
+    panel.dataset.kind = chip.scene ? "window" : "chip";
     panel.dataset.rule = (chip.by ?? this.chips.serving)?.rule ?? "";
     const earlier = this.chips.earlier(chip);
     version.hidden = !earlier;
@@ -55,7 +57,9 @@ export class Detail {
     const same = this.#shown.chip === chip && this.#shown.prediction === prediction;
     this.#shown = { chip, prediction, problem, picture: chip.picture };
     if (!same) {
-      place.textContent = [nothing(prediction?.nodata_share), whereabouts(prediction?.footprint)].filter(Boolean).join(". ");
+      place.textContent = [nothing(chip), whereabouts(prediction?.footprint)].filter(Boolean).join(". ");
+      warnings.hidden = !prediction?.warnings?.length;
+      warnings.replaceChildren(...(prediction?.warnings ?? []).map((textContent) => h("li", { textContent })));
       this.#rows = [];
       groups.replaceChildren(...this.#groups(chip));
       this.#show(null);
@@ -75,7 +79,7 @@ export class Detail {
     place.replaceChildren(
       h("strong", { textContent: chip.problem.title }),
       h("p", { textContent: chip.problem.detail }),
-      h("button", { type: "button", textContent: "Try again", on: { click: retry } }),
+      chip.file ? h("button", { type: "button", textContent: "Try again", on: { click: retry } }) : "",
     );
   }
 
@@ -212,7 +216,7 @@ function track(score, { thresholds, weights, quorum }) {
 /** The label set, with what a person took out of it and put in. */
 function tagsOf(chip, changed) {
   const note = (textContent) => [h("li", { className: "none", textContent })];
-  if (!chip.prediction) return chip.problem ? [] : note("Waiting for the service…");
+  if (!chip.prediction) return chip.problem ? [] : note(chip.skipped ? "No data" : "Waiting for the service…");
   const { labels } = chip.prediction;
   const added = [...changed].filter((label) => !labels.includes(label));
   if (!labels.length && !added.length) return note("No label");
@@ -222,10 +226,11 @@ function tagsOf(chip, changed) {
   ];
 }
 
-/** How much of a chip is nodata, if any is. */
-function nothing(share) {
+/** How much of a chip, or of a window, is nodata, if any is. */
+function nothing({ prediction, scene }) {
+  const share = prediction?.nodata_share;
   if (!share) return "";
-  return `${share < 0.01 ? "Less than 1" : Math.round(100 * share)} % of this chip shows nothing`;
+  return `${share < 0.01 ? "Less than 1" : Math.round(100 * share)} % of this ${scene ? "window" : "chip"} shows nothing`;
 }
 
 function whereabouts(footprint) {
@@ -236,6 +241,5 @@ function whereabouts(footprint) {
   const turned = middle(points.map(([x]) => (across && x < 0 ? x + 360 : x)));
   const longitude = turned > 180 ? turned - 360 : turned;
   const latitude = middle(points.map(([, y]) => y));
-  const side = (degrees, [positive, negative]) => `${Math.abs(degrees).toFixed(4)}° ${degrees < 0 ? negative : positive}`;
   return `Centre at ${side(latitude, "NS")}, ${side(longitude, "EW")}`;
 }

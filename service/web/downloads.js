@@ -1,6 +1,7 @@
 // What a person takes home: the answers as CSV, JSON or GeoJSON, and the corrections as a tags CSV.
 
 import { h } from "./dom.js";
+import { layer } from "./service.js";
 
 const KINDS = {
   csv: ["text/csv", asCsv],
@@ -13,6 +14,24 @@ export function saveAnswers(kind, chips, labels) {
   const [type, write] = KINDS[kind];
   const answered = chips.filter((chip) => chip.prediction || chip.problem);
   save(`chipvote.${kind}`, type, write(answered, labels));
+}
+
+/** Save chips and windows that have a place as GeoPackages that the service writes, one of each model's answers. */
+export async function saveLayer(things) {
+  const answered = things.filter(({ by, prediction, problem }) => by && (prediction || problem));
+  for (const [{ model }, group] of Map.groupBy(answered, ({ by }) => by)) {
+    const named = new Set(group.map(fileOf));
+    const name = named.size === 1 ? bare([...named][0]).replace(/\.[^.]*$/, "") : "chipvote";
+    save(`${name}.gpkg`, "application/geopackage+sqlite3", await layer({ model, rows: group.map(layerRow) }));
+  }
+}
+
+const fileOf = (thing) => thing.scene?.name ?? thing.name;
+
+function layerRow(thing) {
+  const { footprint, scores, members, nodata_share } = thing.prediction ?? thing;
+  const lean = scores?.map((score) => ({ ...score, evidence: undefined }));
+  return { filename: fileOf(thing), footprint, window: thing.window, scores: lean, members, nodata_share, error: thing.problem };
 }
 
 /** The reviewed chips' labels as a tags file for training, which looks for chips by their bare names. */
@@ -62,9 +81,10 @@ function asJson(chips) {
 function asGeoJson(chips) {
   const features = chips.map((chip) => ({
     type: "Feature",
-    geometry: chip.prediction?.footprint ?? null,
+    geometry: chip.prediction?.footprint ?? chip.footprint ?? null,
     properties: {
-      image_name: chip.name,
+      image_name: fileOf(chip),
+      ...(chip.window && { window: chip.window }),
       labels: chip.prediction?.labels ?? null,
       probabilities: chip.prediction && Object.fromEntries(chip.prediction.scores.map((s) => [s.label, s.probability])),
       error: chip.problem?.detail ?? null,

@@ -97,6 +97,8 @@ export class Gallery {
     const words = [];
     const earlier = this.chips.earlier(chip);
     if (earlier) words.push(h("span", { className: "version", textContent: `version ${earlier}` }), " ");
+    const { warnings } = chip.prediction;
+    if (warnings?.length) words.push(h("span", { className: "warned", title: warnings.join("\n"), textContent: "warning" }), " ");
     const wrong = corrections(chip).length;
     if (chip.truth) {
       const verdict = wrong ? `${wrong} corrected` : "right";
@@ -114,8 +116,8 @@ export class Gallery {
   }
 
   #arrangeSoon() {
-    const { show, sort } = this.chips.view;
-    if (show === "all" && sort === "added") return;
+    const { show, sort, within } = this.chips.view;
+    if (show === "all" && sort === "added" && !within) return;
     this.#rearranging ||= setTimeout(() => this.#arrange(), REARRANGE_MS);
   }
 

@@ -49,6 +49,21 @@ export const predict = (file, how) =>
 export const preview = (file, how) =>
   patiently(how, async () => whole((await send("preview", await form(file, how.signal))).blob()));
 
+/** Have a scene cut into windows and labelled; its answer comes line by line. */
+export const scene = (file, name, how) =>
+  patiently(how, async () => {
+    const body = new FormData();
+    await readable(file.slice(0, 1)); // not all of it: it may be large
+    body.append("scene", file, name);
+    return send("predict/scene?members=true&preview=true", { method: "POST", body, signal: how.signal });
+  });
+
+/** Have answers that the page has made a GeoPackage. */
+export const layer = async (answers) => {
+  const body = new Blob([JSON.stringify(answers)], { type: "application/json" });
+  return whole((await send("layer", { method: "POST", body })).blob());
+};
+
 let barred; // the key that may not know of trials
 
 /**
@@ -100,13 +115,17 @@ export const mayPass = ({ status }) => status === UNREACHABLE || BUSY.includes(s
 
 async function form(file, signal) {
   const body = new FormData();
+  body.append("chip", new Blob([await readable(file)]), file.name);
+  return { method: "POST", body, signal };
+}
+
+/** Read a file before `fetch` does, where one that is gone looks like a service that is. */
+async function readable(file) {
   try {
-    // Read here: in `fetch`, a file that is gone looks like a service that is.
-    body.append("chip", new Blob([await file.arrayBuffer()]), file.name);
+    return await file.arrayBuffer();
   } catch {
     throw new Refused(unreadable, UNREADABLE);
   }
-  return { method: "POST", body, signal };
 }
 
 async function send(path, options) {

@@ -55,6 +55,7 @@ def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[.
     """Open the page, as `show(color_scheme="dark", …)`; afterwards, check its console and requests.
 
     The browser itself writes a line for every answer that is an error: `tolerate` is a part of it.
+    `elsewhere` is what addresses may begin with that are not the service's.
     """
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -63,6 +64,7 @@ def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[.
         *,
         service: httpx2.Client = default_client,
         tolerate: str = "no message",
+        elsewhere: str = "none",
         **options: Any,  # noqa: ANN401
     ) -> Page:
         home = str(service.base_url)
@@ -72,7 +74,7 @@ def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[.
                 complaints.append(f"console: {message.text}")
 
         def follow(request: Request) -> None:
-            if not request.url.startswith((home, f"blob:{home}")):
+            if not request.url.startswith((home, f"blob:{home}", elsewhere)):
                 complaints.append(f"outside: {request.url}")
 
         context = browser.new_context(accept_downloads=True, **options)

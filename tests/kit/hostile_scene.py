@@ -47,6 +47,9 @@ def _do(connection: socket.socket, what: str) -> None:
             connection.sendall(b"\0\0\0\2[]" * 1000)
         case "nan":
             connection.sendall(b'\0\0\0\x0a{"a": NaN}')
+        case "picture":
+            preview = {"preview": {"bounds": [0, 0, 1, 1]}, "preview_bytes": 1 << 30}
+            send(connection, SCENE | {"windows": 4} | preview)
         case "unknown":
             send(connection, {"error": "SystemExit", "detail": "nobody expected this"})
         case "short":

@@ -58,6 +58,9 @@ def test_an_option_wins_over_its_variable_and_none_does_not(monkeypatch: pytest.
         ("LEAST_RATE", "-1"),
         ("ORIGINS", "*"),
         ("ORIGINS", "https://a.example/"),
+        ("TILES", "https://tile.example/{z}/{x}.png"),
+        ("TILES", "tile.example/{z}/{x}/{y}.png"),
+        ("TILES", "https://tile.example; script-src */{z}/{x}/{y}.png"),
         ("ORIGINS", "https://a.example,https://b.example"),
     ],
 )

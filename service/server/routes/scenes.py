@@ -58,6 +58,7 @@ class _Options(BaseModel):
         None, gt=0, le=1e5, description="ground metres of a chip's pixel; by default as the bundle says"
     )
     members: bool = Field(False, description="Tell every member's own probability of every label.")
+    preview: bool = Field(False, description="Tell a picture of the scene, for maps, in the first line.")
     version: str | None = Field(None, description=parameters.VERSION)
 
 
@@ -103,7 +104,7 @@ async def predict_scene(request: Request, options: Annotated[_Options, Query()])
         note.ended("read")
         held.enter_context(service.scenes.hold(asker.key))
         served = service.versions.of(options.version)  # anew: another may answer by now
-        wanted = Wanted(served.bundle.manifest.input, options.stride, options.resolution)
+        wanted = Wanted(served.bundle.manifest.input, options.stride, options.resolution, options.preview)
         reader = await SceneReader.open(spool, wanted)
         held.push_async_callback(reader.end)
         if (windows := reader.scene["windows"]) > settings.max_scene_windows:

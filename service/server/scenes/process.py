@@ -63,6 +63,7 @@ def _answer(connection: socket.socket, request: Line) -> None:
             from service.scenes.grid import Grid
             from service.scenes.reading import read_chips
             from service.scenes.scene import open_scene
+            from service.scenes.thumbnail import thumbnail
         except ImportError as error:
             raise LackingExtra from error
         spec = InputSpec.model_validate(request["spec"])
@@ -72,7 +73,13 @@ def _answer(connection: socket.socket, request: Line) -> None:
     told: Line = {"filename": request["filename"], "width": scene.width, "height": scene.height}
     told |= {"crs": scene.crs, "resolution_m": scene.resolution_m, "windows": len(grid)}
     told["footprint"] = corners.geometry
-    send(connection, told | ({"warnings": grid.remarks} if grid.remarks else {}))
+    if grid.remarks:
+        told["warnings"] = grid.remarks
+    with _step():
+        picture = thumbnail(scene) if request.get("preview") else None
+    if picture:
+        told |= {"preview": {"bounds": picture.bounds}, "preview_bytes": len(picture.webp)}
+    send(connection, told, picture.webp if picture else b"")
     for place, chip in _stepwise(read_chips(grid, spec, THREADS)):
         sides = {"column": place.column, "row": place.row, "width": place.width, "height": place.height}
         line: Line = {"window": sides, "footprint": place.geometry}

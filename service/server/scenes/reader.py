@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple, NoReturn, Self
@@ -36,6 +37,8 @@ logger = logging.getLogger("chipvote")
 
 MODULE = "service.server.scenes.process"
 ANSWER_S = 90  # until its next message; the process ends itself before
+MOST_PREVIEW = 4 << 20  # bytes
+_WEBP = "data:image/webp;base64,"
 _LENGTH = 4  # bytes of a message that tell how long its line is
 
 _KINDS: dict[str, type[ServiceError]] = {
@@ -54,6 +57,7 @@ class Wanted(NamedTuple):
     spec: InputSpec
     stride: float  # share of a window
     resolution_m: float | None  # of the chips; None: as the bundle says
+    preview: bool = False  # with a picture of it
 
 
 class Seen(NamedTuple):
@@ -118,6 +122,7 @@ class SceneReader:
                 "spec": wanted.spec.model_dump(mode="json"),
                 "stride": wanted.stride,
                 "resolution_m": wanted.resolution_m,
+                "preview": wanted.preview,
             }
             text = json.dumps(request).encode()
             writer.write(len(text).to_bytes(_LENGTH, "big") + text)
@@ -166,9 +171,16 @@ class SceneReader:
             line = await self._line()
             if "error" in line:
                 raise _error(line["error"], str(line["detail"]))
+            if size := line.pop("preview_bytes", 0):
+                line["preview"]["image"] = _WEBP + b64encode(await self._preview(size)).decode()
             return _SCENE.validate_python(line)
         except (EOFError, OSError, ValueError, KeyError) as error:
             raise await self._lost(error) from error
+
+    async def _preview(self, size: int) -> bytes:
+        if not 0 < size <= MOST_PREVIEW:
+            raise ValueError(f"a picture of {size} bytes; at most {MOST_PREVIEW} are accepted")
+        return await self._bytes(size)
 
     async def _line(self) -> Line:
         length = int.from_bytes(await self._bytes(_LENGTH), "big")

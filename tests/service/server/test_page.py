@@ -5,7 +5,10 @@ import re
 import httpx2
 import pytest
 
+from service.contract.bundle import Bundle
 from service.server.page import FOLDER
+from service.settings import Settings
+from tests.kit.serving import serving
 from tests.service.server.test_problems import assert_problem
 
 MOST_BYTES = 150_000  # of all files together
@@ -55,6 +58,22 @@ def test_nothing_but_the_page_s_own_files_may_run_or_be_asked_for(client: httpx2
         assert not any("unsafe" in sources or "http" in sources for sources in policy.values())
     page = client.get("/").text
     assert not re.search(r"<script(?![^>]+src=)|<style| style=| on[a-z]+=|https?://", page)
+
+
+def policy_of(client: httpx2.Client) -> str:
+    return str(client.get("/").headers["content-security-policy"])
+
+
+def test_a_background_is_let_in_where_a_setting_names_it_and_nowhere_else(
+    client: httpx2.Client, colours: Bundle
+) -> None:
+    assert client.get("/web/tiles.json").json() == {"address": "", "attribution": ""}
+    plain = policy_of(client)
+    address = "https://tile.example:8443/maps/{z}/{x}/{y}.png"
+    settings = Settings(bundle=colours.folder, device="cpu", tiles=address, tiles_attribution="© us")
+    with serving(settings) as mapped:
+        assert mapped.get("/web/tiles.json").json() == {"address": address, "attribution": "© us"}
+        assert policy_of(mapped) == plain.replace("blob:", "blob: https://tile.example:8443")
 
 
 @pytest.mark.parametrize("path", ["/web/nothing.js", "/web/..%2fapi.py", "/web/%2e%2e/api.py", "/web/"])

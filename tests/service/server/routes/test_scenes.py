@@ -1,5 +1,7 @@
 """Whole scenes over HTTP."""
 
+import base64
+import io
 import json
 import os
 import signal
@@ -12,6 +14,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import TypeAdapter
 
 from service.contract.bundle import Bundle
@@ -46,6 +49,24 @@ def lines_of(response: httpx2.Response) -> list[dict[str, Any]]:
     for line in lines:
         LINE.validate_python(line)
     return lines
+
+
+def test_the_first_line_has_a_picture_only_if_it_is_asked_for(
+    client: httpx2.Client, scene: tuple[Path, list[list[str]]]
+) -> None:
+    path, names = scene
+    for asked in ("", "?preview=true"):
+        answer = client.post(f"/predict/scene{asked}", content=path.read_bytes(), headers=TIFF)
+        preview = lines_of(answer)[0]["scene"].get("preview")
+        assert bool(preview) == bool(asked)
+    kind, data = preview["image"].split(",")
+    assert kind == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        colours_HW3 = np.asarray(image.convert("RGB"), np.int64)
+    middle = tuple(colours_HW3[colours_HW3.shape[0] // ROWS // 2, colours_HW3.shape[1] // COLUMNS // 2])
+    assert names[0][0] == LABELS[int(np.argmax(middle))]
+    west, south, east, north = preview["bounds"]
+    assert west < east and south < north
 
 
 def test_each_window_is_a_line_and_the_last_one_says_done(

@@ -60,6 +60,7 @@ def test_one_that_behaves_gives_all_its_windows() -> None:
         ("first babble", LostScene, "chipvote map FILE"),
         ("later nan", LostScene, "gdal_translate"),
         ("first unknown", LostScene, "corrupt"),
+        ("first picture", LostScene, "corrupt"),
     ],
 )
 def test_what_ends_it_is_the_scene_s_error(what: str, kind: type[ServiceError], said: str) -> None:
