@@ -29,7 +29,7 @@ def test_the_documentation_shows_and_tries_every_operation(browser: Browser, hom
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(f"{home}/docs")
-    expect(page.locator(".opblock")).to_have_count(12)
+    expect(page.locator(".opblock")).to_have_count(14)
     page.locator("#operations-model-labels .opblock-summary-control").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()

@@ -105,7 +105,7 @@ def on_screen(page: Page, scene: Path) -> Callable[[float, float], tuple[float, 
 def colour_at(page: Page, point: tuple[float, float]) -> tuple[int, ...]:
     """The colour of a point of the page."""
     shot = page.screenshot(clip={"x": point[0], "y": point[1], "width": 2, "height": 2})
-    return tuple(Image.open(io.BytesIO(shot)).convert("RGB").getpixel((0, 0)))
+    return tuple(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))[0, 0].tolist())
 
 
 def saved(page: Page, what: str) -> Path:
@@ -382,12 +382,13 @@ def test_only_large_tiffs_are_scenes(page: Page, tmp_path: Path) -> None:
 
     pixels_HWC = np.zeros((40, 90, 3), np.uint8)
     found = {}
-    for name, options in {
+    kinds: dict[str, dict[str, Any]] = {
         "little.tif": {"byteorder": "<"},
         "big-endian.tif": {"byteorder": ">"},
         "big.tif": {"bigtiff": True},
         "placed.tif": {"extratags": [(33550, "d", 3, (1.0, 1.0, 0.0), True)]},
-    }.items():
+    }
+    for name, options in kinds.items():
         tifffile.imwrite(tmp_path / name, pixels_HWC, photometric="rgb", **options)
         found[name] = size_of(page, (tmp_path / name).read_bytes())
     size = {"width": 90, "height": 40, "placed": False}
