@@ -118,7 +118,8 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
     seal = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     left = work.parts - work.first
     return (
-        ray.data.range(left, override_num_blocks=left)
+        # No range: what makes one wants a whole processor, which actors may have taken.
+        ray.data.from_items([{"part": work.first + n} for n in range(left)], override_num_blocks=left)
         .map_batches(
             _decoded,
             fn_kwargs={"inputs": inputs, "work": work},
@@ -147,8 +148,8 @@ def _decoded(batch: Batch, inputs: Any, work: Work) -> Iterator[Batch]:  # noqa:
     import ray
 
     file = pq.ParquetFile(pa.BufferReader(ray.get(inputs)))
-    for number in batch["id"]:
-        found = chips(inputs_of(file, work.first + int(number)), work.spec, work.settings)
+    for number in batch["part"]:
+        found = chips(inputs_of(file, int(number)), work.spec, work.settings)
         while some := list(islice(found, _BLOCK_CHIPS)):
             yield {"chips": [pickle.dumps(chip) for chip in some]}
 

@@ -87,7 +87,11 @@ def test_processors_and_gpus_are_shared_out(
     nodes: list[dict[str, float]], device: str, share: cluster.Share
 ) -> None:
     assert cluster.share_of(nodes, Settings(device=device), 0) == share
-    assert cluster.share_of(nodes, Settings(device="cpu"), 3).most == 3
+
+
+def test_actors_that_are_asked_for_are_there_as_far_as_there_is_room() -> None:
+    found = [cluster.share_of([{"CPU": 32}], Settings(device="cpu"), actors) for actors in (3, 9)]
+    assert found == [cluster.Share(7, 0, 8, 3, 3), cluster.Share(7, 0, 8, 4, 4)]
 
 
 def test_a_cluster_without_processors_is_refused() -> None:
