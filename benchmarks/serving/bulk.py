@@ -34,7 +34,6 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -260,6 +259,11 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def print_rows(rows: Runs) -> None:
+    """Print a part that has no table of its own."""
+    print(*rows, sep="\n")
+
+
 def main() -> None:
     """Print a table for each part."""
     arguments = parsed()
@@ -277,8 +281,8 @@ def main() -> None:
             (folder / part).mkdir()
             found = parts[part](folder / part)
             runs += found
-            tables: dict[str, Callable[[Runs], Any]] = {"limit": print_limit, "workers": print_workers}
-            tables.get(part, lambda rows: print(*rows, sep="\n"))(found)
+            tables: dict[str, Callable[[Runs], None]] = {"limit": print_limit, "workers": print_workers}
+            tables.get(part, print_rows)(found)
     facts = {"machine": machine(PYTHON), **described(bundle, precision), "chips": arguments.chips}
     write("bulk", facts, runs)
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 import pytest
 import typer.main
 
