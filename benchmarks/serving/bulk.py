@@ -34,7 +34,6 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -45,14 +44,13 @@ import ray
 from benchmarks.harness.bare import BareLoop, ways
 from benchmarks.harness.bulk import Meter, OpenSleeping, chip_list, runtime_loop, torch_loop
 from benchmarks.harness.bundles import SHIPPED, described, free_bundle, opened
-from benchmarks.harness.comparison import Runs, machine, write
-from benchmarks.harness.contenders import PYTHON
+from benchmarks.harness.comparison import Runs, write
 from benchmarks.harness.data import data_folder
 from benchmarks.harness.servers import ROOT
 from service.contract.bundle import Bundle
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Precision
-from service.contract.processors import processors
+from service.contract.processors import processor_kind, processors
 from service.offline.bulk.inputs import Item
 from service.offline.bulk.pool import Pool
 from service.offline.bulk.scoring import Job, begun
@@ -249,6 +247,11 @@ def whole(bundle: Bundle, count: int, folder: Path) -> Runs:
     return [{"part": "whole", **figures, **check(folder / "whole", listed)}]
 
 
+def print_runs(runs: Runs) -> None:
+    """Print figures as they are."""
+    print(*runs, sep="\n")
+
+
 def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -277,9 +280,14 @@ def main() -> None:
             (folder / part).mkdir()
             found = parts[part](folder / part)
             runs += found
-            tables: dict[str, Callable[[Runs], Any]] = {"limit": print_limit, "workers": print_workers}
-            tables.get(part, lambda rows: print(*rows, sep="\n"))(found)
-    facts = {"machine": machine(PYTHON), **described(bundle, precision), "chips": arguments.chips}
+            tables: dict[str, Callable[[Runs], None]] = {"limit": print_limit, "workers": print_workers}
+            tables.get(part, print_runs)(found)
+    facts = {
+        "cpu": processor_kind(),
+        "cores": processors(),
+        **described(bundle, precision),
+        "chips": arguments.chips,
+    }
     write("bulk", facts, runs)
 
 

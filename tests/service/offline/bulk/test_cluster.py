@@ -39,8 +39,8 @@ def nodes() -> Iterator[Any]:
         found.add_node(num_cpus=1)
         ray.init(address=found.address, logging_level=logging.ERROR, log_to_driver=False)
         yield found
-        ray.shutdown()  # type: ignore[no-untyped-call]
-        found.shutdown()
+        ray.shutdown()
+        found.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.slow
