@@ -44,14 +44,13 @@ import ray
 from benchmarks.harness.bare import BareLoop, ways
 from benchmarks.harness.bulk import Meter, OpenSleeping, chip_list, runtime_loop, torch_loop
 from benchmarks.harness.bundles import SHIPPED, described, free_bundle, opened
-from benchmarks.harness.comparison import Runs, machine, write
-from benchmarks.harness.contenders import PYTHON
+from benchmarks.harness.comparison import Runs, write
 from benchmarks.harness.data import data_folder
 from benchmarks.harness.servers import ROOT
 from service.contract.bundle import Bundle
 from service.contract.chips.decode import decode_chip
 from service.contract.manifest import Precision
-from service.contract.processors import processors
+from service.contract.processors import processor_kind, processors
 from service.offline.bulk.inputs import Item
 from service.offline.bulk.pool import Pool
 from service.offline.bulk.scoring import Job, begun
@@ -61,6 +60,7 @@ PARTS = ("limit", "workers", "kills", "whole")
 BROKEN = 100  # every so many chips one is
 CHIP_S, WORKERS = 0.01, (1, 2, 3, 4)
 BARE_CHIPS = 16
+BURST_S = 0.02  # between two bursts of rows, at least
 
 
 def measured(counts: Iterable[int]) -> dict[str, float]:
@@ -76,14 +76,23 @@ def measured(counts: Iterable[int]) -> dict[str, float]:
 
 
 def scored(job: Job, opening: OpenSleeping | None = None) -> dict[str, float]:
-    """Measure one run; what ends processes counts no more."""
+    """Measure one run once all workers are at it; what ends processes counts no more.
+
+    Rows come in bursts, and when one comes all of it is done: so from the first quarter on, the
+    clock starts as a burst comes, and what comes at once with it does not count.
+    """
     with begun(job) as run:
         found: dict[str, float] = {}
-        meter, first = None, 0
+        meter, first, before_s, open_burst = None, 0, time.perf_counter(), False
         for count, _ in enumerate(run.rows(opening), 1):
-            if meter is None:
-                meter, first = Meter(), count
-            elif count == run.chips:
+            pause, before_s = time.perf_counter() - before_s > BURST_S, time.perf_counter()
+            if meter is None and pause and count > run.chips / 4:
+                meter, open_burst = Meter(), True
+            elif open_burst and pause:
+                open_burst = False
+            if open_burst:
+                first = count
+            if meter and count == run.chips:
                 found = meter.figures(count - first)
         return found
 
@@ -248,6 +257,11 @@ def whole(bundle: Bundle, count: int, folder: Path) -> Runs:
     return [{"part": "whole", **figures, **check(folder / "whole", listed)}]
 
 
+def print_runs(runs: Runs) -> None:
+    """Print figures as they are."""
+    print(*runs, sep="\n")
+
+
 def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -257,11 +271,6 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10, help="of each bare loop in a round")
     return parser.parse_args()
-
-
-def print_rows(rows: Runs) -> None:
-    """Print a part that has no table of its own."""
-    print(*rows, sep="\n")
 
 
 def main() -> None:
@@ -282,8 +291,13 @@ def main() -> None:
             found = parts[part](folder / part)
             runs += found
             tables: dict[str, Callable[[Runs], None]] = {"limit": print_limit, "workers": print_workers}
-            tables.get(part, print_rows)(found)
-    facts = {"machine": machine(PYTHON), **described(bundle, precision), "chips": arguments.chips}
+            tables.get(part, print_runs)(found)
+    facts = {
+        "cpu": processor_kind(),
+        "cores": processors(),
+        **described(bundle, precision),
+        "chips": arguments.chips,
+    }
     write("bulk", facts, runs)
 
 
