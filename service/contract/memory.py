@@ -5,7 +5,8 @@ one is, it raises the size from which it does so to that buffer's, up to 32 MiB:
 any size lie in the heaps of many threads, between what stays, and hold on to them. A fixed size
 ends that: soaked with mixed chips for ten minutes (`benchmarks/serving/soak.py`), the service's own
 process grew by 3.9 MB a minute without it, and by 1.0 with it. Bodies come in small pieces, which
-leave holes in the heaps; after a burst of them, the holes are given back too.
+leave holes in the heaps; after a burst of them, the holes are given back too. And there are as many
+heaps as processors, not eight times as many: more threads never allocate at a time.
 
 Knows the C library, and nothing of what needs memory.
 """
@@ -18,17 +19,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.contract.control_groups import MOUNTED, OWN, folders, lines
+from service.contract.processors import processors
 
 # Above a chip of 256×256 px and several bands: chips come too often to ask the system each time.
 LARGE_BYTES = 1 << 19
 # Free memory at a heap's end that is kept: less would ask the system again and again.
 KEPT_BYTES = 1 << 25
 
-EVERY_S, GROWTH_BYTES = 5.0, 1 << 25  # how often free memory is looked for, and when it is worth it
+EVERY_S, GROWTH_BYTES = 5.0, 1 << 23  # how often free memory is looked for, and when it is worth it
 CALM_BYTES = 1 << 20  # by which memory changes when little is done
 BUSY_S = 60.0  # so long is calm waited for: work that never ends must not keep it either
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt, in malloc.h
 _STATM, _MEMINFO = Path("/proc/self/statm"), Path("/proc/meminfo")
 
 # A control group's bound, what is used of it, and the files in that which the system can drop.
@@ -39,11 +41,15 @@ _GROUPS = (
 
 
 def give_back_large_buffers() -> None:
-    """Fix the size from which buffers go back to the system; does nothing without glibc."""
+    """Fix the size from which buffers go back to the system, and the number of heaps.
+
+    Does nothing without glibc. Threads that have a heap keep it, so this comes before they begin.
+    """
     with suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
         library.mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+        library.mallopt(_ARENA_MAX, processors())
 
 
 def give_back_after_bursts(every_s: float = EVERY_S, busy_s: float = BUSY_S) -> None:
