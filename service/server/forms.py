@@ -50,7 +50,7 @@ class Form:
         content_type: str,
         max_files: int,
         field: str = FIELD,
-        keep: Callable[[], BinaryIO] = io.BytesIO,
+        keep: Callable[[], BinaryIO] = lambda: io.BytesIO(),
     ) -> None:
         """Prepare for a body with this header.
 

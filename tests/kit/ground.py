@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from PIL import Image
-from scipy import ndimage
 
 UTM_21S = 32721
 
@@ -18,10 +17,18 @@ UTM_21S = 32721
 def ground(seed: int, size_px: int = 64) -> npt.NDArray[np.uint8]:
     """Return smooth random hills with grain on them, uint8 (H,W,3)."""
     random = np.random.default_rng(seed)
-    hills_HWC = ndimage.gaussian_filter(random.normal(size=(size_px, size_px, 3)), (size_px / 10,) * 2 + (0,))
-    grain_HWC = ndimage.gaussian_filter(random.normal(size=(size_px, size_px, 3)), (1.0, 1.0, 1.0))
+    hills_HWC = _blurred(random.normal(size=(size_px, size_px, 3)), size_px / 10)
+    grain_HWC = _blurred(random.normal(size=(size_px, size_px, 3)), 1.0)
     pixels_HWC = 120 + 35 * hills_HWC / hills_HWC.std() + 12 * grain_HWC / grain_HWC.std()
     return np.asarray(pixels_HWC.clip(0, 255), np.uint8)
+
+
+def _blurred(noise_HWC: npt.NDArray[np.float64], sigma_px: float) -> npt.NDArray[np.float64]:
+    """Blur by a Gaussian, each side going on at the opposite one: its transform is one too."""
+    row_H1, column_W = np.fft.fftfreq(len(noise_HWC))[:, np.newaxis], np.fft.fftfreq(noise_HWC.shape[1])
+    gain_HW = np.exp(-2 * (np.pi * sigma_px) ** 2 * (row_H1**2 + column_W**2))
+    waves_HWC = np.fft.fft2(noise_HWC, axes=(0, 1)) * gain_HW[..., np.newaxis]
+    return np.asarray(np.fft.ifft2(waves_HWC, axes=(0, 1)).real)
 
 
 def recompressed(pixels_HWC: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:

@@ -38,9 +38,9 @@ class Slow(FakeEnsemble):
 decode = decoding.decode
 
 def decode_slowly(data, spec):
-    decoded = decode(data, spec)
+    chip_HWC, warnings = decode(data, spec)
     {decode}
-    return decoded
+    return chip_HWC, warnings
 
 decoding.decode = decode_slowly
 served.open_ensemble = lambda *_: Slow(len(LABELS))
