@@ -81,9 +81,11 @@ def _expanded(name: str, address: str) -> Iterator[Item]:
         with sources.opened(address) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             while member := tar.next():
                 tar.members.clear()  # type: ignore[attr-defined] # or it would remember them all
+                if not 0 <= member.size < 1 << 63:  # it would lead back in the file, or far beyond it
+                    raise tarfile.ReadError(f"a member of {member.size:.3g} bytes")
                 if member.isreg() and not member.issparse() and is_image(member.name) and shown(member.name):
                     yield Item(f"{name}/{member.name}", address, member.offset_data, member.size)
-    except (OSError, tarfile.TarError) as error:
+    except Exception as error:  # what a damaged header makes `tarfile` raise has no end
         # Its other chips, and other files, are answered all the same.
         reason = error.strerror if isinstance(error, OSError) else error
         yield Item(name, address, fault=f"the tar cannot be read to its end ({reason}); copy it again")

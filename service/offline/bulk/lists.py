@@ -43,6 +43,8 @@ def _of_text(address: str, column: str | None) -> Iterator[str]:
         try:
             first = text.readline()
             delimiter = max(_DELIMITERS, key=first.count)
+            if not first.strip():
+                raise InputError(f"{address}: its first line is empty; it must name the columns")
             columns = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
             index = columns.index(_chosen(address, columns, column))
             for row in csv.reader(text, delimiter=delimiter):

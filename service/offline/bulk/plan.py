@@ -139,11 +139,15 @@ def alone(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder, for as long as this process lives.
 
     Raises:
-        PlanError: another is at it.
+        PlanError: another is at it, or nobody can write there.
     """
     path = folder / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("w")
+    except OSError as error:
+        raise PlanError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

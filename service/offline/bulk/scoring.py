@@ -4,6 +4,7 @@ Knows every part of this folder, and no command line.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -135,13 +136,32 @@ def begun(job: Job) -> Iterator[Run]:
         if job.restart:
             _clear(job)
         settled, finished = _settled(job, bundle)
-        with closing(Copies(Path(scratch) / "copies.sqlite")) as copies:
+        with _room(scratch), closing(Copies(Path(scratch) / "copies.sqlite")) as copies:
             run = Run(job, bundle, settled, copies, finished)
             if not finished:
                 run.learn()
             yield run
         if job.single and run.finished:
+            # The plan goes last: without it, what a kill leaves would be taken for others' files.
+            for path in parts_in(job.folder):
+                path.unlink()
+            shutil.rmtree(job.folder / ERRORS, ignore_errors=True)
             shutil.rmtree(job.folder)
+
+
+@contextmanager
+def _room(scratch: str) -> Iterator[None]:
+    """Say it if there is no room for temporary files.
+
+    Raises:
+        PlanError: names their folder.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise PlanError(
+            f"{scratch}: temporary files cannot be written ({error}); set TMPDIR to a folder that has room"
+        ) from error
 
 
 def processes_for(bundle: Bundle, settings: Settings) -> int:

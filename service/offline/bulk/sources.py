@@ -7,6 +7,7 @@ Credentials and regions are those of the environment, by the names that each sto
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -49,7 +50,7 @@ def read(address: str, offset: int = 0, size: int | None = None) -> bytes:
         raise _too_large()
     with _as_os_error():
         if path := local(address):
-            with path.open("rb") as file:
+            with _file(path) as file:
                 if size is None and os.fstat(file.fileno()).st_size > MOST_BYTES:
                     raise _too_large()
                 file.seek(offset)
@@ -98,7 +99,7 @@ def opened(address: str) -> Iterator[BinaryIO]:
 
 def _stream(address: str) -> BinaryIO:
     if path := local(address):
-        return path.open("rb")
+        return _file(path)
     if not _is_store(address):
         system, key = _system(address)
         return cast(BinaryIO, system.open(key, "rb"))
@@ -106,6 +107,13 @@ def _stream(address: str) -> BinaryIO:
 
     store, key = _store_of(address)
     return io.BufferedReader(_Raw(obstore.open_reader(store, key, buffer_size=_STREAMED_BYTES)))
+
+
+def _file(path: Path) -> BinaryIO:
+    """Open a file; a pipe would be waited for, and a device may have no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path.open("rb")
 
 
 def _walked(folder: Path, inside: str) -> Iterator[str]:

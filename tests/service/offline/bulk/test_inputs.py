@@ -51,6 +51,20 @@ def test_a_tar_that_ends_early_gives_what_it_has_and_says_so(chips: Path, tmp_pa
     assert last.name == "cut.tar" and "cannot be read to its end" in last.fault
 
 
+@pytest.mark.parametrize("said", ["GNU.sparse.size=number", "size=-5120", f"size={10**20}"])
+def test_a_tar_with_a_damaged_header_costs_no_other_chip(chips: Path, tmp_path: Path, said: str) -> None:
+    header = f"{len(said) + 4} {said}\n".encode()
+    extended = tarfile.TarInfo("pax")
+    extended.type, extended.size = tarfile.XHDTYPE, len(header)
+    packed(chips, tmp_path / "b.tar")
+    (tmp_path / "a.tar").write_bytes(
+        extended.tobuf() + header.ljust(512, b"\0") + (tmp_path / "b.tar").read_bytes()
+    )
+    first, *rest = items(str(tmp_path))
+    assert first.name == "a.tar" and "cannot be read to its end" in first.fault
+    assert len(rest) == 40 and not any(item.fault for item in rest)
+
+
 def test_a_list_names_chips_beside_it(chips: Path) -> None:
     (chips.parent / "list.csv").write_text("id;File Name\n1;chips/00.png\n2;\n3;chips/missing.png\n")
     found = list(items(str(chips.parent / "list.csv")))

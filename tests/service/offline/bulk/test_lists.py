@@ -37,6 +37,7 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
     ("text", "column", "said"),
     [
         (b"left,right\na,b\n", None, "which column .* left, right; say so with --column"),
+        (b"", None, "must name the columns"),
         (b"path\na\n", "url", "no column 'url' for --column; it has path"),
         (b"path\n\xff\xfe\n", None, "no CSV in UTF-8"),
     ],

@@ -57,3 +57,9 @@ def test_one_run_at_a_time_writes(tmp_path: Path) -> None:
         pass
     with plan.alone(tmp_path):
         pass
+
+
+def test_an_output_that_nobody_can_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PlanError, match="cannot be written"), plan.alone(tmp_path / "file" / "out"):
+        pass

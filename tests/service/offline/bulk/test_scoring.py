@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -104,6 +105,16 @@ def test_what_cannot_begin_says_why(settings: Settings, chips: Path, tmp_path: P
         scored(chips, chips, settings)
     with alone(tmp_path / "out"), pytest.raises(PlanError, match="another run"):
         scored(chips, tmp_path / "out", settings)
+
+
+def test_no_room_for_temporary_files_is_said(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(PlanError, match="TMPDIR"):
+            scored(chips / "00.png", tmp_path / "out", settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Against a bucket and a web server of the loopback, fsspec's own memory, and files."""
 
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,3 +86,13 @@ def test_what_is_larger_than_a_chip_is_not_read(tmp_path: Path) -> None:
         scene.truncate(sources.MOST_BYTES + 1)
     with pytest.raises(OSError, match="chipvote map"):
         sources.read(str(tmp_path / "scene.tif"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="no regular file"):
+        sources.read(str(path))
+    with pytest.raises(OSError, match="no regular file"), sources.opened(str(path)):
+        pass
