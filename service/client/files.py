@@ -25,7 +25,8 @@ def is_image(name: str) -> bool:
 
 def shown(name: str) -> bool:
     """Tell whether people see a file of a folder, by its name inside that."""
-    return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    parts = {*name.split("/")} - {".", ".."}  # as tar files have them
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _in(folder: Path, file: Path) -> bool:

@@ -83,8 +83,9 @@ def _expanded(name: str, address: str) -> Iterator[Item]:
                 tar.members.clear()  # type: ignore[attr-defined] # or it would remember them all
                 if not 0 <= member.size < 1 << 63:  # it would lead back in the file, or far beyond it
                     raise tarfile.ReadError(f"a member of {member.size:.3g} bytes")
-                if member.isreg() and not member.issparse() and is_image(member.name) and shown(member.name):
-                    yield Item(f"{name}/{member.name}", address, member.offset_data, member.size)
+                inside = member.name.removeprefix("./")  # `tar -cf shard.tar .` writes it
+                if member.isreg() and not member.issparse() and is_image(inside) and shown(inside):
+                    yield Item(f"{name}/{inside}", address, member.offset_data, member.size)
     except Exception as error:  # what a damaged header makes `tarfile` raise has no end
         # Its other chips, and other files, are answered all the same.
         reason = error.strerror if isinstance(error, OSError) else error

@@ -35,7 +35,7 @@ Ring = Annotated[list[tuple[Longitude, Latitude]], Field(min_length=4, max_lengt
 Rings = Annotated[list[Ring], Field(min_length=1, max_length=100)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=0, le=_INT32)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -71,10 +71,10 @@ class LayerScore(_Part):
     """One label of a row; see `Score`."""
 
     label: Name
-    probability: Finite
+    probability: Probability
     votes: Count
     predicted: bool
-    members: list[Finite] | None = Field(None, min_length=1, max_length=100)
+    members: list[Probability] | None = Field(None, min_length=1, max_length=100)
 
 
 class LayerRow(_Part):

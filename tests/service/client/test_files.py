@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from service.client.files import find_images, printable, unreadable
+from service.client.files import find_images, printable, shown, unreadable
 
 
 def test_find_images_expands_folders_and_keeps_files(tmp_path: Path) -> None:
@@ -16,18 +16,22 @@ def test_find_images_expands_folders_and_keeps_files(tmp_path: Path) -> None:
 
 def test_hidden_files_inside_folders_are_left_out(tmp_path: Path) -> None:
     folder = tmp_path / ".cache/chips"  # that a folder given is hidden itself does not matter
-    shown, hidden = folder / "deep/tile.png", folder / "deep/._tile.png"
+    seen, hidden = folder / "deep/tile.png", folder / "deep/._tile.png"
     inside_hidden = [
         folder / ".trash/tile.png",
         folder / "__MACOSX/deep/tile.png",
         folder / "deep/.a/b/tile.tif",
     ]
-    for file in [shown, hidden, *inside_hidden, folder / ".png"]:
+    for file in [seen, hidden, *inside_hidden, folder / ".png"]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    assert find_images([folder]) == [shown]
+    assert find_images([folder]) == [seen]
     assert find_images([hidden, *inside_hidden]) == [hidden, *inside_hidden]  # named themselves
     assert find_images([folder / "__MACOSX"]) == [folder / "__MACOSX/deep/tile.png"]
+
+
+def test_ways_to_a_file_do_not_hide_it() -> None:
+    assert shown("./chips/../a.png") and not shown("./chips/.a.png")
 
 
 def test_what_cannot_be_read_is_told_with_the_fix() -> None:

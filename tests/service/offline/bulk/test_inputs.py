@@ -1,3 +1,4 @@
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def test_members_of_a_tar_are_read_where_they_lie_in_it(chips: Path, tmp_path: P
     for item in found:
         inside = item.name.removeprefix("shard-0.tar/")
         assert read(item.address, item.offset, item.size) == (chips / inside).read_bytes()
+
+
+def test_a_tar_of_a_folder_as_a_whole_names_its_chips_alike(chips: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "-cf", tmp_path / "shard.tar", "-C", chips, "."], check=True)
+    expected = sorted(f"shard.tar/{p.relative_to(chips).as_posix()}" for p in chips.rglob("[0-9]*.png"))
+    assert sorted(names(tmp_path / "shard.tar")) == expected
 
 
 def test_a_folder_of_tars_gives_the_chips_of_all(chips: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_failure_and_a_chip_of_nowhere_are_rows_too() -> None:
         ({"scores": [{**SCORE, "label": "a\u0000b"}]}, "label"),
         ({"scores": [{**SCORE, "label": ""}]}, "label"),
         ({"scores": [{**SCORE, "votes": -1}]}, "votes"),
+        ({"scores": [{**SCORE, "probability": 1e300}]}, "probability"),
         ({"scores": [{**SCORE, "members": []}]}, "members"),
         ({"scores": [SCORE] * 601}, "scores"),
         ({"window": {"column": 0, "row": 0, "width": 0, "height": 1}}, "width"),
