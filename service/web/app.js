@@ -41,7 +41,7 @@ const parts = {
 new Detail(parts, chips, { see, retry: (chip) => pipeline.take([chip]) });
 whoAsks(askKey);
 const atlas = new Atlas(chips, scenes, { say });
-tellScenes($("#scenes"), $("#spoken-scenes"), scenes);
+tellScenes($("#scenes"), $("#spoken-scenes"), scenes, atlas.look);
 let card = told("model");
 const described = describeLabels();
 describeFiles();

@@ -4,7 +4,7 @@ import { bin, MODES } from "./colours.js";
 import { $, h, oncePerFrame, plural } from "./dom.js";
 import { saveAnswers, saveLayer } from "./downloads.js";
 import { MapView } from "./map.js";
-import { holds, project, ringsOf, side } from "./mercator.js";
+import { boxOf, holds, project, ringsOf, side } from "./mercator.js";
 import { tellLabels } from "./roll.js";
 import { describe } from "./service.js";
 import { Tiles } from "./tiles.js";
@@ -169,6 +169,9 @@ export class Atlas {
 
   all = () => this.#limit(null);
 
+  /** Go to a scene. */
+  look = ({ about }) => this.map.fit([boxOf(ringsOf(about.footprint).flat())]);
+
   #select = (thing) => {
     this.chips.select(thing);
     if (thing) this.map.reveal(thing);
@@ -184,7 +187,7 @@ export class Atlas {
 
   #point = (thing, place) => {
     const where = place && `${side(place[1], "NS")}, ${side(place[0] - 360 * Math.round(place[0] / 360), "EW")}`;
-    $("#map-here").textContent = thing ? `${thing.name} ${this.#number(thing)?.toFixed(2) ?? ""}` : where;
+    $("#map-here").textContent = thing ? [thing.name, this.#number(thing)?.toFixed(2)].filter(Boolean).join(": ") : where;
   };
 
   #legend() {

@@ -69,10 +69,10 @@ export class MapView {
     this.moved();
   }
 
-  /** Show everything. */
-  fit() {
-    this.still = true;
-    const boxes = [...this.places.all(), ...this.pictures].map(({ box }) => box);
+  /** Show everything, or some boxes. */
+  fit(some) {
+    this.still = !some;
+    const boxes = some ?? [...this.places.all(), ...this.pictures].map(({ box }) => box);
     if (boxes.length) this.#viewport.fit(around(boxes), CLOSEST_PX);
     this.draw();
   }

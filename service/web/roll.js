@@ -18,19 +18,22 @@ export function tellLabels(things, chosen, choose) {
   if (focused) list.querySelector(`[value="${CSS.escape(focused)}"]`)?.focus();
 }
 
-/** Keep a list of the scenes: how far each is, and a button that stops it or takes it away. */
-export function tellScenes(list, status, scenes) {
+/** Keep a list of the scenes: how far each is, a button to `look` at it, and one that stops it or takes it away. */
+export function tellScenes(list, status, scenes, look) {
   const rows = new Map();
   const row = (scene) => {
     const [bar, words] = [h("progress", { ariaLabel: "Windows labelled" }), h("span")];
     const button = h("button", { type: "button", on: { click: () => (underWay(scene) ? scenes.stop(scene) : scenes.remove(scene)) } });
-    const element = h("li", { className: "group" }, h("b", { textContent: scene.name }), bar, words, button);
+    const name = h("button", { type: "button", className: "plain", textContent: scene.name, title: "Show it on the map", on: { click: () => look(scene) } });
+    const element = h("li", { className: "group" }, name, bar, words, button);
     list.append(element);
-    return { element, bar, words, button };
+    list.scrollTop = list.scrollHeight;
+    return { element, name, bar, words, button };
   };
   scenes.addEventListener("changed", ({ detail: scene }) => {
-    const { element, bar, words, button } = rows.get(scene) ?? rows.set(scene, row(scene)).get(scene);
+    const { element, name, bar, words, button } = rows.get(scene) ?? rows.set(scene, row(scene)).get(scene);
     element.classList.toggle("alert", scene.state === "failed");
+    name.disabled = !scene.about?.footprint;
     bar.hidden = !underWay(scene);
     if (scene.about) Object.assign(bar, { max: scene.about.windows, value: scene.windows.length });
     words.textContent = progress(scene);

@@ -337,6 +337,20 @@ def told(client: httpx2.Client, windows: int) -> tuple[dict[str, Any], dict[str,
     return first, {"window": window, "footprint": footprint, "labels": [], "scores": scores, "members": 3}
 
 
+def test_a_scene_is_gone_to_by_its_name_and_many_leave_room_for_the_map(
+    show: Callable[..., Page], client: httpx2.Client, scene: Path, tmp_path: Path
+) -> None:
+    page = show(service=client)
+    far = write_scene(tmp_path / "far.tif", crs=UTM_60S, columns=2, rows=2)
+    give(page, *[scene, far] * 5, ended="3 windows labelled")
+    for name in ("far.tif", "scene.tif"):
+        page.get_by_role("button", name=name, exact=True).first.click()
+        left, top, width, height = rectangle(page)
+        page.mouse.move(left + width / 2 + 9, top + height / 2 - 9)
+        expect(page.locator("#map-here")).to_have_text(re.compile(rf"^{name}, column \d+, row \d+: 0\.\d\d$"))
+    assert rectangle(page)[1] < 400
+
+
 def test_an_answer_that_ends_early_is_told_and_what_came_stays(
     show: Callable[..., Page], client: httpx2.Client, scene: Path
 ) -> None:
