@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from service.cli.console import BundleOption, app
+from service.contract.errors import SettingsError
 
 export = typer.Typer(help="Make of a bundle what other systems load", no_args_is_help=True)
 app.add_typer(export, name="export")
@@ -36,15 +39,16 @@ def triton(
     from service.settings import read_settings
 
     loaded = load(read_settings(bundle=bundle).bundle)
-    chosen = write_repository(
-        loaded,
-        out,
-        name=name,
-        backend=backend,
-        device=device,
-        precision=precision,
-        max_batch=max_batch,
-    )
+    with _writing(out):
+        chosen = write_repository(
+            loaded,
+            out,
+            name=name,
+            backend=backend,
+            device=device,
+            precision=precision,
+            max_batch=max_batch,
+        )
     needed = "numpy pydantic onnxruntime" if backend == "python" else "numpy pydantic"
     print(f"{out}: {loaded.manifest.name} {loaded.manifest.version}, {chosen}, as the model {name}")
     print(f"Triton's Python, 3.11 or newer, needs {needed}; then: tritonserver --model-repository={out}")
@@ -72,5 +76,15 @@ def stac(
     from service.offline.exports.stac import write_item
     from service.settings import read_settings
 
-    write_item(load(read_settings(bundle=bundle).bundle), out, address=address, bbox=bbox)
+    loaded = load(read_settings(bundle=bundle).bundle)
+    with _writing(out):
+        write_item(loaded, out, address=address, bbox=bbox)
     print(out)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"{out}: cannot be written ({error.strerror}); name another --out") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,7 @@ def score(
         address=ray_address if ray else None,
         restart=restart,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers' Ctrl-C
     with begun(job) as run:
         if run.done:
             print(f"chipvote: {run.done:,} of {run.chips:,} chips are there already", file=sys.stderr)

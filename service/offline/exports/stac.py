@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from service.contract.bundle import MANIFEST, Bundle, reference
+from service.contract.errors import SettingsError
 from service.contract.manifest import INPUT, PROBABILITIES, FileRef, Manifest, Member, Precision
 
 _EXTENSIONS = ("mlm/v1.6.0", "classification/v2.0.0", "file/v2.1.0", "version/v1.2.0")
@@ -39,14 +40,26 @@ def write_item(bundle: Bundle, out: Path, *, address: str | None = None, bbox: B
         bbox: west, south, east and north in degrees, of the ground that the model is meant for.
 
     Raises:
+        SettingsError: `bbox` is no box, or `out` no file.
         OSError: the file cannot be written.
     """
+    _check(out, bbox)
     base = address or Path(os.path.relpath(bundle.folder.resolve(), out.resolve().parent)).as_posix()
     text = json.dumps(item(bundle, base, bbox), indent=2, ensure_ascii=False) + "\n"
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.partial")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(out)
+
+
+def _check(out: Path, bbox: Box | None) -> None:
+    if out.exists() and not out.is_file():  # a device would be lost
+        raise SettingsError(f"{out} is there and no file; name another --out")
+    west, south, east, north = bbox or (0, 0, 0, 0)
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+        raise SettingsError(
+            f"--bbox {west:g} {south:g} {east:g} {north:g}: write degrees: west south east north"
+        )
 
 
 def item(bundle: Bundle, base: str, bbox: Box | None = None) -> dict[str, Any]:
@@ -194,6 +207,12 @@ def _plain(text: str, more: str) -> str:
 
 
 def _rectangle(bbox: Box) -> dict[str, Any]:
+    """Return a box's area, in two parts if it lies across the antimeridian."""
     west, south, east, north = bbox
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
+    parts = [
+        [[[left, south], [right, south], [right, north], [left, north], [left, south]]]
+        for left, right in ([(west, east)] if west <= east else [(west, 180), (-180, east)])
+    ]
+    if len(parts) == 1:
+        return {"type": "Polygon", "coordinates": parts[0]}
+    return {"type": "MultiPolygon", "coordinates": parts}

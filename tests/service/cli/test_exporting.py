@@ -26,3 +26,12 @@ def test_export_stac_writes_an_item_of_the_bundle(tmp_path: Path) -> None:
     item = json.loads(out.read_text())
     assert item["bbox"] == [-1, 2, 3, 4]
     assert item["assets"]["member1-float32"]["href"] == "https://example.org/colours/member1.float32.onnx"
+
+
+@pytest.mark.parametrize("what", ["triton", "stac"])
+def test_where_nothing_can_be_written_is_one_line(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert chipvote("export", what, "--out", str(tmp_path / "file" / "out")) == 1
+    assert "cannot be written" in capsys.readouterr().err

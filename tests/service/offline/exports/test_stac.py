@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 
 from service.contract.bundle import Bundle, load
+from service.contract.errors import SettingsError
 from service.contract.rules import Cooccurrence, ExpectedF, Vote
 from service.offline.exports.stac import item, write_item
 from tests.kit.fakes import LABELS, MEMBERS, make_bundle, make_raw_bundle
 from tests.kit.serving import DEFAULT_BUNDLE
 
+shapely = pytest.importorskip("shapely")
 pystac = pytest.importorskip("pystac")
 schema = pytest.importorskip("stac_model.schema")
 
@@ -92,3 +95,21 @@ def test_an_item_is_the_same_every_time(colours: Bundle, tmp_path: Path) -> None
     write_item(colours, tmp_path / "item.json")
     assert (tmp_path / "item.json").read_bytes() == first
     assert [file.name for file in tmp_path.iterdir()] == ["item.json"]
+
+
+def test_only_a_file_is_replaced(colours: Bundle, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for out in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SettingsError, match="no file"):
+            write_item(colours, out)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_box_may_lie_across_the_antimeridian_and_must_be_one(colours: Bundle, tmp_path: Path) -> None:
+    described = item(colours, ".", (170, -20, -170, 10))
+    check(described)
+    area = shapely.geometry.shape(described["geometry"])
+    assert area.is_valid and area.equals(shapely.box(170, -20, 180, 10) | shapely.box(-180, -20, -170, 10))
+    for box in ((0, 10, 1, -10), (0, 0, float("nan"), 1), (0, 0, 181, 1)):
+        with pytest.raises(SettingsError, match="west south east north"):
+            write_item(colours, tmp_path / "item.json", bbox=box)
