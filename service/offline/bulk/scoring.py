@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.answers.layers.rows import Legend
@@ -131,7 +132,7 @@ def begun(job: Job) -> Iterator[Run]:
         StartupError: the bundle cannot be used.
     """
     bundle = load(job.settings.bundle)
-    _check_empty(job)
+    _check_ours(job)
     with plan.alone(job.folder), TemporaryDirectory(prefix="chipvote-") as scratch:
         if job.restart:
             _clear(job)
@@ -198,7 +199,7 @@ def _settled(job: Job, bundle: Bundle) -> tuple[Plan, bool]:
     )
     path, finished = job.folder / plan.PLAN, job.single and job.out.exists()
     if finished:
-        plan.settle(settled, plan.read(pq.read_schema(job.out).metadata.get(PLAN_KEY, b""), job.out), job.out)
+        plan.settle(settled, plan.read(_plan_of(job.out), job.out), job.out)
     elif path.exists():
         plan.settle(settled, plan.read(path.read_text(), path), job.out)
     else:
@@ -207,16 +208,26 @@ def _settled(job: Job, bundle: Bundle) -> tuple[Plan, bool]:
     return settled, finished
 
 
-def _check_empty(job: Job) -> None:
-    """Refuse a folder that others filled: its files and ours would be one table.
+def _check_ours(job: Job) -> None:
+    """Refuse what others wrote: files of a folder would be one table with ours, a file be lost.
 
     Raises:
         PlanError: there is something, and no plan.
     """
+    if job.single and job.out.is_file() and not _plan_of(job.out):
+        raise PlanError(f"{job.out}: is there, and not by `chipvote score`; choose another --out")
     if job.folder.is_file() or (job.single and job.out.is_dir()):
         raise PlanError(f"{job.out}: --out is a folder, or a file that ends in .parquet; choose another")
     if job.folder.is_dir() and any(job.folder.iterdir()) and not (job.folder / plan.PLAN).parent.is_dir():
         raise PlanError(f"{job.out}: there is something else in it; choose another --out")
+
+
+def _plan_of(out: Path) -> bytes:
+    """Return the plan that a file holds, empty if it has none."""
+    try:
+        return (pq.read_schema(out).metadata or {}).get(PLAN_KEY, b"")
+    except pa.ArrowInvalid:
+        return b""
 
 
 def _clear(job: Job) -> None:

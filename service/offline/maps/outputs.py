@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,7 @@ class OutputError(StartupError):
     """Raised when no finished file can be written where it is asked for."""
 
 
-def check_outputs(outs: Sequence[Path], scenes: int) -> None:
+def check_outputs(outs: Sequence[Path], scenes: Sequence[str]) -> None:
     """Refuse, before hours of work, files that could not be written after it.
 
     Raises:
@@ -27,8 +28,12 @@ def check_outputs(outs: Sequence[Path], scenes: int) -> None:
             raise OutputError(f"{out} is of no format that is written; use {', '.join(FORMATS)}")
         if not out.parent.is_dir():
             raise OutputError(f"there is no folder {out.parent}; make it first")
-        if out.suffix == RASTER and scenes > 1:
-            raise OutputError(f"{out} would be the raster of {scenes} scenes; write one for each, or .gpkg")
+        if out.exists() and (not out.is_file() or any(map(out.samefile, filter(os.path.exists, scenes)))):
+            raise OutputError(f"{out} is a scene, or no file; it is not replaced: name another")
+        if out.suffix == RASTER and len(scenes) > 1:
+            raise OutputError(
+                f"{out} would be the raster of {len(scenes)} scenes; write one for each, or .gpkg"
+            )
 
 
 def write_outputs(parts: Sequence[Path], outs: Sequence[Path]) -> None:

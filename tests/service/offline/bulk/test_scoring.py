@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -105,6 +106,17 @@ def test_what_cannot_begin_says_why(settings: Settings, chips: Path, tmp_path: P
         scored(chips, chips, settings)
     with alone(tmp_path / "out"), pytest.raises(PlanError, match="another run"):
         scored(chips, tmp_path / "out", settings)
+
+
+def test_what_others_wrote_is_not_dropped(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"path": [str(chips / "00.png")]}).replace_schema_metadata(None), lists)
+    for junk in (lists.read_bytes(), b"no Parquet"):
+        lists.write_bytes(junk)
+        for restart in (False, True):
+            with pytest.raises(PlanError, match="not by `chipvote score`"):
+                scored(lists, lists, settings, restart=restart)
+        assert lists.read_bytes() == junk
 
 
 def test_no_room_for_temporary_files_is_said(settings: Settings, chips: Path, tmp_path: Path) -> None:

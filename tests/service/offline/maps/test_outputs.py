@@ -21,7 +21,7 @@ def test_every_format_is_written(tmp_path: Path, colours: Bundle) -> None:
     with journal.opened({}):
         journal.add(batch([Row(place, verdict, crs="EPSG:4326")], colours))
         outs = [tmp_path / f"map{suffix}" for suffix in FORMATS]
-        check_outputs(outs, 1)
+        check_outputs(outs, ["a.tif"])
         write_outputs(journal.parts, outs)
     for out in outs:
         assert out.stat().st_size
@@ -41,4 +41,13 @@ def test_what_could_not_be_written_is_refused_at_once(
     name: str, scenes: int, reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(OutputError, match=reason):
-        check_outputs([tmp_path / name], scenes)
+        check_outputs([tmp_path / name], ["a.tif"] * scenes)
+
+
+def test_no_scene_is_replaced_by_its_map(tmp_path: Path) -> None:
+    (scene := tmp_path / "a.tif").write_bytes(b"pixels")
+    (tmp_path / "b.tif").symlink_to(scene)
+    (tmp_path / "c.gpkg").mkdir()
+    for name in ("a.tif", "b.tif", "c.gpkg"):
+        with pytest.raises(OutputError, match="not replaced"):
+            check_outputs([tmp_path / name], [str(scene)])
