@@ -44,7 +44,7 @@ def tell_differences(
     from service.offline.changes.reading import read
     from service.offline.changes.writing import check_outputs, write
 
-    check_outputs(out or [])
+    check_outputs(out or [], [before, after])
     found = compare(read(before), read(after))
     _print(found)
     for file in out or []:

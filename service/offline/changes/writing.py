@@ -41,8 +41,8 @@ _LAYERS = {".parquet": geoparquet.write, ".gpkg": geopackage.write, ".geojson": 
 FORMATS = (".html", *_LAYERS)
 
 
-def check_outputs(outs: Sequence[Path]) -> None:
-    """Refuse files that could not be written.
+def check_outputs(outs: Sequence[Path], compared: Sequence[Path] = ()) -> None:
+    """Refuse files that could not be written, or are what is compared.
 
     Raises:
         LayerError: says which, and what would do.
@@ -52,6 +52,8 @@ def check_outputs(outs: Sequence[Path]) -> None:
             raise LayerError(f"{out} is of no format that is written; use {', '.join(FORMATS)}")
         if not out.parent.is_dir():
             raise LayerError(f"there is no folder {out.parent}; make it first")
+        if out.exists() and (not out.is_file() or any(map(out.samefile, filter(Path.exists, compared)))):
+            raise LayerError(f"{out} is what is compared, or no file; it is not replaced: name another")
 
 
 def write(found: Differences, out: Path) -> None:

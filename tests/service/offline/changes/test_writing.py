@@ -59,3 +59,11 @@ def test_files_that_could_not_be_written_are_refused_before(tmp_path: Path) -> N
         check_outputs([tmp_path / "a.csv"])
     with pytest.raises(LayerError, match="there is no folder"):
         check_outputs([tmp_path / "no" / "a.html"])
+
+
+def test_what_is_compared_is_not_replaced(tmp_path: Path) -> None:
+    for name in ("a.gpkg", "b.gpkg"):
+        (tmp_path / name).touch()
+    check_outputs([tmp_path / "b.gpkg"], [tmp_path / "a.gpkg", tmp_path / "none.gpkg"])
+    with pytest.raises(LayerError, match="not replaced"):
+        check_outputs([tmp_path / "a.gpkg"], [tmp_path / "a.gpkg"])
