@@ -1,12 +1,9 @@
 """The page's map: scenes and chips where they lie, what it shows of them, and what it saves."""
 
-import io
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import numpy as np
@@ -14,105 +11,35 @@ import pyogrio
 import pytest
 import rasterio
 import rasterio.warp
-from affine import Affine
-from PIL import Image
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from service.contract.bundle import Bundle
 from service.settings import Settings
 from tests.browser.conftest import drop, upload
+from tests.browser.mapping import (
+    COLUMNS,
+    CORNER,
+    LAYER,
+    PIXEL_M,
+    ROWS,
+    UTM_21S,
+    UTM_60S,
+    colour_at,
+    give,
+    on_screen,
+    on_screen_of_dateline,
+    rectangle,
+    saved,
+    write_scene,
+)
 from tests.browser.test_access import serious
-from tests.kit.fakes import BLUE, GREEN, RED, SIZE_PX, encoded, picture
+from tests.kit.fakes import BLUE, RED, SIZE_PX, encoded, picture
 from tests.kit.serving import serving
-
-LAYER = "chipvote"
-COLUMNS, ROWS = 4, 3
-PIXEL_M = 2.0
-UTM_21S, UTM_60S = "EPSG:32721", "EPSG:32760"
-CORNER = (500_000.0, 9_000_000.0)
-MARGIN = 0.06  # of the map's side that stays free round what is fitted in
-
-
-def write_scene(
-    path: Path,
-    *,
-    columns: int = COLUMNS,
-    rows: int = ROWS,
-    corner: tuple[float, float] = CORNER,
-    crs: str = UTM_21S,
-) -> Path:
-    """Write a scene: windows of red, a green first column, and a last window that is empty."""
-    pixels_HWC = np.full((rows * SIZE_PX, columns * SIZE_PX, 3), RED, np.uint8)
-    if columns * rows > 1:
-        pixels_HWC[:, :SIZE_PX] = GREEN
-        pixels_HWC[-SIZE_PX:, -SIZE_PX:] = 0
-    transform = Affine(PIXEL_M, 0, corner[0], 0, -PIXEL_M, corner[1])
-    size = {"height": rows * SIZE_PX, "width": columns * SIZE_PX, "count": 3, "dtype": "uint8"}
-    with rasterio.open(
-        path, "w", driver="GTiff", crs=crs, transform=transform, nodata=0, tiled=True,
-        blockxsize=SIZE_PX, blockysize=SIZE_PX, compress="deflate", **size,
-    ) as file:  # fmt: skip
-        file.write(np.moveaxis(pixels_HWC, -1, 0))
-    return path
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     return write_scene(tmp_path / "scene.tif")
-
-
-def give(page: Page, *files: Path, ended: str) -> None:
-    """Choose files, and wait until the last scene's line says so much."""
-    page.set_input_files("#files", files)
-    expect(page.locator("#scenes li").last).to_contain_text(ended, timeout=60_000)
-
-
-def rectangle(page: Page) -> tuple[float, float, float, float]:
-    box = page.locator("#canvas").bounding_box()
-    assert box
-    return box["x"], box["y"], box["width"], box["height"]
-
-
-def on_screen(page: Page, scene: Path) -> Callable[[float, float], tuple[float, float]]:
-    """Where a pixel of a scene is on the page, while the scene fills the map."""
-    left, top, width, height = rectangle(page)
-    with rasterio.open(scene) as file:
-        transform, crs, corners = (
-            file.transform,
-            file.crs,
-            [(0, 0), (file.width, 0), (file.width, file.height)],
-        )
-
-    def mercator(column: float, row: float) -> tuple[float, float]:
-        (x,), (y,) = rasterio.warp.transform(
-            crs, "EPSG:3857", *[[part] for part in transform @ (column, row)]
-        )
-        return x, -y
-
-    xs, ys = zip(*(mercator(*corner) for corner in [*corners, (0, corners[-1][1])]), strict=True)
-    scale = (1 - 2 * MARGIN) * min(width / (max(xs) - min(xs)), height / (max(ys) - min(ys)))
-
-    def place(column: float, row: float) -> tuple[float, float]:
-        x, y = mercator(column, row)
-        return (
-            left + width / 2 + scale * (x - (max(xs) + min(xs)) / 2),
-            top + height / 2 + scale * (y - (max(ys) + min(ys)) / 2),
-        )
-
-    return place
-
-
-def colour_at(page: Page, point: tuple[float, float]) -> tuple[int, ...]:
-    """The colour of a point of the page."""
-    shot = page.screenshot(clip={"x": point[0], "y": point[1], "width": 2, "height": 2})
-    return tuple(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))[0, 0].tolist())
-
-
-def saved(page: Page, what: str) -> Path:
-    with page.expect_download() as caught:
-        page.locator(f"#map-{what}").click()
-    assert caught.value.suggested_filename == ("scene.gpkg" if what == "geopackage" else "chipvote.geojson")
-    return Path(caught.value.path())
 
 
 def test_a_scene_becomes_a_grid_of_labels_and_a_layer(
@@ -281,13 +208,6 @@ def test_across_the_antimeridian_things_lie_together(
     assert all("179.99" in end for end in ends)
 
 
-def on_screen_of_dateline(page: Page, scene: Path) -> list[tuple[float, float]]:
-    """The middles of windows that lie side by side; Web Mercator's own x would jump there."""
-    x, y, width, height = rectangle(page)
-    side = width * (1 - 2 * MARGIN) / 3
-    return [(x + width / 2 + (column - 1) * side, y + height / 2) for column in range(3)]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_issue_on_the_map(
     show: Callable[..., Page], client: httpx2.Client, scene: Path, scheme: str
@@ -315,107 +235,6 @@ def test_nothing_is_cut_off_beside_the_map(
     assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
     _, _, width, _ = rectangle(page)
     assert width > width_px - 50
-
-
-def lines(*parts: dict[str, Any]) -> Callable[[Route], None]:
-    body = "".join(f"{json.dumps(part)}\n" for part in parts)
-    return lambda route: route.fulfill(body=body, content_type="application/x-ndjson")
-
-
-def told(client: httpx2.Client, windows: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A first line, and a window's."""
-    ring = [[-57.0, -9.0], [-57.0, -9.1], [-56.9, -9.1], [-56.9, -9.0], [-57.0, -9.0]]
-    footprint = {"type": "Polygon", "coordinates": [ring]}
-    scene = {"filename": "scene.tif", "width": 99, "height": 99, "crs": UTM_21S, "resolution_m": 2.0}
-    labels = client.get("/labels").json()
-    scores = [
-        {"label": label["name"], "probability": 0.5, "votes": 0, "predicted": False, "members": [0.5] * 3}
-        for label in labels["labels"]
-    ]
-    window = {"column": 0, "row": 0, "width": 64, "height": 64}
-    first = {"model": labels["model"], "scene": scene | {"windows": windows, "footprint": footprint}}
-    return first, {"window": window, "footprint": footprint, "labels": [], "scores": scores, "members": 3}
-
-
-def test_a_scene_is_gone_to_by_its_name_and_many_leave_room_for_the_map(
-    show: Callable[..., Page], client: httpx2.Client, scene: Path, tmp_path: Path
-) -> None:
-    page = show(service=client)
-    far = write_scene(tmp_path / "far.tif", crs=UTM_60S, columns=2, rows=2)
-    give(page, *[scene, far] * 5, ended="3 windows labelled")
-    for name in ("far.tif", "scene.tif"):
-        page.get_by_role("button", name=name, exact=True).first.click()
-        left, top, width, height = rectangle(page)
-        page.mouse.move(left + width / 2 + 9, top + height / 2 - 9)
-        expect(page.locator("#map-here")).to_have_text(re.compile(rf"^{name}, column \d+, row \d+: 0\.\d\d$"))
-    assert rectangle(page)[1] < 400
-
-
-def test_an_answer_that_ends_early_is_told_and_what_came_stays(
-    show: Callable[..., Page], client: httpx2.Client, scene: Path
-) -> None:
-    page = show(service=client)
-    first, window = told(client, 3)
-    problem = {"type": "about:blank", "title": "Not ready", "status": 503, "detail": "it stops"}
-    for ending, words in (
-        ([window, {"error": problem}], "Not ready. it stops"),
-        ([window, window], "The answer broke off. 2 of 3 windows came; drop the scene again for the rest."),
-    ):
-        page.route("**/predict/scene*", lines(first, *ending))
-        give(page, scene, ended=words)
-        expect(page.locator("#map-summary")).to_contain_text("window")
-        page.get_by_role("button", name="Remove scene.tif").click()
-        expect(page.locator("#map")).to_contain_text("Drop a GeoTIFF here")
-        page.unroute("**/predict/scene*")
-
-
-def test_a_scene_that_is_refused_says_why(
-    show: Callable[..., Page], client: httpx2.Client, scene: Path, tmp_path: Path
-) -> None:
-    cut = tmp_path / "cut.tif"
-    cut.write_bytes(scene.read_bytes()[:300])
-    page = show(service=client, tolerate="4")
-    give(page, cut, ended="Not a GeoTIFF")
-    expect(page.locator("#scenes .alert")).to_contain_text("give a whole one")
-
-
-def test_a_scene_is_cancelled_and_what_came_stays(
-    show: Callable[..., Page], client: httpx2.Client, tmp_path: Path
-) -> None:
-    page = show(service=client)
-    page.set_input_files("#files", write_scene(tmp_path / "large.tif", columns=60, rows=60))
-    expect(page.locator("#scenes")).to_contain_text(re.compile("[1-9][0-9]* of 3,600"), timeout=60_000)
-    page.get_by_role("button", name="Cancel large.tif").click()
-    expect(page.locator("#scenes")).to_contain_text("cancelled: ")
-    expect(page.locator("#scenes progress")).to_be_hidden()
-    expect(page.locator("#map-summary")).to_contain_text("window")
-
-
-def test_only_large_tiffs_are_scenes(page: Page, tmp_path: Path) -> None:
-    import tifffile
-
-    pixels_HWC = np.zeros((40, 90, 3), np.uint8)
-    found = {}
-    kinds: dict[str, dict[str, Any]] = {
-        "little.tif": {"byteorder": "<"},
-        "big-endian.tif": {"byteorder": ">"},
-        "big.tif": {"bigtiff": True},
-        "placed.tif": {"extratags": [(33550, "d", 3, (1.0, 1.0, 0.0), True)]},
-    }
-    for name, options in kinds.items():
-        tifffile.imwrite(tmp_path / name, pixels_HWC, photometric="rgb", **options)
-        found[name] = size_of(page, (tmp_path / name).read_bytes())
-    size = {"width": 90, "height": 40, "placed": False}
-    assert found == dict.fromkeys(found, size) | {"placed.tif": size | {"placed": True}}
-    assert size_of(page, encoded(picture(RED), "PNG")) is None
-    assert size_of(page, (tmp_path / "little.tif").read_bytes()[:30]) is None
-
-
-def size_of(page: Page, data: bytes) -> object:
-    return page.evaluate(
-        """async (bytes) => (await import("/web/tiff.js")).sizeOf(new Blob([new Uint8Array(bytes)]))""",
-        list(data[:100_000]),
-    )
 
 
 def test_a_background_comes_from_where_a_setting_says_and_is_credited(

@@ -225,7 +225,8 @@ def _check_ours(job: Job) -> None:
 def _plan_of(out: Path) -> bytes:
     """Return the plan that a file holds, empty if it has none."""
     try:
-        return (pq.read_schema(out).metadata or {}).get(PLAN_KEY, b"")
+        known: dict[bytes, bytes] = pq.read_schema(out).metadata or {}
+        return known.get(PLAN_KEY, b"")
     except pa.ArrowInvalid:
         return b""
 
