@@ -46,7 +46,7 @@ class Making:
         Raises:
             StartupError: the map cannot be made; says why, and the fix.
         """
-        check_outputs(outs, len(addresses))
+        check_outputs(outs, addresses)
         self._addresses, self._outs, self._bundle = addresses, outs, bundle
         self._settings, self._wishes = settings, wishes
         self._spec = spec_for(bundle, wishes)

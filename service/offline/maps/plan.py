@@ -74,6 +74,8 @@ def plan(addresses: Sequence[str], spec: InputSpec, wishes: Wishes) -> list[Grid
             refused.append(str(error))
     if refused:
         raise PlanError("\n".join(refused))
+    if not any(map(len, grids)):
+        raise PlanError("no window touches the area; give one on the scenes, in degrees, longitudes first")
     return grids
 
 
