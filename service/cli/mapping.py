@@ -41,6 +41,7 @@ def label_scenes(
         float | None,
         typer.Option(
             min=0.001,
+            max=1e6,
             help="Metres of the ground that a pixel of the bundle's chips shows; scenes are resampled to it",
             show_default="as the bundle says, else the scene's",
         ),

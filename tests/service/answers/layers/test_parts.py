@@ -89,7 +89,7 @@ def test_what_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "scene.tif").touch()
     (tmp_path / "link.tif").symlink_to(tmp_path / "scene.tif")
-    read = [tmp_path / "scene.tif", "https://example.org/a.tif"]
+    read = [str(tmp_path / "scene.tif"), "https://example.org/a.tif"]
     check_outputs([tmp_path / "a.tif", tmp_path / "a.gpkg"], (".tif", ".gpkg"), read)
     for name, reason in {
         "a.shp": r"use \.tif, \.gpkg",

@@ -10,6 +10,7 @@ import pytest
 
 from service.answers.layers import geopackage
 from service.answers.layers.errors import LayerError
+from service.answers.layers.parts import batches
 from service.answers.layers.rows import Row, batch
 from service.contract.bundle import Bundle
 from service.engine.verdict import Verdict
@@ -48,12 +49,12 @@ def test_a_file_that_is_begun_is_finished_when_it_is_stopped_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = parts_of(tmp_path, grid(4, lambda *_: ["water"]), size=4)
-    read, calls = geopackage.batches, count()
+    calls = count()
 
     def stopped(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
         if next(calls) == 0:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        yield from read(parts)
+        yield from batches(parts)
 
     monkeypatch.setattr(geopackage, "batches", stopped)
     with pytest.raises(KeyboardInterrupt):
