@@ -1,5 +1,6 @@
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_a_file_that_is_begun_is_finished_when_it_is_stopped_by_hand(
 
     def stopped(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
         if next(calls) == 0:
+            time.sleep(0.2)  # until the main thread waits
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         yield from batches(parts)
 
