@@ -63,6 +63,8 @@ def check_outputs(outs: Sequence[Path], formats: Iterable[str], sources: Iterabl
             raise LayerError(f"{out} is of no format that is written; use {', '.join(formats)}")
         if not out.parent.is_dir():
             raise LayerError(f"there is no folder {out.parent}; make it first")
+        if not out.name.isprintable():  # a line break, or no text at all: GDAL writes elsewhere
+            raise LayerError(f"{out!r} is no name that every program can open; give another")
         if out.is_dir():
             raise LayerError(f"{out} is a folder; give a file's name")
         if out.exists() and any(os.path.exists(one) and out.samefile(one) for one in sources):

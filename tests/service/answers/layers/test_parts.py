@@ -90,11 +90,12 @@ def test_what_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
     (tmp_path / "scene.tif").touch()
     (tmp_path / "link.tif").symlink_to(tmp_path / "scene.tif")
     read = [str(tmp_path / "scene.tif"), "https://example.org/a.tif"]
-    check_outputs([tmp_path / "a.tif", tmp_path / "a.gpkg"], (".tif", ".gpkg"), read)
+    check_outputs([tmp_path / "a.tif", tmp_path / "ä %#.gpkg"], (".tif", ".gpkg"), read)
     for name, reason in {
         "a.shp": r"use \.tif, \.gpkg",
         "a": "no format",
         "no/a.gpkg": "make it first",
+        "a\n.gpkg": "no name that every program",
         "folder.gpkg": "is a folder",
         "scene.tif": "what is read",
         "link.tif": "what is read",
