@@ -40,11 +40,12 @@ def tell_differences(
     be shifted. Tables are compared by name. Members that --all-members would have run may dispute
     more.
     """
+    from service.answers.layers.parts import check_outputs
     from service.offline.changes.differences import compare
     from service.offline.changes.reading import read
-    from service.offline.changes.writing import check_outputs, write
+    from service.offline.changes.writing import FORMATS, write
 
-    check_outputs(out or [], [before, after])
+    check_outputs(out or [], FORMATS, (before, after))
     found = compare(read(before), read(after))
     _print(found)
     for file in out or []:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def label_scenes(
         float | None,
         typer.Option(
             min=0.001,
+            max=1e6,
             help="Metres of the ground that a pixel of the bundle's chips shows; scenes are resampled to it",
             show_default="as the bundle says, else the scene's",
         ),
@@ -81,7 +83,7 @@ def label_scenes(
         left_out=_words(skip_labels),
         all_members=all_members,
     )
-    raise typer.Exit(_map(_addresses(scenes), out, bundle, wishes))
+    raise typer.Exit(_map(_addresses(scenes, out), out, bundle, wishes))
 
 
 def _map(addresses: Sequence[str], outs: Sequence[Path], bundle: Path | None, wishes: Wishes) -> int:
@@ -109,15 +111,16 @@ def _map(addresses: Sequence[str], outs: Sequence[Path], bundle: Path | None, wi
     return 1 if making.counts.failed else 0
 
 
-def _addresses(scenes: Sequence[str]) -> list[str]:
-    """Replace each folder by the GeoTIFFs inside it, sorted."""
+def _addresses(scenes: Sequence[str], outs: Sequence[Path]) -> list[str]:
+    """Replace each folder by the GeoTIFFs inside it, sorted; an earlier map of them is none."""
     from service.client.files import find_images
 
     found: list[str] = []
+    known = {out.absolute() for out in outs}
     for scene in scenes:
-        folder = Path(scene)
-        if folder.is_dir():
-            found += [str(file) for file in find_images([folder]) if file.suffix.lower() in SUFFIXES]
+        if os.path.isdir(scene):
+            files = [file for file in find_images([Path(scene)]) if file.suffix.lower() in SUFFIXES]
+            found += [str(file) for file in files if file.absolute() not in known]
         else:
             found.append(scene)
     if not found:

@@ -172,8 +172,23 @@ class Ensemble:
         self.chips_per_s = len(chips_BHWC) / (time.perf_counter() - began_s)
 
     def _answer(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Verdict]:
+        if not self._early_voter:
+            return self._told(self.probabilities(chips_BHWC))  # which are known anyway
         labels_BL, votes_BL, probs_BL, members_B = self._decide(chips_BHWC)
         rows = (probs_BL.round(6), votes_BL, labels_BL, members_B)
+        return list(map(Verdict, *(array.tolist() for array in rows)))
+
+    def _told(self, probs_MBL: npt.NDArray[np.float32]) -> list[Verdict]:
+        """Decide on what all members say, and tell that, too."""
+        labels_BL, votes_BL, means_BL = self._bundle.decider.decide(probs_MBL)
+        members_BLM = probs_MBL.transpose(1, 2, 0).astype(np.float64)
+        rows = (
+            means_BL.round(6),
+            votes_BL,
+            labels_BL,
+            np.full(len(labels_BL), len(probs_MBL)),
+            members_BLM.round(6),
+        )
         return list(map(Verdict, *(array.tolist() for array in rows)))
 
     def _explain(self, chips_BHWC: npt.NDArray[Pixel]) -> list[Verdict]:
@@ -182,10 +197,10 @@ class Ensemble:
         explained = (self._explain_by(loaded, member, len(chips_BHWC)) for member in members)
         probs, maps = zip(*explained, strict=True)
         probs_MBL = np.stack(probs)
-        labels_BL, votes_BL, means_BL = self._bundle.decider.decide(probs_MBL)
+        verdicts = self._told(probs_MBL)
 
         def evidence(chip: int, label: int) -> list[list[float]] | None:
-            if not labels_BL[chip, label]:
+            if not verdicts[chip].predicted[label]:
                 return None
             of_label = rule.label_thresholds(label), rule.label_weights(label)
             weights_M = counting(probs_MBL[:, chip, label], *of_label)
@@ -193,21 +208,12 @@ class Ensemble:
             return grid
 
         return [
-            Verdict(
-                means_BL[chip].round(6).tolist(),
-                votes_BL[chip].tolist(),
-                labels_BL[chip].tolist(),
-                len(members),
-                probs_MBL[:, chip].T.astype(np.float64).round(6).tolist(),
-                [evidence(chip, label) for label in range(labels_BL.shape[1])],
-            )
-            for chip in range(len(chips_BHWC))
+            verdict._replace(evidence=[evidence(chip, label) for label in range(len(verdict.predicted))])
+            for chip, verdict in enumerate(verdicts)
         ]
 
     def _decide(self, chips_BHWC: npt.NDArray[Pixel]) -> EarlyDecision:
-        if not self._early_voter:
-            members_B = np.full(len(chips_BHWC), len(self._members))
-            return EarlyDecision(*self._bundle.decider.decide(self.probabilities(chips_BHWC)), members_B)
+        assert self._early_voter
         loaded, loaded_O = self._runner.load(chips_BHWC), np.arange(len(chips_BHWC))
 
         def ask(member: int, rows_O: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:

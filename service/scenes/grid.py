@@ -78,7 +78,7 @@ class Grid(Sequence[Place]):
         self._wide, self._tall = _group(scene, spec, *steps)
         self._kept: npt.NDArray[np.int64] | None = None
         if area is not None:
-            self._kept = self._inside(in_pixels(area, scene.ground))
+            self._kept = self._inside(in_pixels(area, scene.ground, scene.width, scene.height))
 
     def __len__(self) -> int:
         return len(self.columns) * len(self.rows) if self._kept is None else len(self._kept)

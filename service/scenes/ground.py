@@ -20,6 +20,7 @@ from service.scenes.place import Place, Point
 
 _EARTH = Geod(ellps="WGS84")
 _SPAN_PX = 64  # over which a pixel's size is measured: short enough to be local, long enough to be exact
+_NEARLY = 1 - 1e-12  # or PROJ could take both ends of a turn for one
 
 
 class Ground:
@@ -59,6 +60,11 @@ class Ground:
         x, y = self.to_degrees.transform(degrees[:, 0], degrees[:, 1], direction="INVERSE")
         a, b, c, d, e, f = (~self._transform)[:6]
         return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
+
+    def turn(self) -> npt.NDArray[np.float64]:
+        """Return how many columns and rows lead once around the Earth; none where nothing does."""
+        start, end = self.to_pixels(np.array([[-180, 0], [180, 0]]) * _NEARLY)
+        return end - start if np.isfinite(end - start).all() else np.zeros(2)
 
     def pixel_m(self, width: int, height: int) -> tuple[float, float] | None:
         """Return how many metres of the ground a step along a row and down a column are.

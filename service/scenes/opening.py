@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.contract.errors import ServiceError
 from service.scenes import remote
 from service.scenes.errors import LackingExtra, NotAScene, SceneError
 
@@ -61,12 +62,16 @@ def open_tiff(address: str) -> rasterio.DatasetReader:
     with environment():
         import rasterio
 
-        place = _place(address)
         try:
-            dataset = rasterio.open(**place, driver="GTiff")
+            dataset = rasterio.open(**_place(address), driver="GTiff")
+        except ServiceError:
+            raise
         except Exception as error:  # a damaged or hostile file makes GDAL raise nearly anything
             logger.debug("GDAL refused a scene: %r", error)  # its words may name files of this machine
-            raise NotAScene("it cannot be opened as a GeoTIFF; give a whole one that may be read") from error
+            fetched = "fetched and " if remote.is_remote(address) else ""
+            raise NotAScene(
+                f"it cannot be {fetched}opened as a GeoTIFF; give a whole one that may be read"
+            ) from error
         if _OVERVIEWS in dataset.tag_namespaces():
             dataset.close()
             raise SceneError("it names another file for its overviews; save it anew (gdal_translate -of COG)")
@@ -88,7 +93,6 @@ def state(address: str) -> list[Any]:
 def _place(address: str) -> dict[str, Any]:
     if remote.is_remote(address):
         return {"fp": address, "opener": remote.opener(address)}
-    path = Path(address)
-    if not path.is_file():
+    if not os.path.isfile(address):  # unlike a Path's, for any text
         raise NotAScene("there is no such file; give a GeoTIFF")
-    return {"fp": path.absolute()}
+    return {"fp": Path(address).absolute()}

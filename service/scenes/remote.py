@@ -1,7 +1,7 @@
 """Scenes in object stores and behind HTTPS: parts of them, as GDAL asks for them.
 
-Credentials and endpoints come from the usual variables of each store, such as AWS_ACCESS_KEY_ID or
-AWS_SKIP_SIGNATURE. GDAL's own network drivers are not used.
+An https address may be signed. Else credentials and endpoints come from the usual variables of each
+store, such as AWS_ACCESS_KEY_ID or AWS_SKIP_SIGNATURE. GDAL's own network drivers are not used.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ class RemoteFile:
         import obstore
 
         self._part = partial(obstore.get_range, store, key)
-        self._size, self._at = int(obstore.head(store, key)["size"]), 0
-        self._head = bytes(self._part(start=0, end=min(self._size, _HEAD_BYTES))) if self._size else b""
+        # No HEAD: an address that is signed is signed for GET.
+        first = obstore.get(store, key, options={"range": (0, _HEAD_BYTES)})
+        self._size, self._at = int(first.meta["size"]), 0
+        self._head = bytes(first.bytes())
 
     def __enter__(self) -> RemoteFile:
         return self
@@ -92,15 +94,27 @@ def state(address: str) -> list[Any]:
     """
     import obstore
 
-    found = obstore.head(*_store(address))
+    found = obstore.get(*_store(address), options={"range": (0, 1)}).meta
     return [found["size"], found["e_tag"]]
+
+
+def shown(address: str) -> str:
+    """Return an address without what may be a secret: a password, a signature."""
+    if not is_remote(address):
+        return address
+    scheme, _, rest = address.partition("://")
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _store(address: str) -> tuple[ObjectStore, str]:
     try:
-        from obstore.store import from_url
+        from obstore.store import HTTPStore, from_url
     except ImportError as error:
         raise LackingExtra("URLs need obstore: pip install 'chipvote[scenes]'") from error
     parts = urlsplit(address)
     options: dict[str, Any] = {"client_options": {"allow_http": True}} if parts.scheme == "http" else {}
-    return from_url(f"{parts.scheme}://{parts.netloc}", **options), parts.path.lstrip("/")
+    root, key = f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/")
+    if parts.query and parts.scheme in ("https", "http"):  # which a store that is known would not send
+        return HTTPStore.from_url(f"{root}?{parts.query}", **options), key
+    return from_url(root, **options), key

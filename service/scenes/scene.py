@@ -17,6 +17,7 @@ from service.contract.manifest import InputSpec
 from service.scenes.errors import LackingExtra, SceneError
 from service.scenes.ground import Ground
 from service.scenes.opening import open_tiff
+from service.scenes.remote import shown
 from service.scenes.samples import Palette, told_bands
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def open_scene(
     Args:
         address: as `open_tiff` takes it.
         spec: what the bundle takes.
-        name: of the scene; by default its address.
+        name: of the scene; by default its address, without secrets.
         nodata: the value of what it leaves out, for files that do not say it.
 
     Raises:
         SceneError: says what is wrong with it, and what would do.
         LackingExtra: a package is not there.
     """
-    name = name or address
+    name = name or shown(address)
     try:
         with open_tiff(address) as dataset:
             return _read(dataset, address, name, spec, nodata)

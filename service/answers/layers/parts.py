@@ -5,16 +5,20 @@ Knows Parquet, and how libraries say that a disk is full; knows no format that i
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from service.answers.layers.errors import LayerError
 
 _NESTED = ("corners", "bbox")
 # What GDAL says of a full disk; of a rollback, where SQLite has undone the rows by itself.
-_FULL = ("no space left", "disk is full", "cannot rollback", "cannot write feature")
+_FULL = ("no space left", "disk is full", "cannot rollback", "cannot write feature", "no such table")
 
 
 def schema_of(parts: Sequence[Path]) -> pa.Schema:
@@ -43,12 +47,41 @@ def flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.drop_columns([name for name in _NESTED if name in batch.schema.names])
 
 
+def check_outputs(outs: Sequence[Path], formats: Iterable[str], sources: Iterable[str | Path]) -> None:
+    """Refuse, before the work, files that could not be written after it, or that it reads.
+
+    Args:
+        outs: the files.
+        formats: how their names may end.
+        sources: paths of what is read; URLs are none.
+
+    Raises:
+        LayerError: says which, and what would do.
+    """
+    for out in outs:
+        if out.suffix not in formats:
+            raise LayerError(f"{out} is of no format that is written; use {', '.join(formats)}")
+        if not out.parent.is_dir():
+            raise LayerError(f"there is no folder {out.parent}; make it first")
+        if not out.name.isprintable():  # a line break, or no text at all: GDAL writes elsewhere
+            raise LayerError(f"{out!r} is no name that every program can open; give another")
+        if out.is_dir():
+            raise LayerError(f"{out} is a folder; give a file's name")
+        if out.exists() and any(os.path.exists(one) and out.samefile(one) for one in sources):
+            raise LayerError(f"{out} is what is read; give another name")
+        try:
+            tempfile.TemporaryFile(dir=out.parent).close()
+        except OSError as error:
+            raise LayerError(f"{out.parent} takes no file ({error.strerror}); write elsewhere") from error
+
+
 @contextmanager
 def whole(out: Path) -> Iterator[Path]:
     """Give a path to write to, renamed to `out` when the block ends without error.
 
     Raises:
         OSError: with its number where the disk is full, whatever a library called that.
+        LayerError: GDAL cannot write there for another reason.
     """
     partial = out.with_name(f"partial-{out.name}")  # the suffix stays last because GDAL looks at it
     try:
@@ -60,6 +93,8 @@ def whole(out: Path) -> Iterator[Path]:
     except Exception as error:
         if any(words in str(error).lower() for words in _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
+        if isinstance(error, DataLayerError | DataSourceError):
+            raise LayerError(f"{out} cannot be written ({error}); write it elsewhere") from error
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -54,7 +54,8 @@ def _by_place(before: Layer, after: Layer) -> Pairs:
     rows, others = shapely.STRtree(after.geometries).query(before.geometries)
     areas = shapely.area(before.geometries[rows])
     # Boxes overlap at least as much as what is in them, so most neighbours need no intersection.
-    near = _box_overlaps(before.geometries[rows], after.geometries[others]) >= _LEAST * areas
+    overlaps = _box_overlaps(before.geometries[rows], after.geometries[others])
+    near = (areas > 0) & (overlaps >= _LEAST * areas)
     rows, others, areas = rows[near], others[near], areas[near]
     shares = shapely.area(shapely.intersection(before.geometries[rows], after.geometries[others])) / areas
     order = np.lexsort((others, -shares, rows))  # of each row before, the largest share first

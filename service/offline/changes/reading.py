@@ -25,6 +25,8 @@ FORMATS = (".parquet", ".gpkg", ".geojson")
 _NAMES = ("scene", "name")  # of what a row is about: of a layer, of a table
 _NO_LAYER = "give a layer of chipvote map or the page, or a table of chipvote score"
 
+_UNREADABLE = (pa.ArrowException, shapely.errors.ShapelyError, RuntimeError, OSError, TypeError, ValueError)
+
 
 class Layer(NamedTuple):
     """The rows of a layer or a table that have a verdict."""
@@ -53,7 +55,13 @@ def read(path: Path) -> Layer:
     Raises:
         LayerError: it is not there, or neither a layer nor a table.
     """
-    table = _table(path)
+    try:
+        return _layer(path, _table(path))
+    except _UNREADABLE as error:
+        raise LayerError(f"{path} cannot be read ({str(error).splitlines()[0]}); {_NO_LAYER}") from error
+
+
+def _layer(path: Path, table: pa.Table) -> Layer:
     names = table.column_names
     if not {"labels", "members", "model", "version"} < set(names) or not set(_NAMES) & set(names):
         raise LayerError(f"{path} has not the columns of a layer; {_NO_LAYER}")
@@ -61,6 +69,11 @@ def read(path: Path) -> Layer:
     between = names[names.index("labels") + 1 : names.index("members")]
     count = len(between) // 3
     predicted, probabilities, votes = (between[at : at + count] for at in (0, count, 2 * count))
+    named = all(name.startswith("p_") for name in probabilities) and all(
+        name.startswith("votes_") for name in votes
+    )
+    if len(between) % 3 or not named:
+        raise LayerError(f"{path} has not three columns for each label; {_NO_LAYER}")
     bundles = {f"{row['model']} {row['version']}" for row in told.select(["model", "version"]).to_pylist()}
     return Layer(
         name=path.name,
@@ -68,9 +81,9 @@ def read(path: Path) -> Layer:
         labels=tuple(name.removeprefix("p_") for name in probabilities),
         keys=told[next(name for name in _NAMES if name in names)].to_pylist(),
         geometries=_geometries(told),
-        predicted_NL=_stacked(told, predicted).astype(np.bool_),
+        predicted_NL=_stacked(told, predicted) == 1,
         probs_NL=_stacked(told, probabilities),
-        votes_NL=_stacked(told, votes).astype(np.int64),
+        votes_NL=np.nan_to_num(_stacked(told, votes)).astype(np.int64),
         members=_numbers(told, "members").astype(np.int64),
         disagreement=_numbers(told, "disagreement"),
         failed=len(table) - len(told),
@@ -82,19 +95,17 @@ def _table(path: Path) -> pa.Table:
         raise LayerError(f"{path}: there is no such file; {_NO_LAYER}")
     if not path.is_dir() and path.suffix not in FORMATS:
         raise LayerError(f"{path} is of no format that is read ({', '.join(FORMATS)}); {_NO_LAYER}")
-    try:
-        if path.is_dir() or path.suffix == ".parquet":
-            return pq.read_table(path)
-        facts, table = read_arrow(path, layer=LAYER if path.suffix == ".gpkg" else None)
-        geometry = facts["geometry_name"] or "wkb_geometry"
-        return table.rename_columns(["geometry" if name == geometry else name for name in table.column_names])
-    except (pa.ArrowException, RuntimeError, OSError) as error:
-        raise LayerError(f"{path} cannot be read ({str(error).splitlines()[0]}); {_NO_LAYER}") from error
+    if path.is_dir() or path.suffix == ".parquet":
+        return pq.read_table(path)
+    facts, table = read_arrow(path, layer=LAYER if path.suffix == ".gpkg" else None)
+    geometry = facts["geometry_name"] or "wkb_geometry"
+    return table.rename_columns(["geometry" if name == geometry else name for name in table.column_names])
 
 
 def _geometries(table: pa.Table) -> npt.NDArray[np.object_]:
     known = "geometry" in table.column_names
-    return np.asarray(shapely.from_wkb(table["geometry"].to_pylist() if known else [None] * len(table)))
+    found_N = shapely.from_wkb(table["geometry"].to_pylist() if known else [None] * len(table))
+    return np.asarray(shapely.make_valid(found_N))  # other programs' outlines may cross themselves
 
 
 def _stacked(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.float64]:

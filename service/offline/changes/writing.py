@@ -4,7 +4,6 @@ Its columns before the labels' are `COLUMNS`; each label has what happened to it
 -1 it disappeared), the change of its probability, and whether members dispute that.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,6 @@ import pyarrow.parquet as pq
 import shapely
 
 from service.answers.layers import geojson, geopackage, geoparquet
-from service.answers.layers.errors import LayerError
 from service.answers.layers.parts import whole
 from service.answers.layers.rows import BOX, Legend, label_names
 from service.answers.layers.style import Rule, document
@@ -39,21 +37,6 @@ _PLACE = {"bbox": BOX, "geometry": pa.binary()}
 _PREFIXES = {"": pa.int8(), "p_": pa.float32(), "disputed_": pa.bool_()}
 _LAYERS = {".parquet": geoparquet.write, ".gpkg": geopackage.write, ".geojson": geojson.write}
 FORMATS = (".html", *_LAYERS)
-
-
-def check_outputs(outs: Sequence[Path], compared: Sequence[Path] = ()) -> None:
-    """Refuse files that could not be written, or are what is compared.
-
-    Raises:
-        LayerError: says which, and what would do.
-    """
-    for out in outs:
-        if out.suffix not in FORMATS:
-            raise LayerError(f"{out} is of no format that is written; use {', '.join(FORMATS)}")
-        if not out.parent.is_dir():
-            raise LayerError(f"there is no folder {out.parent}; make it first")
-        if out.exists() and (not out.is_file() or any(map(out.samefile, filter(Path.exists, compared)))):
-            raise LayerError(f"{out} is what is compared, or no file; it is not replaced: name another")
 
 
 def write(found: Differences, out: Path) -> None:

@@ -47,12 +47,16 @@ class Journal:
         Raises:
             JournalError: another map was begun there, or another process makes this one.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise JournalError(f"{self.folder} is in the way of a folder; remove it")
         self.folder.mkdir(exist_ok=True)
         with self._facts.open("a+") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise JournalError(f"another process is making this map, in {self.folder}") from None
+            if not os.fstat(stream.fileno()).st_nlink:  # removed between `open` and the lock
+                raise JournalError("another process has just made this map; repeat to make it anew")
             stream.seek(0)
             self._check(stream.read(), dict(facts))
             self.count = len(self.parts)

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-from service.contract.errors import StartupError
+from service.answers.layers import parts
+from service.answers.layers.errors import LayerError
 
 FORMATS = {".parquet": "geoparquet", ".gpkg": "geopackage", ".geojson": "geojson", ".tif": "raster"}
 RASTER = ".tif"
-
-
-class OutputError(StartupError):
-    """Raised when no finished file can be written where it is asked for."""
 
 
 def check_outputs(outs: Sequence[Path], scenes: Sequence[str]) -> None:
     """Refuse, before hours of work, files that could not be written after it.
 
     Raises:
-        OutputError: says which, and what would do.
+        LayerError: says which, and what would do.
     """
-    for out in outs:
-        if out.suffix not in FORMATS:
-            raise OutputError(f"{out} is of no format that is written; use {', '.join(FORMATS)}")
-        if not out.parent.is_dir():
-            raise OutputError(f"there is no folder {out.parent}; make it first")
-        if out.exists() and (not out.is_file() or any(map(out.samefile, filter(os.path.exists, scenes)))):
-            raise OutputError(f"{out} is a scene, or no file; it is not replaced: name another")
-        if out.suffix == RASTER and len(scenes) > 1:
-            raise OutputError(
-                f"{out} would be the raster of {len(scenes)} scenes; write one for each, or .gpkg"
-            )
+    parts.check_outputs(outs, FORMATS, scenes)
+    if len(scenes) > 1 and (rasters := [out for out in outs if out.suffix == RASTER]):
+        raise LayerError(
+            f"{rasters[0]} would be the raster of {len(scenes)} scenes; write one for each, or .gpkg"
+        )
 
 
-def write_outputs(parts: Sequence[Path], outs: Sequence[Path]) -> None:
-    """Write the finished files, one after the other.
+def write_outputs(journal: Sequence[Path], outs: Sequence[Path]) -> None:
+    """Write the finished files, one after the other; Ctrl-C waits for the one that is begun.
+
+    Args:
+        journal: the parts.
+        outs: the files.
 
     Raises:
         LayerError: a format has no place for these rows.
         OSError: a file cannot be written.
     """
-    for out in outs:
-        import_module(f"service.answers.layers.{FORMATS[out.suffix]}").write(parts, out)
+    # In a thread: Arrow and GDAL would take a Ctrl-C in their midst for a failure.
+    with ThreadPoolExecutor(1, "outputs") as writer:
+        for out in outs:
+            write = import_module(f"service.answers.layers.{FORMATS[out.suffix]}").write
+            writer.submit(write, journal, out).result()

@@ -15,6 +15,7 @@ from service.scenes.errors import SceneError
 from service.scenes.grid import Grid
 from service.scenes.opening import state
 from service.scenes.reading import MAX_NODATA
+from service.scenes.remote import shown
 from service.scenes.scene import open_scene
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def plan(addresses: Sequence[str], spec: InputSpec, wishes: Wishes) -> list[Grid
             refused.append(str(error))
     if refused:
         raise PlanError("\n".join(refused))
+    if not any(map(len, grids)):
+        raise PlanError("no window touches the area; give one on the scenes, in degrees, longitudes first")
     return grids
 
 
@@ -84,6 +87,6 @@ def facts(addresses: Sequence[str], bundle: Bundle, wishes: Wishes, precision: s
         "chipvote": __version__,
         "bundle": hashlib.sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
         "precision": precision,
-        "scenes": [[address, *state(address)] for address in addresses],
+        "scenes": [[shown(address), *state(address)] for address in addresses],
         **asked,
     }

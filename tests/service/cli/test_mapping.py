@@ -76,6 +76,17 @@ def test_what_cannot_be_made_is_one_line_for_each_reason(
     assert chipvote("map", tmp_path / "none", "-o", tmp_path / "map.gpkg") == 2
 
 
+def test_a_map_beside_its_scenes_may_be_made_again_and_never_replaces_one(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert chipvote("map", scene.parent, "-o", scene.with_name("map.tif")) == 0
+    before = scene.read_bytes()
+    assert chipvote("map", scene, "-o", scene) == 1
+    assert "what is read" in capsys.readouterr().err
+    assert scene.read_bytes() == before
+
+
 def test_stopped_by_hand_it_says_how_to_go_on(
     scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,15 @@ def test_only_geotiffs_are_opened(tmp_path: Path) -> None:
     for name in ("a.vrt", "vrt.tif", "a.png", "empty.tif", "cut.tif"):
         with pytest.raises(NotAScene, match="cannot be opened as a GeoTIFF"):
             open_tiff(str(tmp_path / name))
-    for name in (VRT.format(scene), f"GTIFF_DIR:1:{scene}", f"/vsisubfile/0,{scene}", "", "nowhere.tif", "."):
+    for name in (
+        VRT.format(scene),
+        f"GTIFF_DIR:1:{scene}",
+        f"/vsisubfile/0,{scene}",
+        "",
+        "nowhere.tif",
+        ".",
+        "a" * 999,
+    ):
         with pytest.raises(NotAScene, match="no such file"):
             open_tiff(name)
 

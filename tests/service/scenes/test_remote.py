@@ -22,6 +22,7 @@ from service.scenes.scene import open_scene
 from tests.kit.scenes import noise, write_scene
 
 RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+SIGNATURE = "until=2030&sign=S3CR%2BT"
 
 
 @pytest.fixture
@@ -30,12 +31,10 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
     sent: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
         def do_GET(self) -> None:
-            file = tmp_path / self.path.lstrip("/")
-            if not file.is_file():
+            path, _, query = self.path.partition("?")
+            file = tmp_path / path.lstrip("/")
+            if not file.is_file() or (file.parent.name == "signed" and query != SIGNATURE):
                 self.send_error(404)
                 return
             data, asked = file.read_bytes(), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -46,9 +45,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
             self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
             self.send_header("ETag", f'"{hash(data)}"')
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(data[first : last + 1])
-                sent.append(last - first + 1)
+            self.wfile.write(data[first : last + 1])
+            sent.append(last - first + 1)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -82,6 +80,30 @@ def test_what_is_not_there_is_no_scene(served: tuple[str, list[int]]) -> None:
     root, _ = served
     with pytest.raises(NotAScene):
         open_tiff(f"{root}/gone.tif")
+
+
+def test_a_signed_address_is_opened_and_its_secret_stays_one(
+    tmp_path: Path, served: tuple[str, list[int]]
+) -> None:
+    (tmp_path / "signed").mkdir()
+    write_scene(tmp_path / "signed" / "a.tif", noise(64, 64))
+    address = f"{served[0]}/signed/a.tif"
+    with pytest.raises(NotAScene, match="cannot be fetched"):
+        open_tiff(address)
+    scene = open_scene(f"{address}?{SIGNATURE}", RGB)
+    assert (scene.name, len(list(read_chips(Grid(scene, RGB), RGB, 1)))) == (address, 1)
+    assert state(scene.address)[0] == (tmp_path / "signed" / "a.tif").stat().st_size
+    with pytest.raises(NotAScene) as refused:
+        open_scene(f"{address.replace('//', '//me:S3CRET@')}?sign=S3CRET", RGB)
+    assert str(refused.value).startswith(f"{address}: it cannot be fetched")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://", "http:///", "http://[::1/a.tif", "http://a:99999/b", "s3://"]
+)
+def test_what_is_no_address_is_no_scene(address: str) -> None:
+    with pytest.raises(NotAScene, match="cannot be fetched"):
+        open_tiff(address)
 
 
 @pytest.mark.parametrize("scheme", remote.SCHEMES)

@@ -8,13 +8,14 @@ import pyogrio
 import pytest
 
 from service.answers.layers import geopackage
-from service.answers.layers.parts import whole
+from service.answers.layers.errors import LayerError
+from service.answers.layers.parts import check_outputs, whole
 from tests.kit.layers import grid, parts_of
 
 _KILLED = """
 import os, sys
 from pathlib import Path
-from service.answers.layers.parts import whole
+from service.answers.layers.parts import check_outputs, whole
 with whole(Path(sys.argv[1])) as partial:
     partial.write_bytes(b"SQLite format 3")
     os.kill(os.getpid(), 9)
@@ -77,3 +78,29 @@ def test_what_gdal_says_of_a_full_disk_is_said_as_one(tmp_path: Path) -> None:
         pyogrio.set_gdal_config_options({"OGR_SQLITE_PRAGMA": None})
     assert raised.value.errno == errno.ENOSPC
     assert sorted(tmp_path.iterdir()) == parts
+
+
+def test_whatever_else_gdal_cannot_write_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LayerError, match=r"map\.gpkg cannot be written"), whole(tmp_path / "map.gpkg"):
+        raise pyogrio.errors.DataLayerError("disk I/O error")
+
+
+def test_what_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "scene.tif").touch()
+    (tmp_path / "link.tif").symlink_to(tmp_path / "scene.tif")
+    read = [str(tmp_path / "scene.tif"), "https://example.org/a.tif"]
+    check_outputs([tmp_path / "a.tif", tmp_path / "ä %#.gpkg"], (".tif", ".gpkg"), read)
+    for name, reason in {
+        "a.shp": r"use \.tif, \.gpkg",
+        "a": "no format",
+        "no/a.gpkg": "make it first",
+        "a\n.gpkg": "no name that every program",
+        "folder.gpkg": "is a folder",
+        "scene.tif": "what is read",
+        "link.tif": "what is read",
+    }.items():
+        with pytest.raises(LayerError, match=reason):
+            check_outputs([tmp_path / name], (".tif", ".gpkg"), read)
+    with pytest.raises(LayerError, match="/proc takes no file"):
+        check_outputs([Path("/proc/a.tif")], (".tif",), read)

@@ -10,6 +10,7 @@ import shapely
 from service.answers.layers import geojson, geopackage, geoparquet
 from service.answers.layers.errors import LayerError
 from service.answers.layers.rows import Row
+from service.offline.changes.matching import match
 from service.offline.changes.reading import read
 from tests.kit.layers import LEGEND, NOWHERE, grid, parts_of, verdict, window
 
@@ -56,7 +57,17 @@ def test_what_is_no_layer_is_refused_with_what_would_be_one(tmp_path: Path) -> N
     (tmp_path / "b.gpkg").write_bytes(b"no database")
     (tmp_path / "c.parquet").write_bytes(b"no table")
     pq.write_table(pa.table({"labels": ["water"]}), tmp_path / "d.parquet")
+    geoparquet.write(parts_of(tmp_path, ROWS), tmp_path / "f.parquet")
+    table = pq.read_table(tmp_path / "f.parquet")
+    pq.write_table(table.drop_columns(["p_water"]), tmp_path / "g.parquet")
+    for letter, column in {"h": "members", "i": "geometry", "j": "votes_water"}.items():
+        words = pa.array([b"what"] * len(table))
+        pq.write_table(
+            table.set_column(table.column_names.index(column), column, words), tmp_path / f"{letter}.parquet"
+        )
     for name, reason in {
+        "g.parquet": "has not three columns for each label",
+        **dict.fromkeys(("h.parquet", "i.parquet", "j.parquet"), "cannot be read"),
         "a.csv": "is of no format that is read",
         "b.gpkg": "cannot be read",
         "c.parquet": "cannot be read",
@@ -65,3 +76,24 @@ def test_what_is_no_layer_is_refused_with_what_would_be_one(tmp_path: Path) -> N
     }.items():
         with pytest.raises(LayerError, match=rf"{name}.*{reason}.*give a layer of chipvote map"):
             read(tmp_path / name)
+
+
+def test_outlines_of_other_programs_may_cross_themselves(tmp_path: Path) -> None:
+    geoparquet.write(parts_of(tmp_path, ROWS), tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    crossed = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    column = pa.array([shapely.to_wkb(crossed)] * len(table))
+    table = table.set_column(table.column_names.index("geometry"), "geometry", column)
+    pq.write_table(table, tmp_path / "b.parquet")
+    found = read(tmp_path / "b.parquet")
+    assert shapely.area(found.geometries).tolist() == [2] * 4
+    assert len(match(found, found)) == 4
+
+
+def test_points_cover_nothing(tmp_path: Path) -> None:
+    geoparquet.write(parts_of(tmp_path, ROWS), tmp_path / "a.parquet")
+    layer = read(tmp_path / "a.parquet")
+    points = layer._replace(geometries=shapely.centroid(layer.geometries))
+    for pair in ((points, layer), (layer, points), (points, points)):
+        with pytest.raises(LayerError, match="no place of the one is covered"):
+            match(*pair)

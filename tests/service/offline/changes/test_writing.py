@@ -6,10 +6,9 @@ import pyarrow.parquet as pq
 import pyogrio
 import pytest
 
-from service.answers.layers.errors import LayerError
 from service.offline.changes.differences import compare
 from service.offline.changes.reading import read
-from service.offline.changes.writing import check_outputs, write
+from service.offline.changes.writing import write
 from tests.kit.layers import grid
 from tests.service.offline.changes.conftest import SIDE, Make
 
@@ -52,18 +51,3 @@ def test_the_page_is_a_format_too(tmp_path: Path, layer: Make) -> None:
     same = layer(grid(2, lambda *_: ["water"]))
     write(compare(same, same), tmp_path / "changes.html")
     assert "No label appeared or disappeared." in (tmp_path / "changes.html").read_text()
-
-
-def test_files_that_could_not_be_written_are_refused_before(tmp_path: Path) -> None:
-    with pytest.raises(LayerError, match=r"use \.html, \.parquet, \.gpkg, \.geojson"):
-        check_outputs([tmp_path / "a.csv"])
-    with pytest.raises(LayerError, match="there is no folder"):
-        check_outputs([tmp_path / "no" / "a.html"])
-
-
-def test_what_is_compared_is_not_replaced(tmp_path: Path) -> None:
-    for name in ("a.gpkg", "b.gpkg"):
-        (tmp_path / name).touch()
-    check_outputs([tmp_path / "b.gpkg"], [tmp_path / "a.gpkg", tmp_path / "none.gpkg"])
-    with pytest.raises(LayerError, match="not replaced"):
-        check_outputs([tmp_path / "a.gpkg"], [tmp_path / "a.gpkg"])

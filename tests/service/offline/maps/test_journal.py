@@ -63,6 +63,12 @@ def test_only_one_process_makes_a_map(tmp_path: Path) -> None:
         pass
 
 
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p").touch()
+    with pytest.raises(JournalError, match="in the way"), Journal(tmp_path / "p").opened(FACTS):
+        pass
+
+
 def test_whenever_removal_stops_the_beginning_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 
 from service.contract.bundle import Bundle
+from service.engine.ensemble import Ensemble
 from service.offline.maps.journal import JournalError
 from service.offline.maps.making import Counts, Making
 from service.offline.maps.plan import Wishes
@@ -71,6 +72,20 @@ def test_a_map_of_a_sensors_bands_and_of_two_scenes(tmp_path: Path, settings: Se
     for row in table:
         assert row["labels"] == names[row["row"] // SIZE_PX][row["column"] // SIZE_PX]
         assert row["nodata_share"] == 0
+
+
+def test_with_all_members_their_disagreement_is_told(
+    tmp_path: Path, colours: Bundle, settings: Settings
+) -> None:
+    scene, out = write_scene(tmp_path / "scene.tif", noise(64, 128)), tmp_path / "map.parquet"
+    made(Making([str(scene)], [out], colours, settings, Wishes(all_members=True)))
+    with rasterio.open(scene) as dataset:
+        chips_BHWC = dataset.read().transpose(1, 2, 0).reshape(64, 2, 64, 3).swapaxes(0, 1)
+    spread_BL = np.ptp(Ensemble(colours, "cpu").probabilities(np.ascontiguousarray(chips_BHWC)), axis=0)
+    found = [row["disagreement"] for _, row in sorted(rows(out).items())]
+    np.testing.assert_allclose(found, spread_BL.max(axis=1), atol=2e-6)
+    made(Making([str(scene)], [out], colours, settings, Wishes()))  # members that did not run say nothing
+    assert all(row["disagreement"] is None for row in rows(out).values())
 
 
 def test_a_raster_has_the_scenes_grid(tmp_path: Path, colours: Bundle, settings: Settings) -> None:

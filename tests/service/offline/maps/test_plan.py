@@ -27,6 +27,12 @@ def test_the_order_of_bands_may_be_told(tmp_path: Path, colours: Bundle) -> None
     assert (grid.scene.indexes, grid.scene.bands) == ((2, 3, 4), ("red", "green", "blue"))
 
 
+def test_an_area_beside_all_scenes_is_refused(tmp_path: Path, colours: Bundle) -> None:
+    scenes = [str(write_scene(tmp_path / f"{name}.tif", noise(64, 64))) for name in "ab"]
+    with pytest.raises(PlanError, match="no window touches the area"):
+        plan(scenes, colours.manifest.input, Wishes(area=box(45, 38, 46, 40)))
+
+
 def test_unknown_words_are_refused(colours: Bundle) -> None:
     with pytest.raises(PlanError, match="no label cloudy"):
         spec_for(colours, Wishes(left_out=("cloudy", "dark")))
