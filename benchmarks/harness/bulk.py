@@ -6,7 +6,7 @@ Shape suffixes: B chips, H height, W width, C bands, L labels.
 import csv
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -24,9 +24,11 @@ from service.contract.bundle import load
 from service.engine.crew import Crew
 from service.engine.verdict import Verdict
 from service.offline.bulk.scorer import Scorer
+from service.offline.bulk.scoring import Job, begun
 from service.settings import Settings
 
 BATCH = 32
+BURST_S = 0.02  # between two bursts of rows, at least
 
 
 class Meter:
@@ -51,6 +53,40 @@ def _cpu_s() -> float:
             continue
         total += times.user + times.system
     return total
+
+
+def measured(counts: Iterable[int]) -> dict[str, float]:
+    """Take a stream of how many chips are done; measure from the first to the last."""
+    meter, first, last = None, 0, 0
+    figures: dict[str, float] = {}
+    for last in counts:
+        if meter is None:
+            meter, first = Meter(), last
+    if meter:
+        figures = meter.figures(last - first)
+    return figures
+
+
+def scored(job: Job, opening: "OpenSleeping | None" = None) -> dict[str, float]:
+    """Measure one run once all workers are at it; what ends processes counts no more.
+
+    Rows come in bursts, and when one comes all of it is done: so from the first quarter on, the
+    clock starts as a burst comes, and what comes at once with it does not count.
+    """
+    with begun(job) as run:
+        found: dict[str, float] = {}
+        meter, first, before_s, open_burst = None, 0, time.perf_counter(), False
+        for count, _ in enumerate(run.rows(opening), 1):
+            pause, before_s = time.perf_counter() - before_s > BURST_S, time.perf_counter()
+            if meter is None and pause and count > run.chips / 4:
+                meter, open_burst = Meter(), True
+            elif open_burst and pause:
+                open_burst = False
+            if open_burst:
+                first = count
+            if meter and count == run.chips:
+                found = meter.figures(count - first)
+        return found
 
 
 def chip_list(chips: Sequence[Path], count: int, path: Path) -> Path:

@@ -42,7 +42,7 @@ import pyarrow.parquet as pq
 import ray
 
 from benchmarks.harness.bare import BareLoop, ways
-from benchmarks.harness.bulk import Meter, OpenSleeping, chip_list, runtime_loop, torch_loop
+from benchmarks.harness.bulk import Meter, OpenSleeping, chip_list, measured, runtime_loop, scored, torch_loop
 from benchmarks.harness.bundles import SHIPPED, described, free_bundle, opened
 from benchmarks.harness.comparison import Runs, write
 from benchmarks.harness.data import data_folder
@@ -53,48 +53,13 @@ from service.contract.manifest import Precision
 from service.contract.processors import processor_kind, processors
 from service.offline.bulk.inputs import Item
 from service.offline.bulk.pool import Pool
-from service.offline.bulk.scoring import Job, begun
+from service.offline.bulk.scoring import Job
 from service.settings import Settings
 
 PARTS = ("limit", "workers", "kills", "whole")
 BROKEN = 100  # every so many chips one is
 CHIP_S, WORKERS = 0.01, (1, 2, 3, 4)
 BARE_CHIPS = 16
-BURST_S = 0.02  # between two bursts of rows, at least
-
-
-def measured(counts: Iterable[int]) -> dict[str, float]:
-    """Take a stream of how many chips are done; measure from the first to the last."""
-    meter, first, last = None, 0, 0
-    figures: dict[str, float] = {}
-    for last in counts:
-        if meter is None:
-            meter, first = Meter(), last
-    if meter:
-        figures = meter.figures(last - first)
-    return figures
-
-
-def scored(job: Job, opening: OpenSleeping | None = None) -> dict[str, float]:
-    """Measure one run once all workers are at it; what ends processes counts no more.
-
-    Rows come in bursts, and when one comes all of it is done: so from the first quarter on, the
-    clock starts as a burst comes, and what comes at once with it does not count.
-    """
-    with begun(job) as run:
-        found: dict[str, float] = {}
-        meter, first, before_s, open_burst = None, 0, time.perf_counter(), False
-        for count, _ in enumerate(run.rows(opening), 1):
-            pause, before_s = time.perf_counter() - before_s > BURST_S, time.perf_counter()
-            if meter is None and pause and count > run.chips / 4:
-                meter, open_burst = Meter(), True
-            elif open_burst and pause:
-                open_burst = False
-            if open_burst:
-                first = count
-            if meter and count == run.chips:
-                found = meter.figures(count - first)
-        return found
 
 
 def limit(bundle: Bundle, precision: Precision, arguments: argparse.Namespace, folder: Path) -> Runs:
