@@ -34,8 +34,9 @@ class SceneTooLarge(SceneError):
 
 
 class Skipped(ServiceError):
-    """In the place of a window's chip: so much of it shows nothing that it is left out."""
+    """Raised nowhere: it stands for the chip of a window that shows too little."""
 
+    status = 422
     title = "Nothing to see"
 
 

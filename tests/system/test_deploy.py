@@ -15,8 +15,8 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-# Peers of the benchmarks, generator of clients and lister of packages have their own environments.
-OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator", "supply")]
+# Each of the others has an environment of its own.
+OUR_LOCKS = [lock for lock in LOCKS if lock.stem not in ("peers", "generator", "supply", "triton")]
 
 
 def read_yaml(path: str) -> Any:  # noqa: ANN401

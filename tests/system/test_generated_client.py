@@ -10,7 +10,7 @@ import pytest
 from tests.kit.serving import ROOT, SAMPLE_CHIP
 
 GENERATOR = ROOT / ".venv-generator/bin"
-# Pictures are bytes to it only if told so. Then a warning would be something that it left out.
+# Pictures are bytes, and lines text, to it only if told so. Then it warns of what it leaves out.
 AS_IT_COMES = "post_hooks: []\n"
 PICTURES_ARE_BYTES = """
 content_type_overrides:
@@ -19,6 +19,8 @@ content_type_overrides:
   image/webp: application/octet-stream
   image/jp2: application/octet-stream
   image/tiff: application/octet-stream
+  application/geopackage+sqlite3: application/octet-stream
+  application/x-ndjson: text/plain
 """
 SCRIPT = """
 import io, json, sys

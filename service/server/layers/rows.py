@@ -4,23 +4,17 @@ They come from a client, and end as columns, geometries and a style: so each par
 Knows no layer's format.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from service.client.schemas import Model, Problem
-from service.contract.errors import RequestError
+from service.server.layers.errors import InvalidRows
 
 MOST_ROWS = 20_000
 _INT32 = (1 << 31) - 1
-
-
-class InvalidRows(RequestError):
-    """Raised when rows cannot be those of a layer."""
-
-    status = 422
-    title = "Invalid rows"
 
 
 def _printable(text: str) -> str:
@@ -94,6 +88,18 @@ class Layer(_Part):
 
     model: Model
     rows: list[LayerRow] = Field(min_length=1, max_length=MOST_ROWS)
+
+    @model_validator(mode="after")
+    def _be_of_one_bundle(self) -> Self:
+        labels: list[str] | None = None
+        for number, row in enumerate(self.rows, 1):
+            own = [score.label for score in row.scores] if row.scores is not None else labels
+            labels = own if labels is None else labels
+            if own != labels:
+                raise PydanticCustomError(
+                    "rows", "row {number} has other labels than the first with any", {"number": number}
+                )
+        return self
 
     def told(self) -> list[Any]:
         """Return the rows as predictions are told."""

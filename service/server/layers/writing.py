@@ -7,18 +7,12 @@ event loop, writes in a thread of its own.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from service.contract.errors import Overloaded, ServiceError
-from service.server.layers.rows import InvalidRows, read_layer
+from service.contract.errors import Overloaded
+from service.server.layers.errors import NoRoom
+from service.server.layers.rows import read_layer
 from service.server.scenes.errors import MissingExtra
 
 MOST = 4  # written or waiting; ten thousand rows take a second or two
-
-
-class NoRoom(ServiceError):
-    """Raised when there is nowhere to write a layer while it is made."""
-
-    status = 507
-    title = "Insufficient storage"
 
 
 class Layers:
@@ -69,8 +63,6 @@ def _written(data: bytes) -> bytes:
     layer = read_layer(data)
     try:
         return encoded(table(layer.model, layer.told()))
-    except ValueError as error:
-        raise InvalidRows(str(error)) from error
     except OSError as error:
         raise NoRoom(
             "the service has no room for temporary files; set TMPDIR to a folder that has"

@@ -19,8 +19,8 @@ from service.server.access.scopes import needs
 from service.server.body_budget import Share
 from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
-from service.server.layers.rows import MOST_ROWS, InvalidRows
-from service.server.layers.writing import NoRoom
+from service.server.layers.errors import InvalidRows, NoRoom
+from service.server.layers.rows import MOST_ROWS
 from service.server.logs import notes
 from service.server.openapi import BINARY, LAYER
 from service.server.problems import documented

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,8 @@ def descendants(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 @pytest.mark.parametrize("kind", list(descendants(ServiceError)), ids=lambda kind: kind.__name__)
 def test_every_error_fixes_its_status_and_title_and_says_when_it_is_raised(kind: type[ServiceError]) -> None:
     assert (kind.__doc__ or "").startswith("Raised")
-    assert kind.__name__ in (errors.__doc__ or "")
+    trees = (errors.__doc__ or "") + (sys.modules[kind.__module__].__doc__ or "")
+    assert kind.__name__ in trees
     assert kind("what was wrong").detail == "what was wrong"
     if not issubclass(kind, StartupError):
         assert 400 <= kind.status < 600 and kind.status != 500

@@ -29,14 +29,5 @@ def test_what_a_page_shows_has_the_columns_of_a_map(colours: Bundle) -> None:
     assert (third["error"], third["labels"], third["dark"]) == ("is cut short", None, None)
 
 
-def test_rows_of_two_bundles_are_refused(colours: Bundle) -> None:
-    other: ToldRow = {
-        "filename": "b.tif",
-        "scores": [{"label": "x", "probability": 1, "votes": 1, "predicted": True}],
-    }
-    with pytest.raises(ValueError, match="row 2 has other labels"):
-        table(MODEL, [_told(colours), other])
-
-
 def test_failures_alone_have_no_labels() -> None:
     assert table(MODEL, [{"filename": None}]).to_pylist()[0]["scene"] == ""

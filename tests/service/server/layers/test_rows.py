@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from service.server.layers.rows import InvalidRows, read_layer
+from service.server.layers.errors import InvalidRows
+from service.server.layers.rows import read_layer
 
 SCORE = {"label": "water", "probability": 0.9, "votes": 3, "predicted": True}
 RING = [[0, 0], [1, 0], [1, 1], [0, 0]]

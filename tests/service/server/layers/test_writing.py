@@ -8,8 +8,8 @@ import pytest
 
 from service.contract.errors import Overloaded
 from service.server.layers import writing
-from service.server.layers.rows import InvalidRows
-from service.server.layers.writing import MOST, Layers, NoRoom
+from service.server.layers.errors import InvalidRows, NoRoom
+from service.server.layers.writing import MOST, Layers
 from service.server.scenes.errors import MissingExtra
 
 SCORE = {"label": "water", "probability": 0.9, "votes": 3, "predicted": True}
