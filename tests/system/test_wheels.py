@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,16 @@ def test_the_clients_wheel_holds_the_client_alone(client: Path) -> None:
     assert requirements(client) == {"httpx2", "anyio", "rich", "typing-extensions"}
 
 
+def is_installed() -> bool:
+    return any(found.name == "chipvote" for found in metadata.distributions())
+
+
 def install(wheel: Path, folder: Path) -> None:
-    python(folder, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--prefix", folder, wheel)
+    # Or pip would take the project out of the environment that the tests run in.
+    options = ("--quiet", "--no-deps", "--no-index", "--ignore-installed", "--prefix", folder)
+    before = is_installed()
+    python(folder, "-m", "pip", "install", *options, wheel)
+    assert is_installed() == before
 
 
 def run_installed(folder: Path, script: str) -> str:
