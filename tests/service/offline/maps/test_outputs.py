@@ -1,17 +1,11 @@
-import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from itertools import count
+import subprocess
+import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pyogrio
 import pytest
 
-from service.answers.layers import geopackage
 from service.answers.layers.errors import LayerError
-from service.answers.layers.parts import batches
 from service.answers.layers.rows import Row, batch
 from service.contract.bundle import Bundle
 from service.engine.verdict import Verdict
@@ -19,9 +13,30 @@ from service.offline.maps.journal import Journal
 from service.offline.maps.outputs import FORMATS, check_outputs, write_outputs
 from service.scenes.place import Place
 from tests.kit.layers import grid, parts_of
+from tests.kit.serving import ROOT
 
 CORNERS = ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
 SQUARE = [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]]
+
+
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+from service.answers.layers import geopackage
+from service.offline.maps.outputs import write_outputs
+
+folder, *parts = map(Path, sys.argv[1:])
+batches = geopackage.batches
+
+def stop_in_their_midst(parts):
+    geopackage.batches = batches
+    time.sleep(0.2)  # until the main thread waits
+    os.kill(os.getpid(), signal.SIGINT)
+    yield from batches(parts)
+
+geopackage.batches = stop_in_their_midst
+write_outputs(parts, [folder / "map.gpkg", folder / "map.parquet"])
+"""
 
 
 def test_every_format_is_written(tmp_path: Path, colours: Bundle) -> None:
@@ -46,20 +61,11 @@ def test_what_could_not_be_written_is_refused_at_once(tmp_path: Path) -> None:
             check_outputs([tmp_path / name], scenes)
 
 
-def test_a_file_that_is_begun_is_finished_when_it_is_stopped_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_begun_is_finished_when_it_is_stopped_by_hand(tmp_path: Path) -> None:
     parts = parts_of(tmp_path, grid(4, lambda *_: ["water"]), size=4)
-    calls = count()
-
-    def stopped(parts: Sequence[Path]) -> Iterator[pa.RecordBatch]:
-        if next(calls) == 0:
-            time.sleep(0.2)  # until the main thread waits
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        yield from batches(parts)
-
-    monkeypatch.setattr(geopackage, "batches", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        write_outputs(parts, [tmp_path / "map.gpkg", tmp_path / "map.parquet"])
+    stopped = subprocess.run(
+        [sys.executable, "-c", STOPPED, tmp_path, *parts], cwd=ROOT, capture_output=True, text=True
+    )
+    assert stopped.returncode != 0 and "KeyboardInterrupt" in stopped.stderr
     assert pyogrio.read_info(tmp_path / "map.gpkg", layer="chipvote")["features"] == 16
     assert not (tmp_path / "map.parquet").exists()
