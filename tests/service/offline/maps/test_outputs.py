@@ -28,10 +28,12 @@ from service.offline.maps.outputs import write_outputs
 folder, *parts = map(Path, sys.argv[1:])
 batches = geopackage.batches
 
+stops = iter([signal.SIGINT])
+
 def stop_in_their_midst(parts):
-    geopackage.batches = batches
-    time.sleep(0.2)  # until the main thread waits
-    os.kill(os.getpid(), signal.SIGINT)
+    for stop in stops:  # once
+        time.sleep(0.2)  # until the main thread waits
+        os.kill(os.getpid(), stop)
     yield from batches(parts)
 
 geopackage.batches = stop_in_their_midst
@@ -66,6 +68,6 @@ def test_a_file_that_is_begun_is_finished_when_it_is_stopped_by_hand(tmp_path: P
     stopped = subprocess.run(
         [sys.executable, "-c", STOPPED, tmp_path, *parts], cwd=ROOT, capture_output=True, text=True
     )
-    assert stopped.returncode != 0 and "KeyboardInterrupt" in stopped.stderr
+    assert stopped.returncode != 0 and "KeyboardInterrupt" in stopped.stderr, stopped.stderr
     assert pyogrio.read_info(tmp_path / "map.gpkg", layer="chipvote")["features"] == 16
     assert not (tmp_path / "map.parquet").exists()
