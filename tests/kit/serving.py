@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
@@ -22,9 +23,16 @@ SAMPLE_CHIP = ROOT / "docs/sample-chip.jpg"
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx2.Client]:
     """Serve on a free port of the loopback address; yield a client of it."""
-    server = uvicorn.Server(
+    with listening(
         configuration(create_app(settings), limits(settings), port=0, log_config=None, lifespan="on")
-    )
+    ) as client:
+        yield client
+
+
+@contextmanager
+def listening(config: uvicorn.Config) -> Iterator[httpx2.Client]:
+    """Run any server on the free port that its configuration takes; yield a client of it."""
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -37,3 +45,16 @@ def serving(settings: Settings) -> Iterator[httpx2.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def standing_in(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Let a handler answer in place of another program's server; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,11 +1,9 @@
 """The backend for Label Studio, by HTTP, between a stand-in for it and a real service."""
 
 import importlib.util
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,11 +11,10 @@ from xml.etree import ElementTree
 import httpx2
 import pytest
 import uvicorn
-from fastapi import FastAPI
 
 from service.contract.bundle import Bundle
 from tests.kit.fakes import BLUE, RED, encoded, picture
-from tests.kit.serving import ROOT
+from tests.kit.serving import ROOT, listening, standing_in
 
 BACKEND = ROOT / "deploy/label_studio/backend.py"
 
@@ -40,14 +37,8 @@ def label_studio(asked: list[tuple[str, str | None]]) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with standing_in(Handler) as address:
+        yield address
 
 
 @pytest.fixture
@@ -59,23 +50,6 @@ def asked() -> list[tuple[str, str | None]]:
 def host(asked: list[tuple[str, str | None]]) -> Iterator[str]:
     with label_studio(asked) as address:
         yield address
-
-
-@contextmanager
-def running(app: FastAPI) -> Iterator[httpx2.Client]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the backend did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as connected:
-            yield connected
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture
@@ -94,7 +68,7 @@ def backend(
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    with running(module.create_app()) as connected:
+    with listening(uvicorn.Config(module.create_app(), port=0, log_config=None)) as connected:
         yield connected
 
 

@@ -1,10 +1,9 @@
 """The script for QGIS: what it says to a service and makes of the answer, and the whole in QGIS."""
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import tifffile
 
 from tests.kit import qgis
-from tests.kit.serving import ROOT
+from tests.kit.serving import ROOT, standing_in
 
 SCRIPT = ROOT / "deploy/qgis/chipvote_label_raster.py"
 LABELS = ["built", "water"]
@@ -81,14 +80,8 @@ def service(lines: Sequence[Any], asked: list[Any], status: int = 200) -> Iterat
         def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with standing_in(Handler) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
