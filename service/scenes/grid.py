@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX
 from service.contract.manifest import InputSpec
-from service.contract.sensors import SENSORS
 from service.scenes.area import in_pixels
 from service.scenes.errors import SceneError
 from service.scenes.place import Place
@@ -33,11 +32,6 @@ LEAST_STRIDE = 0.05  # share of a window
 _SMALLEST = 0.5  # of a window, to which it may shrink in a scene that is smaller
 _GROUP_PX = 1024  # side of what is read together, at least
 _GROUP_BYTES = 32 << 20  # what is read together may unpack to, and its chips, about
-
-
-def known_resolution_m(spec: InputSpec) -> float | None:
-    """Return the ground metres of a chip's pixel, None where the bundle does not tell."""
-    return spec.resolution_m or (SENSORS[spec.sensor].resolution_m if spec.sensor else None)
 
 
 class Grid(Sequence[Place]):
@@ -70,7 +64,7 @@ class Grid(Sequence[Place]):
             SceneError: the scene is too small, too coarse, or too fine without overviews.
         """
         self.scene = scene
-        self._resolution_m = resolution_m or known_resolution_m(spec)
+        self._resolution_m = resolution_m or spec.ground_resolution_m
         self.width, self.height, self._shrunk = _sides(scene, spec, self._resolution_m)
         steps = [max(1, round(side * max(stride, LEAST_STRIDE))) for side in (self.width, self.height)]
         self.columns = _starts(scene.width, self.width, steps[0])

@@ -10,7 +10,7 @@ from affine import Affine
 from service.contract.manifest import InputSpec
 from service.scenes.area import box
 from service.scenes.errors import SceneError
-from service.scenes.grid import Grid, known_resolution_m
+from service.scenes.grid import Grid
 from service.scenes.scene import open_scene
 from tests.kit.scenes import noise, write_empty, write_scene
 
@@ -85,10 +85,10 @@ def test_degrees_make_windows_that_are_not_square(tmp_path: Path) -> None:
 
 
 def test_the_bundle_or_its_sensor_tells_the_resolution() -> None:
-    assert known_resolution_m(RGB) is None
+    assert RGB.ground_resolution_m is None
     naip = InputSpec(bands=("red",), sensor="naip", height=64, width=64)
-    assert known_resolution_m(naip) == 0.6
-    assert known_resolution_m(naip.model_copy(update={"resolution_m": 1.0})) == 1.0
+    assert naip.ground_resolution_m == 0.6
+    assert naip.model_copy(update={"resolution_m": 1.0}).ground_resolution_m == 1.0
 
 
 def test_a_scene_smaller_than_a_window_is_labelled_in_smaller_ones(tmp_path: Path) -> None:
