@@ -7,7 +7,7 @@ what they are used for.
 
 import re
 from importlib import metadata
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -179,6 +179,14 @@ class Settings(BaseSettings):
         for part in filter(None, map(str.strip, listed.split(","))):
             ip_network(part)
         return listed
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other machine reaches the service; a name may be anybody's."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @field_validator("origins")
     @classmethod

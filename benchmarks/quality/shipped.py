@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.contract.files import atomic_write
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, input_spec, open_dataset
 from training.data.out_of_fold import read_predictions
@@ -26,7 +27,6 @@ from training.evaluation.metrics import measure, table
 from training.export.graphs import convert, write_float32
 from training.export.members import PlannedMember, served_network, spread
 from training.export.parity import graph_answers
-from training.run.files import atomic_write
 from training.run.folder import OUT_OF_FOLD, Run
 from training.run.progress import track
 

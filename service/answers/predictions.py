@@ -105,6 +105,10 @@ def labels(bundle: Bundle) -> Labels:
 
 def model_card(bundle: Bundle, ensemble: Ensemble) -> dict[str, Any]:
     """Return the `ModelCard` of a bundle that runs."""
-    passed_over = [{**rung._asdict(), "reason": reason} for rung, reason in ensemble.passed_over.items()]
+    here = f"{bundle.folder}/"  # of this machine, and nobody else's business
+    passed_over = [
+        {**rung._asdict(), "reason": reason.replace(here, "")}
+        for rung, reason in ensemble.passed_over.items()
+    ]
     how = {"device": ensemble.device, "precision": ensemble.precision, "passed_over": passed_over}
     return {**how, **bundle.manifest.model_dump(mode="json")}

@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
         print(
-            f"chipvote: the output cannot be written ({error.strerror}); write it elsewhere", file=sys.stderr
+            f"chipvote: the output cannot be written ({error.strerror}); make room, or write it elsewhere",
+            file=sys.stderr,
         )
     sys.exit(1)
 

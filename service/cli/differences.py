@@ -19,7 +19,7 @@ def tell_differences(
     before: Annotated[
         Path,
         typer.Argument(
-            help="Layer of `chipvote map` or of the page (.parquet, .gpkg, .geojson), or a table of "
+            help="Layer of `chipvote map` (.parquet, .gpkg, .geojson), GeoPackage of the page, or table of "
             "`chipvote score`"
         ),
     ],

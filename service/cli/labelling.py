@@ -71,7 +71,7 @@ def _predict_here(images: Sequence[Path], bundle: Path | None, all_members: bool
         names = ", ".join(sorted({image.name for image in answers.beside})[:SHOWN])
         count = len(answers.beside)
         print(f"chipvote: left out {count} files beside bands that are none: {names}", file=sys.stderr)
-    return {"model": answers.model, "predictions": list(watch(answers.results, answers.chips))}
+    return {"model": answers.model, "predictions": list(watch(answers.results, answers.chips, "chips"))}
 
 
 def _predict_by_service(images: Sequence[Path], url: str, key: str | None) -> Answer:

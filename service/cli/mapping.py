@@ -51,7 +51,7 @@ def label_scenes(
     ] = None,
     bbox: Annotated[str | None, typer.Option(help="WEST,SOUTH,EAST,NORTH in degrees: so too")] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="Value of pixels that show nothing, if the scenes do not say it")
+        float | None, typer.Option(help="Value of pixels that show nothing, in place of what scenes say")
     ] = None,
     max_nodata: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out windows of which a larger share shows nothing")
@@ -87,7 +87,7 @@ def label_scenes(
 
 
 def _map(addresses: Sequence[str], outs: Sequence[Path], bundle: Path | None, wishes: Wishes) -> int:
-    from service.cli.progress import follow
+    from service.client.progress import Pace
     from service.contract.bundle import load
     from service.offline.maps.making import Making
     from service.scenes.errors import SceneError
@@ -98,7 +98,10 @@ def _map(addresses: Sequence[str], outs: Sequence[Path], bundle: Path | None, wi
     for remark in list(dict.fromkeys(remark for grid in making.grids for remark in grid.remarks))[:SHOWN]:
         print(f"chipvote: {remark}", file=sys.stderr)
     try:
-        follow(making.progress(), making.windows, "windows")
+        counts_by_step = making.progress()
+        with Pace(making.windows, "windows", next(counts_by_step)) as pace:
+            for count in counts_by_step:
+                pace.reached(count)
     except KeyboardInterrupt:
         print("chipvote: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

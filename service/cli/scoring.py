@@ -65,7 +65,7 @@ def score(
         lacking = (error.name or "").partition(".")[0]
         print(f"chipvote: score needs {lacking}; pip install 'chipvote[scenes]'", file=sys.stderr)
         raise typer.Exit(1) from error
-    from service.client.progress import tell, watch
+    from service.client.progress import watch
     from service.settings import read_settings
 
     job = Job(
@@ -86,7 +86,7 @@ def score(
         if run.done:
             print(f"chipvote: {run.done:,} of {run.chips:,} chips are there already", file=sys.stderr)
         try:
-            for _ in watch(tell(run.rows(), run.chips, run.done), run.chips, run.done):
+            for _ in watch(run.rows(), run.chips, "chips", run.done):
                 pass
         except KeyboardInterrupt:
             print("chipvote: ended; the same command goes on where it was", file=sys.stderr)

@@ -49,7 +49,7 @@ class Client:
         url: str,
         key: str | None = None,
         *,
-        timeout_s: float = 120,
+        timeout_s: float = 150,
         chips_per_request: int = 16,
         connections: int = 4,
         patience_s: float = 300,
@@ -167,7 +167,8 @@ class Client:
             evidence: also where each predicted label's evidence lies.
             footprint: also where a GeoTIFF lies.
             version: of the bundle that answers; the one that is served if None.
-            progress: show a bar on a terminal's stderr, if it takes more than a moment.
+            progress: tell on stderr how far it is: a bar on a terminal, elsewhere a line every
+                ten seconds.
 
         Raises:
             ChipvoteError: the service cannot be used, or stayed busy for longer than the patience.
@@ -178,7 +179,7 @@ class Client:
         wanted = {"members": members, "evidence": evidence, "footprint": footprint}
         query = {name: "true" for name, on in wanted.items() if on}
         results = self._predict(paths, query | _of(version))
-        return watch(results, total) if progress else results
+        return watch(results, total, "chips") if progress else results
 
     def predict_scene(
         self,

@@ -35,7 +35,7 @@ def _in(folder: Path, file: Path) -> bool:
 
 def unreadable(error: OSError | ValueError) -> str:
     """Say why a file gives no bytes, and the fix."""
-    reason = error.strerror if isinstance(error, OSError) else error
+    reason = (isinstance(error, OSError) and error.strerror) or error  # stores' errors have no other text
     return f"the file cannot be read ({reason}); give an image or a folder of images"
 
 

@@ -1,12 +1,14 @@
-"""Progress, for whoever waits at a terminal."""
+"""Progress, for whoever waits: a bar that moves on a terminal, elsewhere a line now and then."""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn, Task
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from .schemas import Swap
@@ -14,57 +16,68 @@ from .schemas import Swap
 T = TypeVar("T")
 
 POLL_S = 0.2  # a step takes seconds
-PATIENCE_S = 2.0  # a progress bar before that would only flicker
-LINE_S = 60.0  # between two lines where there is no terminal
+PATIENCE_S = 2.0  # a bar before that would only flicker
+REDRAW_S = 0.2
+LINE_S = 10.0  # between two lines where there is no terminal
 
 
-class _Rate(ProgressColumn):
-    """Chips a second, lately."""
+class Pace:
+    """Tells on stderr how far long work is, how fast, and how long it takes; for a `with`."""
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+    def __init__(self, total: int | None, unit: str, done: int = 0) -> None:
+        """Begin to take the time.
+
+        Args:
+            total: how many there are in all; None where nobody knows.
+            unit: what they are, in the plural.
+            done: how many were there before.
+        """
+        self._total, self._unit, self._done = total, unit, done
+        self._console = Console(stderr=True)
+        columns = (TextColumn(unit), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
+        self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
+        self._task = self._bar.add_task(unit, total=total, completed=done, pace="")
+        self._began_s = self._told_s = time.monotonic()
+        self._drawn = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drawn:
+            self._bar.stop()
+
+    def reached(self, count: int) -> None:
+        """Tell it, unless something has just been told.
+
+        Args:
+            count: how many there are now, with those that were there before.
+        """
+        now_s, terminal = time.monotonic(), self._console.is_terminal
+        if now_s - self._told_s < (REDRAW_S if terminal else LINE_S):
+            return
+        self._told_s, rate = now_s, (count - self._done) / (now_s - self._began_s)
+        pace = f"{rate:.3g}/s"
+        if self._total and rate:
+            pace += f", {timedelta(seconds=round((self._total - count) / rate))} left"
+        if not terminal:
+            of = f" of {self._total:,}" if self._total else ""
+            print(f"chipvote: {count:,}{of} {self._unit}, {pace}", file=sys.stderr, flush=True)
+        elif now_s - self._began_s > PATIENCE_S:
+            if not self._drawn:
+                self._bar.start()
+                self._drawn = True
+            self._bar.update(self._task, completed=count, pace=pace, refresh=True)
 
 
-def watch(results: Iterable[T], total: int | None, done: int = 0) -> Iterator[T]:
-    """Pass results on, and show on stderr how far they are once it takes a while.
-
-    Args:
-        results: those that are still to come.
-        total: how many there are in all.
-        done: how many were there before.
-    """
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), _Rate())
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = progress.add_task("chips", total=total, completed=done)
-    began_s = time.monotonic()
-    shown = False
-    try:
-        for result in results:
-            progress.advance(task)
-            if not shown and time.monotonic() - began_s > PATIENCE_S:
-                progress.start()
-                shown = True
+def watch(results: Iterable[T], total: int | None, unit: str, done: int = 0) -> Iterator[T]:
+    """Pass results on, and tell how far they are; arguments as for `Pace`."""
+    with Pace(total, unit, done) as pace:
+        for count, result in enumerate(results, done + 1):
             yield result
-    finally:
-        progress.stop()
-
-
-def tell(results: Iterable[T], total: int, done: int = 0) -> Iterator[T]:
-    """Pass results on, and where stderr is no terminal, print a line now and then: for a log."""
-    quiet = Console(stderr=True).is_terminal
-    began_s = said_s = time.monotonic()
-    for count, result in enumerate(results, 1):
-        yield result
-        now_s = time.monotonic()
-        if not quiet and now_s - said_s > LINE_S:
-            said_s, rate = now_s, count / (now_s - began_s)
-            left_min = (total - done - count) / rate / 60
-            print(
-                f"{done + count:,} of {total:,} chips, {rate:,.1f}/s, {left_min:,.0f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
+            pace.reached(count)
 
 
 def wait_for_swap(ask: Callable[[], Swap]) -> Swap:

@@ -32,7 +32,7 @@ def scene_rows(
     if "scene" not in start:
         raise ChipvoteError(f"{path}: the service's answer is none of a scene; is it older than this client?")
     rows = _rows(lines, path)
-    yield from watch(rows, start["scene"]["windows"]) if progress else rows
+    yield from watch(rows, start["scene"]["windows"], "windows") if progress else rows
 
 
 def _rows(lines: Iterator[Any], path: Path) -> Iterator[SceneRow]:

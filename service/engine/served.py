@@ -146,13 +146,26 @@ class Served:
         self.metrics.chips.labels("refused").inc()
         self.metrics.refused.labels(error.title).inc()
 
-    async def close(self) -> None:
-        """Accept nothing more, answer what was accepted, end the threads; leave one that hangs."""
-        await self.admission.close()
+    async def close(self, within_s: float = math.inf) -> None:
+        """Accept nothing more, answer what was accepted, end the threads; leave one that hangs.
+
+        Args:
+            within_s: after which requests that are still open are answered by an error, and after
+                which once more threads that have not ended are left.
+        """
+        most_s = within_s if within_s < math.inf else None
+        try:
+            async with asyncio.timeout(most_s):
+                await self.admission.close()
+        except TimeoutError:
+            self.admission.abandon(
+                NotReady(f"version {self.version} is not loaded any more; send the request again", 1)
+            )
+            await self.admission.close()
         ending = asyncio.gather(self.engine.stop(), self.decoders.stop())
         # What a trial gave them is not among what was accepted, and a thread may hang at it.
         tasks = (ending, self._watchdog)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -197,11 +210,15 @@ async def open_served(
         loaded: the bundle.
         settings: how it runs.
         metrics: where its answers are counted.
-        proven: another process has opened it; this one answers, and must not be ended by a trial.
+        proven: another process has opened it; this one answers by another bundle meanwhile, and no
+            trial may end it.
 
     Raises:
         StartupError: it cannot be served on this machine; says why, and the fix.
     """
+    if proven:
+        # Recording launches would fail what the other bundle asks of the GPU meanwhile.
+        settings = settings.model_copy(update={"cuda_graphs": False})
 
     def opened() -> Ensemble:
         with passed() if proven else nullcontext():

@@ -96,7 +96,7 @@ class Grid(Sequence[Place]):
         if self._resolution_m is None:
             found.append(
                 "the bundle does not say how much ground a pixel of its chips shows, so pixels are taken as "
-                "they are in the scene; --resolution says it, in metres"
+                "they are in the scene; give the resolution, in metres, where that does not fit"
             )
         elif self.scene.pixel_m is None:
             found.append(
@@ -172,7 +172,7 @@ def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[i
         )
     if share < _SMALLEST:
         raise SceneError(f"{scene.name}: it is {scene.width}×{scene.height} px, {whole}; give a larger scene")
-    width, height = (int(side * share) for side in sides)
+    width, height = (math.floor(side * share + 1e-6) for side in sides)  # or 57 of 100 would be 56
     if max(width, height) / overview(scene, spec, width, height) > MAX_SIDE_PX:
         raise SceneError(
             f"{scene.name}: {whole}, too many to read at once; give it overviews (gdaladdo -r average)"

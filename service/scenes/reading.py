@@ -25,7 +25,8 @@ from service.contract.chips.values import blank_shares, check_values
 from service.contract.errors import CorruptChip, ServiceError, is_shortage
 from service.contract.manifest import InputSpec, Pixel
 from service.engine.ahead import ahead
-from service.scenes.errors import Skipped
+from service.scenes import remote
+from service.scenes.errors import SceneError, Skipped
 from service.scenes.grid import Grid, overview
 from service.scenes.opening import environment, open_tiff
 from service.scenes.place import Place
@@ -56,12 +57,15 @@ def read_chips(
     Yields:
         Each window with its chip; or with `Skipped`, or with the reason why there is none, which
         concerns this window alone.
+
+    Raises:
+        SceneError: the scene is not there any more, or cannot be fetched.
     """
     with ExitStack() as opened:
         # All are opened and closed here: rasterio cannot close a remote file in another thread.
         handles: SimpleQueue[rasterio.DatasetReader] = SimpleQueue()
         for _ in range(threads):
-            handles.put(opened.enter_context(open_tiff(grid.scene.address)))
+            handles.put(opened.enter_context(_opened(grid.scene)))
 
         def read_group(group: list[int]) -> list[tuple[Place, Chip | ServiceError]]:
             handle = handles.get()
@@ -93,8 +97,17 @@ def _chip(
             pixels_HWC = brought(painted_HWC, scene.bands, spec)
             check_values(pixels_HWC, spec.bands, spec)
             return np.ascontiguousarray(resized(pixels_HWC, spec))
+    except SceneError:
+        raise
     except ServiceError as error:
         return error
+
+
+def _opened(scene: Scene) -> rasterio.DatasetReader:
+    try:
+        return open_tiff(scene.address)
+    except SceneError as error:
+        raise type(error)(f"{scene.name}: {error}") from error
 
 
 def _window(
@@ -116,6 +129,8 @@ def _window(
         if is_shortage(error):
             raise MemoryError from error
         logger.debug("GDAL refused a window: %r", error)
+        if reason := remote.failure(scene.address):
+            raise SceneError(f"{scene.name}: it cannot be fetched any more ({reason})") from error
         raise CorruptChip(
             "the scene cannot be read here: it is cut short or damaged; copy it anew"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from service.scenes.errors import LackingExtra
 
@@ -20,10 +20,13 @@ SCHEMES = ("s3", "gs", "az", "https", "http")
 _HEAD_BYTES = 1 << 16
 
 
+_failures: dict[str, str] = {}  # why a part of an address could not be had: GDAL does not pass that on
+
+
 class RemoteFile:
     """One object, as GDAL reads files."""
 
-    def __init__(self, store: ObjectStore, key: str) -> None:
+    def __init__(self, store: ObjectStore, key: str, address: str) -> None:
         """Read its beginning, where a GeoTIFF says nearly all of itself, in small pieces.
 
         Raises:
@@ -31,7 +34,7 @@ class RemoteFile:
         """
         import obstore
 
-        self._part = partial(obstore.get_range, store, key)
+        self._part, self._address = partial(obstore.get_range, store, key), address
         # No HEAD: an address that is signed is signed for GET.
         first = obstore.get(store, key, options={"range": (0, _HEAD_BYTES)})
         self._size, self._at = int(first.meta["size"]), 0
@@ -56,12 +59,17 @@ class RemoteFile:
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes, or what there is."""
+        """Read so many bytes, or what there is; none where they cannot be had, see `failure`."""
         start, end = self._at, self._size if size < 0 else min(self._at + size, self._size)
         self._at = max(start, end)
         if start >= end or end <= len(self._head):
             return self._head[start:end]
-        return bytes(self._part(start=start, end=end))
+        try:
+            return bytes(self._part(start=start, end=end))
+        except Exception as error:  # the stores' errors share no other base
+            # Raised, it would be printed, and its text may hold the signature.
+            _failures[self._address] = type(error).__name__
+            return b""
 
 
 def is_remote(address: str) -> bool:
@@ -81,9 +89,15 @@ def opener(address: str) -> Callable[..., RemoteFile]:
     def open_file(path: str, *_: object, **__: object) -> RemoteFile:
         if path != address:
             raise FileNotFoundError(path)
-        return RemoteFile(store, key)
+        _failures.pop(address, None)
+        return RemoteFile(store, key, address)
 
     return open_file
+
+
+def failure(address: str) -> str | None:
+    """Return why a part of an object could not be had since it was opened; None if all could."""
+    return _failures.get(address)
 
 
 def state(address: str) -> list[Any]:
@@ -114,7 +128,7 @@ def _store(address: str) -> tuple[ObjectStore, str]:
         raise LackingExtra("URLs need obstore: pip install 'chipvote[scenes]'") from error
     parts = urlsplit(address)
     options: dict[str, Any] = {"client_options": {"allow_http": True}} if parts.scheme == "http" else {}
-    root, key = f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/")
+    root, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path).lstrip("/")
     if parts.query and parts.scheme in ("https", "http"):  # which a store that is known would not send
         return HTTPStore.from_url(f"{root}?{parts.query}", **options), key
     return from_url(root, **options), key

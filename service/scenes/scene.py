@@ -61,7 +61,7 @@ def open_scene(
         address: as `open_tiff` takes it.
         spec: what the bundle takes.
         name: of the scene; by default its address, without secrets.
-        nodata: the value of what it leaves out, for files that do not say it.
+        nodata: the value of what it leaves out, in place of what the file says.
 
     Raises:
         SceneError: says what is wrong with it, and what would do.

@@ -82,7 +82,9 @@ def create_app(settings: Settings) -> FastAPI:
             needed=Needed(routes.ROUTES, page.OPEN),
             files=page.FILES,
         )
-    app.add_middleware(Origins, allowed=settings.origins)
+    app.add_middleware(
+        Origins, allowed=settings.origins, alone=settings.alone and not (settings.keys or settings.open)
+    )
     app.add_middleware(HeadAsGet)
     app.add_middleware(Drain)
     if traces:

@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 
 import uvicorn
 
@@ -93,11 +92,7 @@ def _serve(settings: Settings) -> None:
 
 def _refuse_strangers(settings: Settings) -> None:
     """Refuse to listen where others can reach a service that asks for no key."""
-    try:
-        alone = settings.host == "localhost" or ip_address(settings.host).is_loopback
-    except ValueError:  # a name, which may be anybody's
-        alone = False
-    if not (alone or settings.keys or settings.open):
+    if not (settings.alone or settings.keys or settings.open):
         raise SettingsError(
             f"CHIPVOTE_HOST={settings.host}: others may reach this address, and no key is asked for; make "
             "keys (`chipvote key`) and set CHIPVOTE_KEYS, or, where something before it decides who may "

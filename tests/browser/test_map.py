@@ -47,6 +47,7 @@ def test_a_scene_becomes_a_grid_of_labels_and_a_layer(
 ) -> None:
     page = show(service=client)
     give(page, scene, ended="11 windows labelled, 1 without data")
+    expect(page.locator("#scenes li")).to_contain_text("pixels are taken as they are in the scene")
     expect(page.locator("#tab-map")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#map-summary")).to_have_text("12 windows")
     counts = page.locator("#map-labels button").all_inner_texts()

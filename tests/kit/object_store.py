@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+CLOSED = ".closed"  # a file that has the store refuse everything
 PAGE = 7  # keys in one answer, so that lists have several
 
 
@@ -25,6 +26,8 @@ def served(folder: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = {key: value[0] for key, value in parse_qs(parts.query).items()}
+            if (folder / CLOSED).exists():
+                return self.answer(403, b"<Error><Code>ExpiredToken</Code></Error>", "application/xml")
             key = unquote(parts.path).removeprefix("/bucket").lstrip("/")
             if "list-type" in query:
                 return self.answer(200, listing(folder, query).encode(), "application/xml")

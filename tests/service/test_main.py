@@ -165,7 +165,7 @@ def test_a_full_disk_is_said(colours: Bundle, arguments: list[str]) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == (
-        "chipvote: the output cannot be written (No space left on device); write it elsewhere\n"
+        "chipvote: the output cannot be written (No space left on device); make room, or write it elsewhere\n"
     )
 
 

@@ -97,7 +97,7 @@ def test_a_run_killed_in_three_stages_ends_as_if_nothing_had_happened(
     assert not killed.fit_path(stripes.WHOLE.name, 0).exists()
     kill_when(killed, f"fits/{stripes.WHOLE.name}/fold1.safetensors")  # all fitted, nothing predicted
     assert not (killed.folder / "decision.json").exists()
-    kill_when(killed, "members/partial-*")  # a graph half written
+    kill_when(killed, "members/_partial-*")  # a graph half written
     assert not (killed.folder / "bundle").exists()
     assert stages(killed).wait() == 0
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.run.files import atomic_write, undamaged
+from service.contract.files import atomic_write
+from training.run.files import undamaged
 from training.run.folder import OUT_OF_FOLD, Run
 
 _STORED = {"label_mask_AL": "speaks_AL"}  # names that files keep: finished runs and bundles have them

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 
 from service.contract.chips.bands import RGB
 from service.contract.chips.tone import stretched
+from service.contract.files import atomic_write
 from service.contract.manifest import Pixel
-from training.run.files import atomic_write
 
 THUMBNAIL_PX, QUALITY = 144, 82
 CELL_PX, CAPTION_PX = 192, 18  # of a sheet

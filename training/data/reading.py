@@ -20,12 +20,13 @@ from service.contract.chips.band_files import BandFiles, ChipSource, decode_band
 from service.contract.chips.bands import RGB
 from service.contract.chips.decode import decode_chip
 from service.contract.errors import ChipError
+from service.contract.files import atomic_write
 from service.contract.manifest import InputSpec, Pixel
 from training.data.labels import Tags
 from training.data.names import TIF_SUFFIXES, bare, chip_files, find_chips
 from training.data.tables.delimited import read_delimited
 from training.data.tables.forms import find_tags, read_tags
-from training.run.files import allocated_array, atomic_write, write_csv
+from training.run.files import allocated_array, write_csv
 from training.run.folder import Source
 from training.run.progress import in_threads
 

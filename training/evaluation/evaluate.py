@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.decision import Decision
+from service.contract.files import atomic_write
 from service.contract.manifest import Fitting, Scores
 from training.data.dataset import open_dataset
 from training.data.out_of_fold import read_predictions
 from training.decision.rule import cross_fitted, read_rule
 from training.evaluation.bootstrap import Intervals, intervals
 from training.evaluation.metrics import measure, table
-from training.run.files import atomic_write, undamaged, write_json
+from training.run.files import undamaged, write_json
 from training.run.folder import DECISIONS, EVALUATION, Run
 
 log = logging.getLogger(__name__)

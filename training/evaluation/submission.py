@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from service.contract.bundle import Bundle
+from service.contract.files import atomic_write
 from service.contract.manifest import Precision
 from training.data.names import chip_files
 from training.data.reading import decode_files
 from training.evaluation.inference import COLUMNS, Predictor, tags_of, write_tags
-from training.run.files import atomic_write, write_csv
+from training.run.files import write_csv
 
 log = logging.getLogger(__name__)
 

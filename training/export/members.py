@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel
 
 from service.contract.bundle import reference
+from service.contract.files import atomic_write
 from service.contract.manifest import Graph, Member, Precision
 from service.contract.rules import Vote
 from training.config.schema import CACHED, MemberConfig
@@ -26,7 +27,6 @@ from training.export.parity import check_graph, torch_answers
 from training.fit.checkpoints import read_fit
 from training.fit.features import BACKBONE, check_backbone
 from training.network.model import ExportNet, member_net
-from training.run.files import atomic_write
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import load_file
 
-from training.run.files import atomic_write, undamaged
+from service.contract.files import atomic_write
+from training.run.files import undamaged
 from training.run.folder import Run
 
 LAST = "last.ckpt"

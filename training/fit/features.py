@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from service.contract.files import atomic_write
 from service.contract.manifest import INPUT
 from service.contract.onnx_runtime import open_session
 from training.config.schema import MemberConfig
@@ -25,7 +26,7 @@ from training.fit.device import best_device, fast_bfloat16
 from training.network.augmentation import view
 from training.network.freezing import FrozenPart, check_cut
 from training.network.model import ChipNet, example_chips, fingerprint, member_net
-from training.run.files import allocated_array, atomic_write
+from training.run.files import allocated_array
 from training.run.folder import Run
 from training.run.progress import track
 

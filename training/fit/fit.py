@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 from safetensors.torch import save_file
 
+from service.contract.files import atomic_write
 from training.config.schema import MemberConfig
 from training.data.dataset import Dataset, open_dataset
 from training.fit.batches import Batches, BatchStream
@@ -20,7 +21,6 @@ from training.fit.inputs import Inputs, inputs_of
 from training.fit.task import FitTask
 from training.fit.trainer import device_of, learns_deep, ready, train, trainer_of
 from training.network.model import label_mask, silence
-from training.run.files import atomic_write
 from training.run.folder import Run
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from service.contract.chips.band_files import BandFiles, ChipSource
+from service.contract.files import atomic_write
 from service.contract.manifest import InputSpec
 from training.data.copies import find_copies
 from training.data.labels import Tags
@@ -27,7 +28,6 @@ from training.data.reading import read_labels
 from training.report import figures
 from training.report.diagnostics import cooccurrence
 from training.report.report import STYLE, environment
-from training.run.files import atomic_write
 from training.run.folder import Source
 from training.run.progress import in_threads, track
 

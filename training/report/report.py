@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from service.contract.files import atomic_write
 from service.contract.manifest import Interval, LabelScore
 from service.contract.rules import Cooccurrence, Vote
 from training.data.dataset import Dataset, open_dataset
@@ -39,7 +40,6 @@ from training.report.diagnostics import (
     vote_margins,
     worst_chips,
 )
-from training.run.files import atomic_write
 from training.run.folder import DECISION, EVALUATION, OUT_OF_FOLD, REPORT, SHIPPED_REPORT, Run
 from training.run.history import read_logs
 

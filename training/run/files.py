@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and say which they are when they cannot be read."""
+"""Files that say which they are when they cannot be read, and tables that spreadsheets open."""
 
 import csv
 import json
@@ -17,28 +17,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
+from service.contract.files import atomic_write
 from training.config.schema import faults
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, renamed to `path` when the block ends without error.
-
-    Raises:
-        OSError: the path is a folder, which is said before the work is done.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder; name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last because numpy and safetensors look at it.
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        yield partial
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

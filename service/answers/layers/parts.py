@@ -1,4 +1,4 @@
-"""A layer's parts on disk → its batches; and files that are whole or not there.
+"""A layer's parts on disk → its batches; and what is asked of files that are written.
 
 Knows Parquet, and how libraries say that a disk is full; knows no format that is written.
 """
@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from service.answers.layers.errors import LayerError
+from service.contract.files import atomic_write
 
+STYLE, OURS = ".qml", "chipvote"  # QGIS loads it by itself for a file of that name; what ours all say
+_STYLED = (".parquet", ".geojson", ".tif")
 _NESTED = ("corners", "bbox")
 # What GDAL says of a full disk; of a rollback, where SQLite has undone the rows by itself.
 _FULL = ("no space left", "disk is full", "cannot rollback", "cannot write feature", "no such table")
@@ -69,32 +72,39 @@ def check_outputs(outs: Sequence[Path], formats: Iterable[str], sources: Iterabl
             raise LayerError(f"{out} is a folder; give a file's name")
         if out.exists() and any(os.path.exists(one) and out.samefile(one) for one in sources):
             raise LayerError(f"{out} is what is read; give another name")
+        if out.suffix in _STYLED:
+            _check_style(out.with_suffix(STYLE), sources)
         try:
             tempfile.TemporaryFile(dir=out.parent).close()
         except OSError as error:
             raise LayerError(f"{out.parent} takes no file ({error.strerror}); write elsewhere") from error
 
 
+def _check_style(style: Path, sources: Iterable[str | Path]) -> None:
+    """Refuse a style that would take the place of another, or be taken for that of what is read."""
+    if style.exists() and OURS not in style.read_text("utf-8", "replace"):
+        raise LayerError(f"{style} is a style of yours, which would be replaced; give another name")
+    for one in sources:
+        if os.path.isfile(one) and Path(one).absolute().with_suffix(STYLE) == style.absolute():
+            raise LayerError(
+                f"QGIS would draw {one} by the layer's style, too ({style.name}); give another name, or .gpkg"
+            )
+
+
 @contextmanager
 def whole(out: Path) -> Iterator[Path]:
-    """Give a path to write to, renamed to `out` when the block ends without error.
+    """Give a path to write to, as `atomic_write` does, and read what GDAL says of errors.
 
     Raises:
         OSError: with its number where the disk is full, whatever a library called that.
         LayerError: GDAL cannot write there for another reason.
     """
-    partial = out.with_name(f"partial-{out.name}")  # the suffix stays last because GDAL looks at it
     try:
-        partial.unlink(missing_ok=True)  # of a process that was killed: GDAL would add to it
-        yield partial
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
-        partial.replace(out)
+        with atomic_write(out) as partial:
+            yield partial
     except Exception as error:
         if any(words in str(error).lower() for words in _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
         if isinstance(error, DataLayerError | DataSourceError):
             raise LayerError(f"{out} cannot be written ({error}); write it elsewhere") from error
         raise
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ A pixel is a step from one window to the next, in the scene's own grid, however 
 Where windows overlap, a pixel is their weighted mean: a window's weight falls from 1 at its centre
 to 0 at its border, since a network sees less around what is at a border.
 
-Shape suffixes: N windows, S pairs of a window and a pixel it covers, H and W rows and columns.
+Shape suffixes: N windows, S windows that cover a pixel, P pixels, H and W rows and columns.
 """
 
 import math
@@ -125,25 +125,20 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
 
 def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.float32]:
     """Return what windows say of each pixel, labels first."""
-    pixels: list[Ints] = []
-    weights: list[Floats] = []
-    windows: list[Ints] = []
+    labels, count = probs_NL.shape[1], down.pixels * across.pixels
+    total, blended_LP = np.zeros(count), np.zeros((labels, count))
+    # Step by step: all pairs of a window and a pixel at once would be more than memory takes.
     for row_N, down_N in down.shares():
         for column_N, across_N in across.shares():
             weight_N = down_N * across_N
             kept_S = np.flatnonzero(weight_N)
-            pixels.append((row_N * across.pixels + column_N)[kept_S])
-            weights.append(weight_N[kept_S])
-            windows.append(kept_S)
-    pixels_S, weights_S, windows_S = np.concatenate(pixels), np.concatenate(weights), np.concatenate(windows)
-    count = down.pixels * across.pixels
-    result_LHW = np.empty((probs_NL.shape[1], down.pixels, across.pixels), np.float32)
-    total = np.bincount(pixels_S, weights_S, count)
-    for band_HW, probs_N in zip(result_LHW, probs_NL.T, strict=True):
-        blended = np.bincount(pixels_S, weights_S * probs_N[windows_S], count)
-        with np.errstate(invalid="ignore"):  # 0 / 0 is what no window covers
-            band_HW[:] = (blended / total).reshape(band_HW.shape)
-    return result_LHW
+            pixels_S = (row_N * across.pixels + column_N)[kept_S]
+            np.add.at(total, pixels_S, weight_N[kept_S])
+            for blended_P, probs_N in zip(blended_LP, probs_NL.T, strict=True):
+                np.add.at(blended_P, pixels_S, (weight_N * probs_N)[kept_S])
+    with np.errstate(invalid="ignore"):  # 0 / 0 is what no window covers
+        blended_LP /= total
+    return blended_LP.reshape(labels, down.pixels, across.pixels).astype(np.float32)
 
 
 def _scene_grid(table: pa.Table) -> Affine:

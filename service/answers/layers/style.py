@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pyarrow as pa
 
-from service.answers.layers.parts import batches, schema_of, whole
+from service.answers.layers.parts import OURS, STYLE, batches, schema_of, whole
 from service.answers.layers.rows import Legend
 
 _COLOURS = (
@@ -46,7 +46,7 @@ def write_style(parts: Sequence[Path], out: Path, style: str | None = None) -> N
         out: the layer's file.
         style: None for one by label sets.
     """
-    with whole(out.with_suffix(".qml")) as partial:
+    with whole(out.with_suffix(STYLE)) as partial:
         partial.write_text(style or qml(schema_of(parts), batches(parts)), encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def _add_rules(root: ElementTree.Element, drawn: Sequence[Rule]) -> None:
         root, "renderer-v2", type="RuleRenderer", symbollevels="0", forceraster="0", enableorderby="0"
     )
     renderer.set("referencescale", "-1")
-    listed = ElementTree.SubElement(renderer, "rules", key="{chipvote}")
+    listed = ElementTree.SubElement(renderer, "rules", key=f"{{{OURS}}}")
     symbols = ElementTree.SubElement(renderer, "symbols")
     for number, rule in enumerate(drawn):
         name = str(number)

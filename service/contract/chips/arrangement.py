@@ -75,7 +75,8 @@ def arranged(samples: Samples, spec: InputSpec) -> tuple[str, ...]:
         says = f", named {', '.join(name or '?' for name in named)}" if any(named) else ", without names"
         raise WrongBands(
             f"{found}{says}; what is {', '.join(lacking)} cannot be told; {accepted(spec)}; "
-            "name the bands in the file (gdal_edit.py -colorinterp_1 red …) or select them in that order"
+            "name the bands in the file (gdal_edit.py -colorinterp_1 red …) or select them in that order; "
+            "chipvote map takes their names by --file-bands as well"
         )
     return tuple("" if name.startswith(_FOREIGN) else name for name in named)
 

@@ -86,7 +86,9 @@ class Ticket:
             return verdict
         finally:
             self.left -= 1
-            self._on_way.discard(answer)
+            if answer in self._on_way:
+                self._on_way.remove(answer)
+                self._admission.on_way -= 1
             self._feed()
 
     def skip(self) -> None:
@@ -115,6 +117,7 @@ class Ticket:
             answer, send = self._waiting.popleft()
             if not answer.done():
                 self._on_way.add(answer)
+                self._admission._begun()
                 send(answer)
 
     def _end_late(self) -> None:
@@ -171,6 +174,7 @@ class Admission:
         """
         self.ready = False
         self.places = places
+        self.on_way = 0  # places that are taken
         self._most_for_one = most_for_one
         self._all = _Requests()
         self._keys: dict[str | None, _Requests] = {None: self._all}  # else of each with requests
@@ -193,11 +197,6 @@ class Admission:
         self.ready = False
         for ticket in self._all:
             ticket.end(error)
-
-    @property
-    def on_way(self) -> int:
-        """How many places are taken."""
-        return sum([ticket.on_way for ticket in self._all])
 
     def expected_s(self, chips: int = 1, key: str | None = None) -> float:
         """Return how many seconds a request that came now would take.
@@ -259,9 +258,7 @@ class Admission:
         """
         if self.check(chips, deadline_s, asker):
             self._promises.keep(asker)
-        if self._idle.is_set():
-            self._idle.clear()
-            self._rate.start(asyncio.get_running_loop().time())
+        self._idle.clear()
         ticket = Ticket(self, chips, asker.key, deadline_s)
         self._all.of_kind(chips).add(ticket)
         if asker.key is not None:
@@ -283,6 +280,11 @@ class Admission:
         """Return how many places a request of many chips may hold: one, and a part of the rest."""
         left_over = self.places - len(self._all)
         return min(1 + left_over // len(self._all.many), self._most_for_one)
+
+    def _begun(self) -> None:
+        if not self.on_way:  # a request may send nothing for long, or not take its answers
+            self._rate.start(asyncio.get_running_loop().time())
+        self.on_way += 1
 
     def _answered(self) -> None:
         self._rate.count(asyncio.get_running_loop().time())

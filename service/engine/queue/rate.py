@@ -1,4 +1,4 @@
-"""How many chips a second are answered while there are any to answer."""
+"""How many chips a second are answered while any are on their way."""
 
 import math
 
@@ -14,7 +14,7 @@ class Rate:
         self._seen_s = 0.0
 
     def start(self, now_s: float) -> None:
-        """Be at work from now on; the time since the last answer was none."""
+        """Be at work from now on; the time since the last answer was none of work."""
         self._seen_s = now_s
 
     def count(self, now_s: float) -> None:

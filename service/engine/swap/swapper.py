@@ -20,6 +20,7 @@ from service.settings import Settings
 
 logger = logging.getLogger("chipvote")
 
+LET_GO_S = 2.0  # that a refused bundle's threads have for their end
 MOST_DIFFERENT = 0.1  # of the decisions on the last chips; far more than a network trained anew changes
 
 
@@ -126,7 +127,7 @@ class Swapper:
         try:
             counted = await proof.compare(candidate, versions.recent(), most_different)
         except BaseException:
-            await candidate.close()
+            await candidate.close(LET_GO_S)  # it answers nobody
             raise
         job["differences"] = counted.told()
         if share is None:

@@ -36,7 +36,7 @@ class Versions:
         self.other: Served | None = None
         self.shadow: Shadow | None = None  # by which the other is tried
         self.stuck = asyncio.Event()  # what answers is; the process must end
-        self._metrics = metrics
+        self._metrics, self._deadline_s = metrics, settings.deadline_s
         spec = current.bundle.manifest.input
         chip_bytes = spec.height * spec.width * len(spec.bands) * np.dtype(spec.dtype).itemsize
         most = min(settings.swap_chips, MOST_RECENT_BYTES // chip_bytes) if settings.bundles else 0
@@ -82,11 +82,11 @@ class Versions:
         self._show()
 
     async def drop_other(self) -> None:
-        """Close what is loaded besides, once it has answered all it accepted."""
+        """Close what is loaded besides, once it has answered all it accepted or had its time."""
         other, self.other, self.shadow = self.other, None, None
         self._show()
         if other:
-            await other.close()
+            await other.close(self._deadline_s)
 
     async def close(self) -> None:
         """Close all of them."""

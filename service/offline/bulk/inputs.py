@@ -56,7 +56,7 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
         else:
             yield from _in_folder(source)
     except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror}); {ACCEPTED}") from error
+        raise InputError(f"{source}: cannot be read ({error.strerror or error}); {ACCEPTED}") from error
 
 
 def _in_folder(source: str) -> Iterator[Item]:
@@ -88,5 +88,5 @@ def _expanded(name: str, address: str) -> Iterator[Item]:
                     yield Item(f"{name}/{inside}", address, member.offset_data, member.size)
     except Exception as error:  # what a damaged header makes `tarfile` raise has no end
         # Its other chips, and other files, are answered all the same.
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = (isinstance(error, OSError) and error.strerror) or error
         yield Item(name, address, fault=f"the tar cannot be read to its end ({reason}); copy it again")

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.answers.layers.rows import Legend
+from service.contract.files import atomic_write
 from service.offline.bulk import rows as tables
 from service.offline.bulk.copies import Copies
-from service.offline.bulk.plan import Plan, whole
+from service.offline.bulk.plan import Plan
 from service.offline.bulk.rows import Row
 
 ERRORS = "_errors"
@@ -102,12 +103,12 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def _write(batch: pa.RecordBatch, path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         pq.write_table(pa.Table.from_batches([batch]), partial, compression="zstd")
 
 
 def _merge(parts: Sequence[Path], out: Path, schema: pa.Schema) -> None:
-    with whole(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with atomic_write(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(pq.read_table(part).replace_schema_metadata(schema.metadata))
 

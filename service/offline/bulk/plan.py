@@ -23,6 +23,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.contract.files import atomic_write
 from service.offline.bulk.errors import PlanError
 from service.offline.bulk.inputs import Item
 
@@ -48,7 +49,7 @@ class Plan:
     members: str  # "all", or "until decided"
     part: int  # inputs in a part
     chips: int  # inputs
-    inputs: str  # SHA-256 of their names, in order
+    inputs: str  # SHA-256 of their names, and of where they lie, in order
 
     @property
     def parts(self) -> int:
@@ -72,23 +73,38 @@ def read(text: str | bytes, where: Path) -> Plan:
         raise PlanError(f"{where}: is no plan of this version ({error}); choose another --out") from error
 
 
-def write_inputs(items: Iterable[Item], folder: Path, part: int) -> tuple[int, str]:
-    """Write the inputs down; return how many there are, and the SHA-256 of their names."""
+@contextmanager
+def listed(items: Iterable[Item], folder: Path, part: int) -> Iterator[tuple[int, str]]:
+    """Write the inputs down, in place of those that are there when the block ends without error.
+
+    Yields:
+        How many there are, and the SHA-256 of their names and of where they lie.
+    """
     count, digest, drawn = 0, hashlib.sha256(), iter(items)
-    with whole(folder / INPUTS) as partial, pq.ParquetWriter(partial, _COLUMNS, compression="zstd") as writer:
+    with (
+        atomic_write(folder / INPUTS) as partial,
+        pq.ParquetWriter(partial, _COLUMNS, compression="zstd") as writer,
+    ):
         while some := list(islice(drawn, part)):
             count += len(some)
+            names, addresses = (
+                [os.fsencode(text) for text in texts]
+                for texts in zip(*((item.name, _absolute(item.address)) for item in some), strict=True)
+            )
             columns = {
-                "name": [os.fsencode(item.name) for item in some],
-                "address": [os.fsencode(_absolute(item.address)) for item in some],
+                "name": names,
+                "address": addresses,
                 "offset": [item.offset for item in some],
                 "size": [item.size for item in some],
                 "fault": [item.fault for item in some],
             }
-            for item in some:
-                digest.update(os.fsencode(f"{item.name}\0{item.offset}\0{item.size}\n"))
+            for item, name, address in zip(some, names, addresses, strict=True):
+                # What is signed anew lies where it lay.
+                lies = address.partition(b"?")[0] if b"://" in address else address
+                digest.update(b"\0".join((name, lies, b"%d %d" % (item.offset, item.size or -1))) + b"\n")
             writer.write_table(pa.table(columns, _COLUMNS), row_group_size=part)
-    return count, digest.hexdigest()
+        writer.close()
+        yield count, digest.hexdigest()
 
 
 def inputs_of(file: pq.ParquetFile, part: int) -> list[Item]:
@@ -113,25 +129,6 @@ def settle(plan: Plan, known: Plan, where: Path) -> None:
             f"{where} was begun with {', '.join(different)}; go on as it was begun, choose another --out, "
             "or drop what is there with --restart"
         )
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it becomes `path` when the block ends without error."""
-    partial = path.with_name(f"_partial-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())  # or a power cut could leave an empty file under the final name
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

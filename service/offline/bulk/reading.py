@@ -20,6 +20,7 @@ from service.engine.ahead import ahead
 from service.engine.decoding import threads_for
 from service.offline.bulk import sources
 from service.offline.bulk.copies import Copies, First
+from service.offline.bulk.errors import NotFetched
 from service.offline.bulk.inputs import Item
 from service.settings import Settings
 
@@ -65,7 +66,8 @@ def _chip(item: Item, spec: InputSpec, decoding: Semaphore, copies: Copies | Non
     try:
         data = sources.read(item.address, item.offset, item.size)
     except (OSError, ValueError) as error:
-        return Found(item), NoChip(unreadable(error))
+        may_be_there = not sources.local(item.address) and not isinstance(error, FileNotFoundError)
+        return Found(item), (NotFetched if may_be_there else NoChip)(unreadable(error))
     digest = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
     first = copies and copies.first(digest)
     if first:

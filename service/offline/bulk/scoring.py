@@ -5,7 +5,7 @@ Knows every part of this folder, and no command line.
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,20 +17,23 @@ import pyarrow.parquet as pq
 
 from service.answers.layers.rows import Legend
 from service.contract.bundle import MANIFEST, Bundle, load
+from service.contract.files import atomic_write
 from service.contract.memory import available_bytes
 from service.contract.processors import processors
 from service.offline.bulk import cluster, plan
 from service.offline.bulk.copies import Copies
-from service.offline.bulk.errors import InputError, PlanError
+from service.offline.bulk.errors import InputError, NotFetched, PlanError, SourceLost
 from service.offline.bulk.inputs import ACCEPTED, items
 from service.offline.bulk.parts import ERRORS, PLAN_KEY, Counts, Parts, parts_in
 from service.offline.bulk.plan import Plan
 from service.offline.bulk.pool import Pool
 from service.offline.bulk.rows import Row
 from service.offline.bulk.scorer import OpenBundle, Opening
+from service.offline.bulk.sources import local
 from service.settings import Settings
 
 PART = 1000
+OUTAGE = 64  # chips in a row that cannot be fetched
 PROCESSORS = 8  # that one process keeps busy
 PROCESS_BYTES, PER_BUNDLE_BYTE = 1 << 29, 10  # of memory that one process takes
 
@@ -88,7 +91,7 @@ class Run:
         if self.finished:
             return
         if self.done < self.chips:
-            yield from self._parts.write(self._found(opening), self._copies)
+            yield from self._parts.write(_while_fetched(self._found(opening)), self._copies)
         if self._job.single:
             self._parts.merge(self._job.out, self._job.errors)
         self.finished = True
@@ -134,8 +137,6 @@ def begun(job: Job) -> Iterator[Run]:
     bundle = load(job.settings.bundle)
     _check_ours(job)
     with plan.alone(job.folder), TemporaryDirectory(prefix="chipvote-") as scratch:
-        if job.restart:
-            _clear(job)
         settled, finished = _settled(job, bundle)
         with _room(scratch), closing(Copies(Path(scratch) / "copies.sqlite")) as copies:
             run = Run(job, bundle, settled, copies, finished)
@@ -165,6 +166,23 @@ def _room(scratch: str) -> Iterator[None]:
         ) from error
 
 
+def _while_fetched(rows: Iterable[Row]) -> Iterator[Row]:
+    """Pass rows on until it is the store, and not a chip, that is the matter.
+
+    Raises:
+        SourceLost: chip after chip could not be fetched.
+    """
+    missed = 0
+    for row in rows:
+        missed = missed + 1 if row.title == NotFetched.title else 0
+        if missed == OUTAGE:
+            raise SourceLost(
+                f"{OUTAGE} chips in a row could not be fetched, the last {row.name} ({row.reason}); the same "
+                "command goes on when that is mended"
+            )
+        yield row
+
+
 def processes_for(bundle: Bundle, settings: Settings) -> int:
     """Return how many processes are of use: one for some processors, as far as memory goes."""
     import onnxruntime
@@ -185,26 +203,28 @@ def shared_out(settings: Settings, processes: int) -> Settings:
 
 def _settled(job: Job, bundle: Bundle) -> tuple[Plan, bool]:
     """List the inputs and settle the plan; tell whether all of it is done."""
-    chips, names = plan.write_inputs(items(job.source, job.column), job.folder, job.part)
-    if not chips:
-        raise InputError(f"{job.source}: holds no chip; {ACCEPTED}")
     early = not job.all_members and bundle.early_voter is not None
-    settled = Plan(
-        bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
-        seal=sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
-        members="until decided" if early else "all",
-        part=job.part,
-        chips=chips,
-        inputs=names,
-    )
-    path, finished = job.folder / plan.PLAN, job.single and job.out.exists()
-    if finished:
-        plan.settle(settled, plan.read(_plan_of(job.out), job.out), job.out)
-    elif path.exists():
-        plan.settle(settled, plan.read(path.read_text(), path), job.out)
-    else:
-        with plan.whole(path) as partial:
-            partial.write_text(settled.text())
+    with plan.listed(items(job.source, job.column), job.folder, job.part) as (chips, digest):
+        if not chips:
+            raise InputError(f"{job.source}: holds no chip; {ACCEPTED}")
+        settled = Plan(
+            bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
+            seal=sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
+            members="until decided" if early else "all",
+            part=job.part,
+            chips=chips,
+            inputs=digest,
+        )
+        if job.restart:
+            _clear(job)
+        path, finished = job.folder / plan.PLAN, job.single and job.out.exists()
+        if finished:
+            plan.settle(settled, plan.read(_plan_of(job.out), job.out), job.out)
+        elif path.exists():
+            plan.settle(settled, plan.read(path.read_text(), path), job.out)
+        else:
+            with atomic_write(path) as partial:
+                partial.write_text(settled.text())
     return settled, finished
 
 
@@ -220,6 +240,11 @@ def _check_ours(job: Job) -> None:
         raise PlanError(f"{job.out}: --out is a folder, or a file that ends in .parquet; choose another")
     if job.folder.is_dir() and any(job.folder.iterdir()) and not (job.folder / plan.PLAN).parent.is_dir():
         raise PlanError(f"{job.out}: there is something else in it; choose another --out")
+    source = local(job.source)
+    if source and any(
+        out.exists() and source.exists() and source.samefile(out) for out in (job.out, job.errors)
+    ):
+        raise PlanError(f"{job.source}: would be replaced by what is made of it; choose another --out")
 
 
 def _plan_of(out: Path) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from service.client.files import shown
 
@@ -81,7 +81,7 @@ def listed(address: str) -> Iterator[tuple[str, str]]:
         prefix = _key_of(root)
         for key in _keys(root):
             if shown(name := key.removeprefix(prefix).lstrip("/")):
-                yield name, root + name
+                yield name, root + (quote(name) if _is_store(root) else name)
 
 
 @contextmanager

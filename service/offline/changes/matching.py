@@ -33,7 +33,8 @@ class Pairs(NamedTuple):
 def match(before: Layer, after: Layer) -> Pairs:
     """Pair each row before with the one after that covers most of it, at least half.
 
-    Grids may be shifted, and windows lie in other scenes. Rows without places are paired by name.
+    Grids may be shifted, and windows lie in other scenes. Rows without places are paired by name,
+    and by their windows.
 
     Raises:
         LayerError: nothing belongs together, or only one of the two has places.
@@ -76,7 +77,8 @@ def _box_overlaps(one: Shapes, other: Shapes) -> npt.NDArray[np.float64]:
 
 
 def _by_name(before: Layer, after: Layer) -> Pairs:
-    places = {key: number for number, key in reversed(list(enumerate(after.keys)))}
-    found = [(number, places[key]) for number, key in enumerate(before.keys) if key in places]
-    rows, others = np.array(found, np.int64).reshape(-1, 2).T
-    return Pairs(rows, others, np.ones(len(rows)))
+    named, others = (list(zip(layer.keys, layer.windows, strict=True)) for layer in (before, after))
+    places = {key: number for number, key in reversed(list(enumerate(others)))}
+    found = [(number, places[key]) for number, key in enumerate(named) if key in places]
+    rows, theirs = np.array(found, np.int64).reshape(-1, 2).T
+    return Pairs(rows, theirs, np.ones(len(rows)))

@@ -23,7 +23,8 @@ from service.answers.layers.geopackage import LAYER
 
 FORMATS = (".parquet", ".gpkg", ".geojson")
 _NAMES = ("scene", "name")  # of what a row is about: of a layer, of a table
-_NO_LAYER = "give a layer of chipvote map or the page, or a table of chipvote score"
+_WINDOW = ("column", "row", "width", "height")
+_NO_LAYER = "give a layer of chipvote map, a GeoPackage of the page, or a table of chipvote score"
 
 _UNREADABLE = (pa.ArrowException, shapely.errors.ShapelyError, RuntimeError, OSError, TypeError, ValueError)
 
@@ -35,6 +36,7 @@ class Layer(NamedTuple):
     bundles: tuple[str, ...]  # name and version of those that answered
     labels: tuple[str, ...]
     keys: list[str]  # scenes, or chips
+    windows: list[tuple[int, ...]]  # of the scenes' pixels: column, row, width, height; of chips nothing
     geometries: npt.NDArray[np.object_]  # None where a row has none
     predicted_NL: npt.NDArray[np.bool_]
     probs_NL: npt.NDArray[np.float64]
@@ -80,6 +82,7 @@ def _layer(path: Path, table: pa.Table) -> Layer:
         bundles=tuple(sorted(bundles)),
         labels=tuple(name.removeprefix("p_") for name in probabilities),
         keys=told[next(name for name in _NAMES if name in names)].to_pylist(),
+        windows=_windows(told),
         geometries=_geometries(told),
         predicted_NL=_stacked(told, predicted) == 1,
         probs_NL=_stacked(told, probabilities),
@@ -106,6 +109,12 @@ def _geometries(table: pa.Table) -> npt.NDArray[np.object_]:
     known = "geometry" in table.column_names
     found_N = shapely.from_wkb(table["geometry"].to_pylist() if known else [None] * len(table))
     return np.asarray(shapely.make_valid(found_N))  # other programs' outlines may cross themselves
+
+
+def _windows(table: pa.Table) -> list[tuple[int, ...]]:
+    if not set(_WINDOW) <= set(table.column_names):
+        return [()] * len(table)
+    return list(zip(*(table[name].to_pylist() for name in _WINDOW), strict=True))
 
 
 def _stacked(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.float64]:

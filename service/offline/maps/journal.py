@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.answers.layers.parts import whole
 from service.contract.errors import StartupError
+from service.contract.files import atomic_write
 
 PART_WINDOWS = 512  # half a minute of work for two processors
 SUFFIX = ".partial"
@@ -34,7 +34,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         """Take the folder's name; see `opened`."""
         self.folder = folder
-        self._facts = folder / "map.json"
+        self._facts, self._lock = folder / "map.json", folder / "lock"
         self.count = 0  # of parts
 
     @contextmanager
@@ -50,23 +50,23 @@ class Journal:
         if self.folder.exists() and not self.folder.is_dir():
             raise JournalError(f"{self.folder} is in the way of a folder; remove it")
         self.folder.mkdir(exist_ok=True)
-        with self._facts.open("a+") as stream:
+        with self._lock.open("w") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise JournalError(f"another process is making this map, in {self.folder}") from None
             if not os.fstat(stream.fileno()).st_nlink:  # removed between `open` and the lock
                 raise JournalError("another process has just made this map; repeat to make it anew")
-            stream.seek(0)
-            self._check(stream.read(), dict(facts))
+            self._check(dict(facts))
             self.count = len(self.parts)
             yield
 
-    def _check(self, known: str, facts: dict[str, Any]) -> None:
+    def _check(self, facts: dict[str, Any]) -> None:
         now = json.dumps(facts, indent=1)
         if not self.parts:  # nothing would be lost
-            self._facts.write_text(now)
-        elif known != now:
+            with atomic_write(self._facts) as partial:
+                partial.write_text(now)
+        elif (known := self._facts.read_text()) != now:
             before = json.loads(known)
             changed = ", ".join(key for key, value in json.loads(now).items() if before.get(key) != value)
             raise JournalError(
@@ -81,11 +81,8 @@ class Journal:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write the next part."""
-        with whole(self.folder / f"part-{self.count:08}.parquet") as partial:
+        with atomic_write(self.folder / f"part-{self.count:08}.parquet") as partial:
             pq.write_table(pa.Table.from_batches([batch]), partial)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        os.fsync(descriptor)  # or its name could be lost when the power is
-        os.close(descriptor)
         self.count += 1
 
     def counts(self) -> tuple[int, int]:

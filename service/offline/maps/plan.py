@@ -33,7 +33,7 @@ class Wishes:
     stride: float = 1.0  # share of a window
     resolution_m: float | None = None  # of the bundle's chips
     area: BaseGeometry | None = None  # in EPSG:4326
-    nodata: float | None = None  # of scenes that do not tell theirs
+    nodata: float | None = None  # in place of what scenes say
     max_nodata: float = MAX_NODATA  # share of a window
     file_bands: tuple[str, ...] = ()  # of scenes that do not name theirs
     left_out: tuple[str, ...] = ()  # labels; windows that have no others get no row

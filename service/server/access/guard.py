@@ -58,17 +58,17 @@ class Guard:
         try:
             key = await self._key_of(scope)
             notes.current().key = key.name
-            if needed not in key.scopes:
-                may = ", ".join(sorted(key.scopes))
-                raise MissingScope(f"this needs a key with the scope {needed}; {key.name} has {may}")
             with self._quotas.hold(key) as told:
+                if needed not in key.scopes:
+                    may = ", ".join(sorted(key.scopes))
+                    raise MissingScope(f"this needs a key with the scope {needed}; {key.name} has {may}")
                 await self._app(scope, receive, send_told)
         except TooManyRequests as error:
             told = self._quotas.headers(key, error.retry_after_s)
             await _refuse(error, {"Retry-After": str(error.retry_after_s)})(scope, receive, send_told)
         except MissingScope as error:
             asks = f'Bearer error="insufficient_scope", scope="{needed}"'
-            await _refuse(error, {"WWW-Authenticate": asks})(scope, receive, send)
+            await _refuse(error, {"WWW-Authenticate": asks})(scope, receive, send_told)
         except NoKey as error:
             asks = 'Bearer error="invalid_token"' if _tokens(scope) else "Bearer"
             await _refuse(error, {"WWW-Authenticate": asks})(scope, receive, send)

@@ -21,7 +21,7 @@ class Framing:
         self._limits = limits
         self._body_left = 0  # of a body whose length is known
         self._surplus: float = 0  # bytes of this head, or of this body that bring nothing
-        self._end_of_head = b""  # the last bytes so far, where the end may be cut in two
+        self._last = b""  # bytes of this head or of its chunks, where the end may be cut in two
         self._lines = 0  # of this head
         self.in_head = True
 
@@ -34,10 +34,10 @@ class Framing:
         """Return how far to parse at once."""
         if self._body_left:
             return min(len(data), at + self._body_left)
-        if self._end_of_head:
-            found = (self._end_of_head + data[at : at + 3]).find(_END)
+        if self._last:
+            found = (self._last + data[at : at + 3]).find(_END)
             if found >= 0:
-                return at + found + len(_END) - len(self._end_of_head)
+                return at + found + len(_END) - len(self._last)
         found = data.find(_END, at, at + _PIECE_BYTES)
         return found + len(_END) if found >= 0 else min(len(data), at + _PIECE_BYTES)
 
@@ -68,8 +68,8 @@ class Framing:
             MalformedRequest: there is much beside the body.
         """
         self._check_body()
-        if self.head_has_begun:
-            self._end_of_head = (self._end_of_head + piece)[-3:]
+        if self.head_has_begun or not (self.in_head or self._body_left):
+            self._last = (self._last + piece)[-3:]
 
     def head(self, url: bytes, body_bytes: int) -> None:
         """Take a whole head.
@@ -84,7 +84,7 @@ class Framing:
         if len(url) > self._limits.url_bytes:
             raise self._too_long()
         self.in_head, self._body_left = False, body_bytes
-        self._surplus, self._end_of_head, self._lines = 0, b"", 0
+        self._surplus, self._last, self._lines = 0, b"", 0
 
     def body(self, size_bytes: int) -> None:
         """Take a part of the body."""
@@ -99,7 +99,7 @@ class Framing:
             MalformedRequest: see `after`.
         """
         self._check_body()
-        self.in_head, self._surplus, self._body_left = True, 0, 0
+        self.in_head, self._surplus, self._body_left, self._last = True, 0, 0, b""
 
     def _check_body(self) -> None:
         if not self.in_head and self._surplus > _SURPLUS_BYTES:

@@ -3,9 +3,16 @@
 A page of any other origin can make its reader's browser post a form to any address that the browser
 reaches. What a GET answers stays readable as ever: a browser shows it to no page of another origin
 unless told to (CORS), which it is for set origins alone.
+
+But a page can make its own name lead here (DNS rebinding), and is then of this service's origin. So
+a service that only this machine reaches, and that asks for no key, answers browsers only by names
+that nobody can buy.
 """
 
+import re
 from collections.abc import Collection
+from contextlib import suppress
+from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,9 +28,17 @@ _Headers = dict[bytes, bytes]
 class Origins:
     """Refuses what foreign pages send, and answers the questions of those that are set."""
 
-    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, allowed: Collection[str], *, alone: bool) -> None:
+        """Prepare.
+
+        Args:
+            app: what is guarded.
+            allowed: origins, as browsers write them.
+            alone: only this machine reaches the service, and no key is asked for.
+        """
+        self._app, self._alone = app, alone
         self._allowed = frozenset(origin.encode() for origin in allowed)
+        self._hosts = frozenset(origin.partition("://")[2] for origin in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -33,6 +48,12 @@ class Origins:
         headers: _Headers = dict(scope["headers"])
         if headers.get(b"origin", b"").lower() in self._allowed:
             await self._share(scope, headers, receive, send)
+        elif self._alone and not self._is_named(headers):
+            error = ForeignPage(
+                "this service is for this machine alone; open it as http://localhost, or have "
+                f"{PREFIX}ORIGINS name the page's origin"
+            )
+            await problems.response(error)(scope, receive, send)
         elif scope["method"] in _READING or _is_own(headers):
             await self._app(scope, receive, send)
         else:
@@ -42,6 +63,18 @@ class Origins:
                 f"be one, or {PREFIX}ORIGINS name the page's"
             )
             await problems.response(error)(scope, receive, send)
+
+    def _is_named(self, headers: _Headers) -> bool:
+        """Tell whether no browser asks, or one by a name of this machine or of a set origin."""
+        if not headers.keys() & {b"sec-fetch-site", b"origin"}:
+            return True
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        name = re.sub(r":\d*$", "", host)
+        if host in self._hosts or "." not in name or name.endswith(".localhost"):
+            return True
+        with suppress(ValueError):
+            return bool(ip_address(name.strip("[]")))
+        return False
 
     async def _share(self, scope: Scope, headers: _Headers, receive: Receive, send: Send) -> None:
         """Serve one request of an origin that is set, and let its page read the answer."""

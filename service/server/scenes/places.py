@@ -25,10 +25,10 @@ class Places:
         Raises:
             Overloaded: there is no place.
         """
-        free = self._most - self._held.total()
-        if not free or (key is not None and self._held[key] > free):
+        taken = self._held.total()
+        if taken == self._most or (key is not None and self._held[key] >= max(1, self._most // 2)):
             raise Overloaded(
-                f"{self._held.total()} scenes are being answered already; send it again in {_RETRY_S} s",
+                f"{taken} scenes are being answered already; send it again in {_RETRY_S} s",
                 _RETRY_S,
             )
 

@@ -107,12 +107,10 @@ class SceneReader:
 
         Raises:
             SceneError, LostScene: the scene cannot be used.
-            OutOfMemory: there is none for a process.
+            OutOfMemory: there is none for a process, or no descriptor.
             MissingExtra: a package is not there.
         """
-        own, other = socket.socketpair()
-        with other:
-            process = await _started(own, other, spool)
+        process, own = await _started(spool)
         stream, writer = await asyncio.open_connection(sock=own)
         reader = cls(process, stream, writer, wanted)
         try:
@@ -211,8 +209,10 @@ class SceneReader:
         return LostScene(f"the scene is corrupt: its reader does not survive it; {_FIX}")
 
 
-async def _started(own: socket.socket, other: socket.socket, spool: Spool) -> subprocess.Popen[bytes]:
-    def start() -> subprocess.Popen[bytes]:
+async def _started(spool: Spool) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process; return it with what leads to it."""
+
+    def start(other: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", MODULE],
             stdin=other.fileno(),
@@ -223,9 +223,14 @@ async def _started(own: socket.socket, other: socket.socket, spool: Spool) -> su
         )
 
     try:
-        return await asyncio.to_thread(start)
+        own, other = socket.socketpair()
+        with other:
+            try:
+                return await asyncio.to_thread(start, other), own
+            except BaseException:
+                own.close()
+                raise
     except (OSError, MemoryError) as error:
-        own.close()
         logger.error("no reader for scenes can start: %s", error)
         raise OutOfMemory("no reader for scenes can start; send the scene again in a moment") from error
 

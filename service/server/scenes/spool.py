@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 from starlette.requests import Request
 
 from service.contract.chips.tiff_directory import SIGNATURES
-from service.contract.errors import NoChip, UnsupportedBody
+from service.contract.errors import NoChip, OutOfMemory, UnsupportedBody
 from service.scenes.errors import NotAScene
 from service.server.body_budget import Share
 from service.server.edge.pace import Pace
@@ -32,10 +32,17 @@ class Spool(NamedTuple):
 
 
 def new_file() -> BinaryIO:
-    """Return an empty file without a name; in memory, where the system can."""
-    if sys.platform == "linux":
-        return os.fdopen(os.memfd_create("scene"), "w+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)
+    """Return an empty file without a name; in memory, where the system can.
+
+    Raises:
+        OutOfMemory: there is no descriptor for it.
+    """
+    try:
+        if sys.platform == "linux":
+            return os.fdopen(os.memfd_create("scene"), "w+b", buffering=0)
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise OutOfMemory("there is no room for a scene; send it again in a moment") from error
 
 
 async def read_scene(request: Request, share: Share, pace: Pace, most_bytes: int, file: BinaryIO) -> Spool:

@@ -38,7 +38,7 @@ def test_it_takes_what_is_asked_for(scene: Path, tmp_path: Path, capsys: pytest.
     assert not {"bluish", "reddish"} & set(table["labels"].to_pylist())
     assert "36 windows" not in (said := capsys.readouterr().err)
     assert "38 windows" in said
-    assert said.count("--resolution says it") == 1
+    assert said.count("give the resolution, in metres") == 1
 
 
 def test_an_area_may_be_a_box_or_a_file(
@@ -93,6 +93,6 @@ def test_stopped_by_hand_it_says_how_to_go_on(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("service.cli.progress.follow", stopped)
+    monkeypatch.setattr("service.client.progress.Pace.reached", stopped)
     assert chipvote("map", scene, "-o", tmp_path / "map.gpkg") == mapping.INTERRUPTED
     assert "the same command goes on from here" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_score_tells_of_chips_that_cannot_be_used(
     output = capsys.readouterr()
     assert "1 chips labelled, 1 cannot be used" in output.out
     assert "out.errors.parquet" in output.out
-    assert re.search(r"^2 of 2 chips, [\d.]+/s, 0 min left$", output.err, re.MULTILINE)
+    assert re.search(r"^chipvote: 2 of 2 chips, [\d.e+]+/s, 0:00:00 left$", output.err, re.MULTILINE)
     assert chipvote(*arguments, "--column", "colour") == 1
     assert "no column 'colour'" in capsys.readouterr().err
 

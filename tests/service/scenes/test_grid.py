@@ -95,6 +95,8 @@ def test_a_scene_smaller_than_a_window_is_labelled_in_smaller_ones(tmp_path: Pat
     grid = grid_of(write_empty(tmp_path / "scene.tif", 100, 50))
     assert [(place.column, place.width, place.height) for place in grid] == [(0, 50, 50), (50, 50, 50)]
     assert "smaller than a window" in grid.remarks[-1]
+    (place,) = grid_of(write_empty(tmp_path / "scene.tif", 57, 57), resolution_m=100 / 64 * 0.5)
+    assert (place.width, place.height) == (57, 57)  # of 100, which 0.57 times is a little less than 57
 
 
 @pytest.mark.parametrize(

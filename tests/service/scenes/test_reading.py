@@ -208,5 +208,5 @@ def test_a_scene_that_is_gone_ends_it_and_no_thread_stays(tmp_path: Path) -> Non
     chips.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scene")]
     file.unlink()
-    with pytest.raises(NotAScene):
+    with pytest.raises(NotAScene, match=r"scene\.tif: there is no such file"):
         next(read_chips(grid, RGB, 2))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
 from service.scenes import remote
-from service.scenes.errors import LackingExtra, NotAScene
+from service.scenes.errors import LackingExtra, NotAScene, SceneError
 from service.scenes.grid import Grid
 from service.scenes.opening import open_tiff, state
 from service.scenes.reading import read_chips
@@ -22,6 +23,7 @@ from service.scenes.scene import open_scene
 from tests.kit.scenes import noise, write_scene
 
 RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
+CLOSED = "closed"  # a file that has the server refuse everything
 SIGNATURE = "until=2030&sign=S3CR%2BT"
 
 
@@ -33,7 +35,10 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
-            file = tmp_path / path.lstrip("/")
+            file = tmp_path / unquote(path).lstrip("/")
+            if (tmp_path / CLOSED).exists():
+                self.send_error(403)
+                return
             if not file.is_file() or (file.parent.name == "signed" and query != SIGNATURE):
                 self.send_error(404)
                 return
@@ -96,6 +101,27 @@ def test_a_signed_address_is_opened_and_its_secret_stays_one(
     with pytest.raises(NotAScene) as refused:
         open_scene(f"{address.replace('//', '//me:S3CRET@')}?sign=S3CRET", RGB)
     assert str(refused.value).startswith(f"{address}: it cannot be fetched")
+
+
+def test_an_address_may_have_escapes(tmp_path: Path, served: tuple[str, list[int]]) -> None:
+    write_scene(tmp_path / "a b%20.tif", noise(64, 64))
+    with open_tiff(f"{served[0]}/a%20b%2520.tif") as dataset:
+        assert dataset.width == 64
+
+
+def test_a_store_that_refuses_midway_ends_it_and_is_no_damage(
+    tmp_path: Path, served: tuple[str, list[int]]
+) -> None:
+    tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    write_scene(tmp_path / "a.tif", noise(2048, 2048), **tiles)
+    grid = Grid(open_scene(f"{served[0]}/a.tif", RGB), RGB)
+    chips = read_chips(grid, RGB, 1)
+    next(chips)
+    (tmp_path / CLOSED).touch()
+    with pytest.raises(SceneError, match=r"/a\.tif: it cannot be fetched any more \("):
+        list(chips)
+    (tmp_path / CLOSED).unlink()
+    assert not any(isinstance(chip, ServiceError) for _, chip in read_chips(grid, RGB, 1, first=1000))
 
 
 @pytest.mark.parametrize(

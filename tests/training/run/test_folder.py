@@ -11,23 +11,10 @@ import numpy as np
 import pytest
 
 from tests.kit import stripes
-from training.run.files import allocated_array, atomic_write, undamaged, unguarded, write_csv, write_json
+from training.run.files import allocated_array, undamaged, unguarded, write_csv, write_json
 from training.run.folder import Run, Source
 
 SOURCE = Source(data=Path("chips"), tags=Path("tags.csv"), skip_bad=True)
-
-
-def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "numbers.npy"
-    with pytest.raises(RuntimeError), atomic_write(path) as partial:
-        assert partial.suffix == ".npy"
-        partial.write_text("half")
-        raise RuntimeError("killed")
-    assert list(path.parent.iterdir()) == []
-    with atomic_write(path) as partial:
-        partial.write_text("whole")
-        assert not path.exists()
-    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("numbers.npy", "whole")]
 
 
 def test_a_failed_rewrite_keeps_the_old_file(tmp_path: Path) -> None:
@@ -112,11 +99,6 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
         pass
     with run.alone() as again:
         assert again is run
-
-
-def test_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="is a folder; name a file"), atomic_write(tmp_path):
-        pytest.fail("the work began")
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyogrio
 import pytest
 
-from service.answers.layers import geopackage
+from service.answers.layers import geojson, geopackage
 from service.answers.layers.errors import LayerError
 from service.answers.layers.parts import check_outputs, whole
 from tests.kit.layers import grid, parts_of
@@ -30,21 +30,6 @@ try:
 except OSError as error:
     print(error.errno)
 """
-
-
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
-    with whole(tmp_path / "map.gpkg") as partial:
-        partial.write_text("half")
-        assert not (tmp_path / "map.gpkg").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["map.gpkg"]
-
-
-def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "map.gpkg").write_text("before")
-    with pytest.raises(ValueError, match="bad row"), whole(tmp_path / "map.gpkg") as partial:
-        partial.write_text("half")
-        raise ValueError("bad row")
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
 def test_a_killed_process_leaves_the_file_as_it_was_and_is_no_hindrance(tmp_path: Path) -> None:
@@ -104,3 +89,15 @@ def test_what_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
             check_outputs([tmp_path / name], (".tif", ".gpkg"), read)
     with pytest.raises(LayerError, match="/proc takes no file"):
         check_outputs([Path("/proc/a.tif")], (".tif",), read)
+
+
+def test_a_style_of_others_or_for_what_is_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scene.tif").touch()
+    with pytest.raises(LayerError, match=r"would draw .*scene\.tif by the layer's style"):
+        check_outputs([tmp_path / "scene.geojson"], (".geojson",), [tmp_path / "scene.tif"])
+    check_outputs([tmp_path / "scene.gpkg"], (".gpkg",), [tmp_path / "scene.tif"])
+    geojson.write(parts_of(tmp_path, grid(2, lambda *_: ["water"])), tmp_path / "map.geojson")
+    check_outputs([tmp_path / "map.tif"], (".tif",), [])
+    (tmp_path / "map.qml").write_text("<qgis/>")
+    with pytest.raises(LayerError, match=r"map\.qml is a style of yours"):
+        check_outputs([tmp_path / "map.tif"], (".tif",), [])

@@ -265,3 +265,19 @@ def test_chips_of_other_keys_count_as_often_as_it_is_their_turn() -> None:
             assert ticket.line.client == "one"
 
     run(scenario)
+
+
+def test_only_time_with_chips_on_their_way_is_work() -> None:
+    async def scenario() -> None:
+        admission, device = opened(), Device()
+        with admission.reserve(100) as scene:  # which is cut, or taken, slowly
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                asked = device.ask(scene, 1)
+                await asyncio.sleep(0.001)
+                device.answer()
+                await asked
+            assert admission.on_way == 0
+        assert 1 / admission.expected_s() > 50  # 100 to 1,000, and not 10
+
+    run(scenario)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.bundle import load
-from service.contract.errors import NoSuchVersion
+from service.contract.errors import NoSuchVersion, NotReady
 from service.engine.served import Served, open_served
 from service.engine.swap.versions import MOST_RECENT_BYTES, open_versions
 from service.engine.verdict import Verdict
@@ -109,6 +109,29 @@ def test_what_is_dropped_answers_first_what_it_accepted(
         fake.gate.set()
         await dropping
         assert (await asked).probabilities == [RED[0]] * len(LABELS)
+        await versions.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_dropped_is_not_waited_for_without_end(swappable: Settings) -> None:
+    brief = swappable.model_copy(update={"deadline_s": 0.2})
+
+    async def scenario() -> None:
+        metrics = Metrics()
+        versions = await open_versions(brief, metrics)
+        with versions.current.admission.reserve(1000) as scene:  # whose client takes its time
+            versions.switch(await second(brief, metrics))
+            dropping = asyncio.create_task(versions.drop_other())
+            while not dropping.done():
+                try:
+                    scene.check()
+                except NotReady as ended:
+                    assert "version 1 is not loaded any more" in str(ended)
+                    break
+                await asyncio.sleep(0.01)
+            assert not dropping.done()
+        await dropping
         await versions.close()
 
     asyncio.run(scenario())

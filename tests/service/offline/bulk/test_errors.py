@@ -9,4 +9,5 @@ def test_each_is_one_line_of_the_command() -> None:
         "InputError",
         "PlanError",
         "WorkersLost",
+        "SourceLost",
     }

@@ -17,7 +17,8 @@ def test_inputs_are_written_in_parts_and_read_back(tmp_path: Path) -> None:
         Item(f"{n}.png", f"/chips/{n}.png", n, None if n % 2 else n, "" if n else "no chip") for n in range(6)
     ]
     written.append(Item("caf\udce9.png", "/chips/caf\udce9.png"))  # a name that is no UTF-8
-    count, digest = plan.write_inputs(iter(written), tmp_path, 3)
+    with plan.listed(iter(written), tmp_path, 3) as (count, digest):
+        assert not (tmp_path / INPUTS).exists()  # nobody has said yet that they are the plan's
     with pq.ParquetFile(tmp_path / INPUTS) as file:
         assert [plan.inputs_of(file, number) for number in range(3)] == [
             written[:3],
@@ -25,8 +26,21 @@ def test_inputs_are_written_in_parts_and_read_back(tmp_path: Path) -> None:
             written[6:],
         ]
     assert count == 7
-    assert digest == plan.write_inputs(iter(written), tmp_path, 3)[1]
-    assert digest != plan.write_inputs(reversed(written), tmp_path, 3)[1]
+    others = [reversed(written), [item._replace(address=f"/other{item.address}") for item in written]]
+    for items in others:
+        with pytest.raises(PlanError), plan.listed(items, tmp_path, 3) as (_, other):
+            assert other != digest
+            raise PlanError
+    with pq.ParquetFile(tmp_path / INPUTS) as file:
+        assert plan.inputs_of(file, 0) == written[:3]
+
+
+def test_what_is_signed_anew_lies_where_it_lay(tmp_path: Path) -> None:
+    digests = []
+    for signature in "ab":
+        with plan.listed([Item("a.png", f"https://host/a.png?sig={signature}")], tmp_path, 3) as (_, digest):
+            digests.append(digest)
+    assert digests[0] == digests[1]
 
 
 def test_a_plan_is_read_back(tmp_path: Path) -> None:
@@ -40,16 +54,6 @@ def test_another_plan_is_refused_with_what_differs(tmp_path: Path) -> None:
     plan.settle(PLAN, PLAN, tmp_path)
     with pytest.raises(PlanError, match=r"members all \(now until decided\), chips 7 \(now 8\).*--restart"):
         plan.settle(dataclasses.replace(PLAN, members="until decided", chips=8), PLAN, tmp_path)
-
-
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), plan.whole(tmp_path / "file") as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-    with plan.whole(tmp_path / "file") as partial:
-        partial.write_text("all")
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["all"]
 
 
 def test_one_run_at_a_time_writes(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.contract.bundle import Bundle
-from service.offline.bulk.errors import InputError, PlanError
+from service.offline.bulk.errors import InputError, PlanError, SourceLost
 from service.offline.bulk.plan import alone
-from service.offline.bulk.scoring import Job, begun, processes_for, shared_out
+from service.offline.bulk.scoring import OUTAGE, Job, begun, processes_for, shared_out
 from service.offline.changes.differences import compare
 from service.offline.changes.reading import read
 from service.settings import Settings
+from tests.kit.object_store import CLOSED, served
 from tests.kit.serving import ROOT
 
 
@@ -93,8 +94,43 @@ def test_another_question_is_refused_until_it_may_drop_what_is_there(
         scored(chips, out, settings, part=8)
     with pytest.raises(PlanError, match=r"chips 40 \(now 20\)"):
         scored(chips / "inside", out, settings)
+    elsewhere = shutil.copytree(chips, tmp_path / "elsewhere")
+    with pytest.raises(PlanError, match="was begun with inputs"):
+        scored(elsewhere, out, settings)
+    before = files(out)
+    with pytest.raises(InputError, match="no such file or folder"):
+        scored(chips / "insid", out, settings, restart=True)
+    assert files(out) == before  # nothing is dropped for a slip of the pen
     scored(chips / "inside", out, settings, restart=True)
     assert pq.read_table(out).num_rows == 19
+
+
+def test_what_a_run_writes_is_not_its_input(settings: Settings, chips: Path, tmp_path: Path) -> None:
+    one = scored(chips, tmp_path / "one.parquet", settings)
+    for source in (one, tmp_path / "one.errors.parquet"):
+        with pytest.raises(PlanError, match="would be replaced by what is made of it"):
+            scored(source, one, settings, restart=True)
+    assert pq.read_table(one).num_rows == 39
+    again = scored(tmp_path / "one.errors.parquet", tmp_path / "two.parquet", settings, column="address")
+    assert pq.read_table(again).num_rows == 0
+
+
+def test_a_store_that_refuses_ends_a_run_which_then_goes_on(
+    settings: Settings, chips: Path, tmp_path: Path
+) -> None:
+    with served(chips) as address:
+        (tmp_path / "list.csv").write_text("url\n" + f"{address}/bucket/00.png\n" * (OUTAGE + 5))
+        (chips / CLOSED).touch()
+        try:
+            with pytest.raises(SourceLost, match=f"{OUTAGE} chips in a row could not be fetched"):
+                scored(tmp_path / "list.csv", tmp_path / "out", settings, part=OUTAGE + 5)
+            (tmp_path / "few.csv").write_text(f"url\n{address}/bucket/00.png\n")
+            few = scored(tmp_path / "few.csv", tmp_path / "few", settings)
+        finally:
+            (chips / CLOSED).unlink()
+        assert [row["title"] for row in pq.read_table(few / "_errors").to_pylist()] == ["Not fetched"]
+        out = scored(tmp_path / "list.csv", tmp_path / "out", settings, part=OUTAGE + 5)
+    assert pq.read_table(out).num_rows == OUTAGE + 5
 
 
 def test_what_cannot_begin_says_why(settings: Settings, chips: Path, tmp_path: Path) -> None:

@@ -37,6 +37,15 @@ def test_a_bucket_is_listed_and_read(chips: Path, web: str) -> None:
     assert found("s3://bucket/inside/") == expected(chips / "inside")
 
 
+def test_keys_are_any_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: str) -> None:
+    for name in ("tile#1.png", "a%20b.png", "what?.png", "ä b.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    with served(tmp_path) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        sources._store.cache_clear()
+        assert found("s3://bucket") == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 def test_members_of_a_tar_in_a_bucket_are_read_alone(chips: Path, web: str) -> None:
     with tarfile.open(chips / "shard.tar", "w") as tar:
         for name in ("00.png", "inside/07.png"):

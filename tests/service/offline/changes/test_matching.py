@@ -6,6 +6,7 @@ from shapely.affinity import translate
 from service.answers.layers.errors import LayerError
 from service.answers.layers.rows import Row
 from service.offline.changes.matching import match
+from service.offline.changes.reading import Layer
 from tests.kit.layers import NOWHERE, grid, verdict
 from tests.service.offline.changes.conftest import Make
 
@@ -54,3 +55,13 @@ def test_what_has_nothing_in_common_is_refused(layer: Make) -> None:
         match(chip, other)
     with pytest.raises(LayerError, match=r"has places and .* has none"):
         match(placed, chip)
+
+
+def test_windows_of_a_scene_of_nowhere_are_paired_by_where_they_are_in_it(layer: Make) -> None:
+    def nowhere(*columns: int) -> Layer:
+        scene = NOWHERE._replace(scene="plain.tif", width=64, height=64)
+        places = [scene._replace(column=column) for column in columns]
+        return layer([Row(place, verdict("water")) for place in places])
+
+    pairs = match(nowhere(0, 64, 128), nowhere(128, 0))
+    assert list(zip(pairs.before, pairs.after, strict=True)) == [(0, 1), (2, 0)]

@@ -95,3 +95,18 @@ def test_a_large_body_pays_for_no_trailers() -> None:
     framing.before(bytes(5000))
     with pytest.raises(MalformedRequest, match="trailers"):
         framing.end()
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_the_end_of_chunks_may_be_cut_in_two_as_well(cut: int) -> None:
+    framing, chunks = after_head(), b"3\r\nabc\r\n0\r\n\r\n"
+    first, rest = chunks[:-cut], chunks[-cut:] + HEAD
+    framing.before(first)
+    framing.body(3)
+    framing.after(first)
+    assert framing.end_of_piece(rest, 0) == cut
+    framing.before(rest[:cut])
+    framing.end()
+    framing.after(rest[:cut])
+    assert framing.end_of_piece(rest, cut) == len(rest)
+    assert not framing.head_has_begun

@@ -51,13 +51,38 @@ def test_another_origins_page_makes_nothing_work(
         {"sec_fetch_site": "same-origin"},
         {"sec_fetch_site": "none"},
         {"sec_fetch_site": "same-origin", "origin": "https://chips.example", "host": "behind:8000"},
-        {"origin": "http://chips.example:8000", "host": "Chips.example:8000"},
     ],
 )
 def test_programs_and_its_own_page_are_served(client: httpx2.Client, headers: dict[str, str]) -> None:
     answer = post(client, **headers)
     assert answer.status_code == 200
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("changes", [{"open": True}, {"host": "0.0.0.0"}])
+def test_where_others_may_ask_any_name_is_its_own(settings: Settings, changes: dict[str, object]) -> None:
+    with serving(settings.model_copy(update=changes)) as client:
+        own = {"origin": "http://chips.example:8000", "host": "Chips.example:8000"}
+        assert post(client, **own).status_code == 200
+        assert client.get("/labels", headers={"sec-fetch-site": "none", "host": "chips.example"}).is_success
+
+
+def test_a_name_that_was_made_to_lead_here_is_not_its_own(
+    client: httpx2.Client, shared: httpx2.Client
+) -> None:
+    for headers in (
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://evil.example:8000"},
+    ):
+        for method, path in (("GET", "/labels"), ("GET", "/"), ("POST", "/predict"), ("GET", "/nowhere")):
+            asked = client.request(method, path, headers={**headers, "host": "evil.example:8000"})
+            assert "localhost" in assert_problem(asked, 403)["detail"]
+    fetch = {"sec-fetch-site": "same-origin"}
+    for host in ("localhost:8000", "chips.localhost", "127.0.0.1:9", "[::1]:8000", "LOCALHOST"):
+        assert client.get("/labels", headers={**fetch, "host": host}).is_success
+    assert client.get("/labels", headers={"host": "chips.example"}).is_success  # no browser
+    assert shared.get("/labels", headers={**fetch, "host": "maps.example"}).is_success
 
 
 def test_whoever_reads_may(client: httpx2.Client) -> None:

@@ -19,15 +19,15 @@ def test_there_are_so_many_and_they_are_given_back() -> None:
 
 
 def test_a_key_has_no_more_than_it_leaves_to_others() -> None:
-    places = Places(4)
-    with ExitStack() as held:
-        for _ in range(2):
-            held.enter_context(places.hold("alice"))
-        held.enter_context(places.hold("bob"))
-        with pytest.raises(Overloaded):
-            places.check("alice")
-        places.check("bob")
-        held.enter_context(places.hold("bob"))
+    for most, for_one in ((2, 1), (3, 1), (4, 2)):
+        places = Places(most)
+        with ExitStack() as held:
+            for _ in range(for_one):
+                held.enter_context(places.hold("alice"))
+            with pytest.raises(Overloaded):
+                places.check("alice")
+            for _ in range(for_one):
+                held.enter_context(places.hold("bob"))
 
 
 def test_a_single_place_is_anybody_s() -> None:

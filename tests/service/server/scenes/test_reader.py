@@ -1,7 +1,9 @@
 """Whatever a scene does to its process costs this scene an error."""
 
 import asyncio
+import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,6 +83,11 @@ def test_one_that_cannot_start_may_come_again(monkeypatch: pytest.MonkeyPatch) -
     def none(*_: object, **__: object) -> None:
         raise OSError("too many open files")
 
-    monkeypatch.setattr(module, "environment", none)
-    with pytest.raises(OutOfMemory, match="no reader for scenes can start"):
-        read("never")
+    for name, lacking in {
+        "environment": none,
+        "socket": SimpleNamespace(socketpair=none, socket=socket.socket),
+    }.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, lacking)
+            with pytest.raises(OutOfMemory, match="no reader for scenes can start"):
+                read("never")

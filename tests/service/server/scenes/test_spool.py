@@ -1,10 +1,11 @@
 import asyncio
+import errno
 import os
 
 import pytest
 from starlette.requests import Request
 
-from service.contract.errors import BodyTooLarge, MalformedForm, NoChip, UnsupportedBody
+from service.contract.errors import BodyTooLarge, MalformedForm, NoChip, OutOfMemory, UnsupportedBody
 from service.scenes.errors import NotAScene
 from service.server.body_budget import Budget, Share
 from service.server.edge.pace import Pace
@@ -75,3 +76,12 @@ def test_its_bytes_count_in_the_budget_of_all_bodies() -> None:
     budget.taken_bytes = 1000
     read("image/tiff", b"II*\0" * 250, budget)
     assert budget.taken_bytes == 1000, "given back"
+
+
+def test_without_a_descriptor_it_may_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: str) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "memfd_create", none)
+    with pytest.raises(OutOfMemory, match="send it again"):
+        new_file()
