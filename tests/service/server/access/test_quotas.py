@@ -1,11 +1,14 @@
 import time
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from service.server.access.errors import TooManyRequests
-from service.server.access.keys import Key
+from service.server.access.keys import Key, mint
 from service.server.access.quotas import Quotas
+from service.settings import Settings
+from tests.kit.serving import serving
 
 HASH = "$scrypt$ln=14,r=8,p=1$" + 22 * "A" + "$" + 43 * "A"
 
@@ -60,3 +63,12 @@ def test_what_is_open_counts_until_it_ends_however_it_does() -> None:
 def test_a_key_without_limits_hears_of_none() -> None:
     with Quotas().hold(key()) as told:
         assert told == []
+
+
+def test_a_rate_counts_what_the_key_may_not_as_well(settings: Settings, tmp_path: Path) -> None:
+    token, line = mint("curious", scopes=["predict"], rate=3)
+    (tmp_path / "keys.toml").write_text(line, encoding="utf-8")
+    with serving(settings.model_copy(update={"keys": tmp_path / "keys.toml"})) as client:
+        answers = [client.post("/swap", headers={"x-api-key": token}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 429]
+    assert answers[0].headers["ratelimit"].startswith('"rate";r=2;t=')
