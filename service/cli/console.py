@@ -48,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except StartupError as error:
         print(f"chipvote: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        if error.name not in _SCENES:
+        lacking = (error.name or "").partition(".")[0]
+        if lacking not in _SCENES:
             raise
-        print(f"chipvote: this needs {error.name}; pip install 'chipvote[scenes]'", file=sys.stderr)
+        print(f"chipvote: this needs {lacking}; pip install 'chipvote[scenes]'", file=sys.stderr)
     except MemoryError:
         print("chipvote: memory is short; give this process more of it", file=sys.stderr)
     except OSError as error:

@@ -59,13 +59,8 @@ def score(
 
     The same command goes on where it was ended. Exits with 1 if any chip cannot be used.
     """
-    try:
-        from service.offline.bulk.scoring import Job, begun
-    except ModuleNotFoundError as error:
-        lacking = (error.name or "").partition(".")[0]
-        print(f"chipvote: score needs {lacking}; pip install 'chipvote[scenes]'", file=sys.stderr)
-        raise typer.Exit(1) from error
     from service.client.progress import watch
+    from service.offline.bulk.scoring import Job, begun
     from service.settings import read_settings
 
     job = Job(

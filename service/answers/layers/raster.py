@@ -9,6 +9,7 @@ Shape suffixes: N windows, S windows that cover a pixel, P pixels, H and W rows 
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,20 +126,24 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
 
 def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.float32]:
     """Return what windows say of each pixel, labels first."""
-    labels, count = probs_NL.shape[1], down.pixels * across.pixels
-    total, blended_LP = np.zeros(count), np.zeros((labels, count))
-    # Step by step: all pairs of a window and a pixel at once would be more than memory takes.
-    for row_N, down_N in down.shares():
-        for column_N, across_N in across.shares():
+    count = down.pixels * across.pixels
+
+    def added(probs_N: Floats) -> Floats:
+        """Add what windows say to the pixels that they cover, weighted."""
+        sum_P = np.zeros(count)
+        # Step by step: all pairs of a window and a pixel at once would be more than memory takes.
+        for (row_N, down_N), (column_N, across_N) in product(down.shares(), across.shares()):
             weight_N = down_N * across_N
             kept_S = np.flatnonzero(weight_N)
-            pixels_S = (row_N * across.pixels + column_N)[kept_S]
-            np.add.at(total, pixels_S, weight_N[kept_S])
-            for blended_P, probs_N in zip(blended_LP, probs_NL.T, strict=True):
-                np.add.at(blended_P, pixels_S, (weight_N * probs_N)[kept_S])
+            np.add.at(sum_P, (row_N * across.pixels + column_N)[kept_S], (weight_N * probs_N)[kept_S])
+        return sum_P
+
+    result_LP = np.empty((probs_NL.shape[1], count), np.float32)
+    total_P = added(np.ones(len(probs_NL)))
     with np.errstate(invalid="ignore"):  # 0 / 0 is what no window covers
-        blended_LP /= total
-    return blended_LP.reshape(labels, down.pixels, across.pixels).astype(np.float32)
+        for row_P, probs_N in zip(result_LP, probs_NL.T, strict=True):
+            row_P[:] = added(probs_N) / total_P
+    return result_LP.reshape(-1, down.pixels, across.pixels)
 
 
 def _scene_grid(table: pa.Table) -> Affine:

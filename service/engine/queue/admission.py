@@ -113,7 +113,7 @@ class Ticket:
 
     def _feed(self) -> None:
         share = self._admission._share
-        while self._waiting and (not self._on_way or len(self._on_way) < share()):
+        while self._waiting and (not self.on_way or self.on_way < share()):
             answer, send = self._waiting.popleft()
             if not answer.done():
                 self._on_way.add(answer)

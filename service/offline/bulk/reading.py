@@ -65,9 +65,10 @@ def _chip(item: Item, spec: InputSpec, decoding: Semaphore, copies: Copies | Non
         return Found(item), NoChip(item.fault)
     try:
         data = sources.read(item.address, item.offset, item.size)
+    except sources.StoreSilent as error:
+        return Found(item), NotFetched(unreadable(error))
     except (OSError, ValueError) as error:
-        may_be_there = not sources.local(item.address) and not isinstance(error, FileNotFoundError)
-        return Found(item), (NotFetched if may_be_there else NoChip)(unreadable(error))
+        return Found(item), NoChip(unreadable(error))
     digest = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
     first = copies and copies.first(digest)
     if first:

@@ -172,15 +172,20 @@ def _while_fetched(rows: Iterable[Row]) -> Iterator[Row]:
     Raises:
         SourceLost: chip after chip could not be fetched.
     """
-    missed = 0
+    missed: list[Row] = []  # not passed on before it is known that the others come
     for row in rows:
-        missed = missed + 1 if row.title == NotFetched.title else 0
-        if missed == OUTAGE:
+        if row.title == NotFetched.title:
+            missed.append(row)
+        else:
+            yield from missed
+            missed.clear()
+            yield row
+        if len(missed) == OUTAGE:
             raise SourceLost(
                 f"{OUTAGE} chips in a row could not be fetched, the last {row.name} ({row.reason}); the same "
                 "command goes on when that is mended"
             )
-        yield row
+    yield from missed
 
 
 def processes_for(bundle: Bundle, settings: Settings) -> int:
@@ -241,10 +246,10 @@ def _check_ours(job: Job) -> None:
     if job.folder.is_dir() and any(job.folder.iterdir()) and not (job.folder / plan.PLAN).parent.is_dir():
         raise PlanError(f"{job.out}: there is something else in it; choose another --out")
     source = local(job.source)
-    if source and any(
-        out.exists() and source.exists() and source.samefile(out) for out in (job.out, job.errors)
-    ):
-        raise PlanError(f"{job.source}: would be replaced by what is made of it; choose another --out")
+    if source:
+        ours = {path.resolve() for path in (job.out, job.errors, job.folder)}
+        if not ours.isdisjoint((source.resolve(), *source.resolve().parents)):
+            raise PlanError(f"{job.source}: would be replaced by what is made of it; choose another --out")
 
 
 def _plan_of(out: Path) -> bytes:

@@ -19,7 +19,12 @@ from service.client.files import shown
 
 STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
 MOST_BYTES = 160 << 20  # of one chip, as in a request
+_SILENT = ("GenericError", "PermissionDeniedError", "UnauthenticatedError")  # obstore's
 _STREAMED_BYTES = 1 << 20  # that a stream has read ahead
+
+
+class StoreSilent(OSError):
+    """Raised where a store answers nobody, or not us: what lies there may be well."""
 
 
 def local(address: str) -> Path | None:
@@ -44,6 +49,7 @@ def read(address: str, offset: int = 0, size: int | None = None) -> bytes:
     """Return a file's bytes, or a part of them.
 
     Raises:
+        StoreSilent: it may be there.
         OSError: it cannot be read, or is larger than any chip.
     """
     if (size or 0) > MOST_BYTES:
@@ -192,7 +198,8 @@ def _as_os_error() -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
-        raise OSError(errno.EIO, f"{reason or type(error).__name__:.300}") from error
+        kind = StoreSilent if type(error).__name__ in _SILENT else OSError
+        raise kind(errno.EIO, f"{reason or type(error).__name__:.300}") from error
 
 
 def _too_large() -> OSError:

@@ -114,7 +114,8 @@ def _geometries(table: pa.Table) -> npt.NDArray[np.object_]:
 def _windows(table: pa.Table) -> list[tuple[int, ...]]:
     if not set(_WINDOW) <= set(table.column_names):
         return [()] * len(table)
-    return list(zip(*(table[name].to_pylist() for name in _WINDOW), strict=True))
+    windows = zip(*(table[name].to_pylist() for name in _WINDOW), strict=True)
+    return [() if None in window else window for window in windows]
 
 
 def _stacked(table: pa.Table, names: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -4,9 +4,9 @@ A page of any other origin can make its reader's browser post a form to any addr
 reaches. What a GET answers stays readable as ever: a browser shows it to no page of another origin
 unless told to (CORS), which it is for set origins alone.
 
-But a page can make its own name lead here (DNS rebinding), and is then of this service's origin. So
-a service that only this machine reaches, and that asks for no key, answers browsers only by names
-that nobody can buy.
+But a page can make its own name lead here (DNS rebinding), and is then of this origin, while not
+every browser says that it is one. So a service that only this machine reaches, and that asks for no
+key, answers only to names that nobody can buy.
 """
 
 import re
@@ -50,8 +50,8 @@ class Origins:
             await self._share(scope, headers, receive, send)
         elif self._alone and not self._is_named(headers):
             error = ForeignPage(
-                "this service is for this machine alone; open it as http://localhost, or have "
-                f"{PREFIX}ORIGINS name the page's origin"
+                "this service is for this machine alone; call it localhost, or have "
+                f"{PREFIX}ORIGINS name the origin that it is called by"
             )
             await problems.response(error)(scope, receive, send)
         elif scope["method"] in _READING or _is_own(headers):
@@ -65,9 +65,7 @@ class Origins:
             await problems.response(error)(scope, receive, send)
 
     def _is_named(self, headers: _Headers) -> bool:
-        """Tell whether no browser asks, or one by a name of this machine or of a set origin."""
-        if not headers.keys() & {b"sec-fetch-site", b"origin"}:
-            return True
+        """Tell whether this is called by a name of this machine, or by the host of a set origin."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         name = re.sub(r":\d*$", "", host)
         if host in self._hosts or "." not in name or name.endswith(".localhost"):

@@ -42,4 +42,4 @@ def test_without_its_packages_score_says_which() -> None:
     code += "main(['score', '.', '--out', 'x'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == "chipvote: score needs pyarrow; pip install 'chipvote[scenes]'\n"
+    assert done.stderr == "chipvote: this needs pyarrow; pip install 'chipvote[scenes]'\n"

@@ -107,9 +107,12 @@ def test_another_question_is_refused_until_it_may_drop_what_is_there(
 
 def test_what_a_run_writes_is_not_its_input(settings: Settings, chips: Path, tmp_path: Path) -> None:
     one = scored(chips, tmp_path / "one.parquet", settings)
-    for source in (one, tmp_path / "one.errors.parquet"):
+    parts = scored(chips, tmp_path / "parts", settings)
+    part = next((parts / "_errors").iterdir())
+    for source, out in ((one, one), (tmp_path / "one.errors.parquet", one), (part, parts)):
         with pytest.raises(PlanError, match="would be replaced by what is made of it"):
-            scored(source, one, settings, restart=True)
+            scored(source, out, settings, restart=True)
+    assert part.exists()
     assert pq.read_table(one).num_rows == 39
     again = scored(tmp_path / "one.errors.parquet", tmp_path / "two.parquet", settings, column="address")
     assert pq.read_table(again).num_rows == 0
@@ -120,16 +123,20 @@ def test_a_store_that_refuses_ends_a_run_which_then_goes_on(
 ) -> None:
     with served(chips) as address:
         (tmp_path / "list.csv").write_text("url\n" + f"{address}/bucket/00.png\n" * (OUTAGE + 5))
+        (tmp_path / "gone.csv").write_text("url\n" + f"{address}/bucket/gone.png\n" * (OUTAGE + 5))
+        gone = scored(tmp_path / "gone.csv", tmp_path / "gone", settings)
+        assert pq.read_table(gone / "_errors").num_rows == OUTAGE + 5  # the store answers
         (chips / CLOSED).touch()
         try:
             with pytest.raises(SourceLost, match=f"{OUTAGE} chips in a row could not be fetched"):
-                scored(tmp_path / "list.csv", tmp_path / "out", settings, part=OUTAGE + 5)
+                scored(tmp_path / "list.csv", tmp_path / "out", settings)
+            assert not list((tmp_path / "out").glob("part-*"))
             (tmp_path / "few.csv").write_text(f"url\n{address}/bucket/00.png\n")
             few = scored(tmp_path / "few.csv", tmp_path / "few", settings)
         finally:
             (chips / CLOSED).unlink()
         assert [row["title"] for row in pq.read_table(few / "_errors").to_pylist()] == ["Not fetched"]
-        out = scored(tmp_path / "list.csv", tmp_path / "out", settings, part=OUTAGE + 5)
+        out = scored(tmp_path / "list.csv", tmp_path / "out", settings)
     assert pq.read_table(out).num_rows == OUTAGE + 5
 
 

@@ -70,19 +70,13 @@ def test_where_others_may_ask_any_name_is_its_own(settings: Settings, changes: d
 def test_a_name_that_was_made_to_lead_here_is_not_its_own(
     client: httpx2.Client, shared: httpx2.Client
 ) -> None:
-    for headers in (
-        {"sec-fetch-site": "same-origin"},
-        {"sec-fetch-site": "none"},
-        {"origin": "http://evil.example:8000"},
-    ):
+    for headers in ({}, {"sec-fetch-site": "same-origin"}, {"origin": "http://evil.example:8000"}):
         for method, path in (("GET", "/labels"), ("GET", "/"), ("POST", "/predict"), ("GET", "/nowhere")):
             asked = client.request(method, path, headers={**headers, "host": "evil.example:8000"})
             assert "localhost" in assert_problem(asked, 403)["detail"]
-    fetch = {"sec-fetch-site": "same-origin"}
     for host in ("localhost:8000", "chips.localhost", "127.0.0.1:9", "[::1]:8000", "LOCALHOST"):
-        assert client.get("/labels", headers={**fetch, "host": host}).is_success
-    assert client.get("/labels", headers={"host": "chips.example"}).is_success  # no browser
-    assert shared.get("/labels", headers={**fetch, "host": "maps.example"}).is_success
+        assert client.get("/labels", headers={"host": host}).is_success
+    assert shared.get("/labels", headers={"host": "maps.example"}).is_success
 
 
 def test_whoever_reads_may(client: httpx2.Client) -> None:

@@ -25,6 +25,7 @@ RED_PNG = encoded(picture(RED), "PNG")
 def edge(settings: Settings) -> Iterator[httpx2.Client]:
     """A service with tight limits."""
     tight = {
+        "open": True,  # so that it answers to any name
         "max_connections": 12,
         "max_connections_per_address": 8,
         "max_url_bytes": 500,
