@@ -4,9 +4,9 @@
 
 The folder holds one orthophoto of each place at 0.30 m (`PLACE_z19.tif`) and at 0.15 m
 (`PLACE_z20.tif`), and `building_fraction_256px.csv`: what share of each window of the former is
-built, from OpenStreetMap. The command maps the former as they are, the latter with
-`--resolution 0.3`, which resamples them: the windows show the same ground. A window is built from
-2 % on; asked is the probability of `buildings`. Half a minute on two cores.
+built, from OpenStreetMap. The command maps both as it is, and resamples the latter by itself: the
+windows show the same ground. A window is built from 2 % on; asked is the probability of
+`buildings`. Half a minute on two cores.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from service.settings import Settings
 
 TRUTH, LABEL, BUILT = "building_fraction_256px.csv", "buildings", 0.02
 FINE, COARSE = "z20", "z19"
-RESOLUTION_M = 0.3
 
 Window = tuple[str, int, int]  # place, column and row of the coarser scene
 Found = list[tuple[bool, float]]  # of each window whether it is built, and the probability of that
@@ -50,7 +49,7 @@ def labelled(scene: Path, place: str, built: dict[Window, bool]) -> Found:
     settings, times = Settings(), 2 if FINE in scene.name else 1
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "map.parquet"
-        wishes = Wishes(resolution_m=RESOLUTION_M if times == 2 else None, all_members=True)
+        wishes = Wishes(all_members=True)
         for _ in Making([str(scene)], [out], load(settings.bundle), settings, wishes).progress():
             pass
         rows = pq.read_table(out).to_pylist()

@@ -168,7 +168,8 @@ def _sides(scene: Scene, spec: InputSpec, resolution_m: float | None) -> tuple[i
     whole = f"a window is {sides[0]}×{sides[1]} of its pixels"
     if min(sides) < MIN_SIDE_PX:
         raise SceneError(
-            f"{scene.name}: {whole}, at least {MIN_SIDE_PX} are needed; its pixels show too much ground"
+            f"{scene.name}: {whole}, at least {MIN_SIDE_PX} are needed; its pixels show too much ground "
+            "for the bundle; give their own resolution, in metres, to have it labelled all the same"
         )
     if share < _SMALLEST:
         raise SceneError(f"{scene.name}: it is {scene.width}×{scene.height} px, {whole}; give a larger scene")

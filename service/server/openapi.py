@@ -51,7 +51,7 @@ LAYER: dict[str, Any] = {
     "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}{Layer.__name__}"}}},
 }
 
-_MODEL: Model = {"name": "uc-merced", "version": "2.2.0"}
+_MODEL: Model = {"name": "uc-merced", "version": "2.2.1"}
 _PREDICTION: Prediction = {
     "filename": "tile.jpg",
     "labels": ["trees"],
@@ -116,9 +116,9 @@ LABELS: Labels = {
     ],
 }
 SWAP: Swap = {
-    "bundles": ["uc-merced-2.2.0", "uc-merced-2.3.0"],
+    "bundles": ["uc-merced-2.2.1", "uc-merced-2.3.0"],
     "serving": {"bundle": "uc-merced-2.3.0", "version": "2.3.0"},
-    "other": {"bundle": "uc-merced-2.2.0", "version": "2.2.0"},
+    "other": {"bundle": "uc-merced-2.2.1", "version": "2.2.1"},
     "shadow": False,
     "job": {
         "bundle": "uc-merced-2.3.0",
@@ -132,7 +132,7 @@ SWAP: Swap = {
     },
 }
 SHADOW: Shadow = {
-    "serving": "2.2.0",
+    "serving": "2.2.1",
     "candidate": "2.3.0",
     "share": 0.1,
     "failed": 0,

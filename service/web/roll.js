@@ -52,6 +52,6 @@ function progress({ state, about, windows, problem }) {
   if (problem) return `${problem.title}. ${problem.detail}`;
   const [skipped, failed] = ["skipped", "problem"].map((what) => windows.filter((window) => window[what]).length);
   const words = [`${plural(windows.length - skipped - failed, "window")} labelled`, skipped && `${skipped} without data`, failed && `${failed} failed`, about && !about.footprint && "it does not say where it lies"];
-  const told = [words.filter(Boolean).join(", "), ...(about?.warnings ?? [])].join(". ");
+  const told = [words.filter(Boolean).join(", "), ...(about?.warnings ?? [])].join("; ");
   return state === "stopped" ? `cancelled: ${told}` : told;
 }

@@ -98,7 +98,7 @@ def uc_merced() -> RunConfig:
             "network; not re-verified).",
         ),
     )
-    return replace(trunks(), recipe="uc-merced", precisions=("int8",), about=about)
+    return replace(trunks(), recipe="uc-merced", precisions=("int8",), resolution_m=0.3, about=about)
 
 
 def smoke() -> RunConfig:
