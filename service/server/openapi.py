@@ -5,6 +5,7 @@ are made.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,13 @@ from fastapi import FastAPI
 from service.client.schemas import Answer, Failure, Health, Labels, Model, Prediction, Shadow, Swap
 from service.contract.errors import ServiceError
 from service.server.access.scopes import REFUSED, SCHEMES, needs
+from service.server.edge.errors import (
+    AddressTooLong,
+    ForeignPage,
+    HeadersTooLarge,
+    MalformedRequest,
+    SlowRequest,
+)
 from service.server.forms import FIELD
 from service.server.layers.rows import Layer
 from service.server.problems import documented
@@ -183,6 +191,10 @@ MODEL_CARD = {
 }
 
 
+# How any route may answer, before it is asked.
+_EDGE = (MalformedRequest, ForeignPage, SlowRequest, AddressTooLong, HeadersTooLarge)
+
+
 def tell_keys(app: FastAPI, *, asked: bool) -> None:
     """Have a service's description tell which keys it asks for: of all that are known, or none."""
     describe = app.openapi
@@ -200,14 +212,19 @@ def tell_keys(app: FastAPI, *, asked: bool) -> None:
                 security = operation.pop("security", needs("admin")["security"])
                 if asked:
                     operation["security"] = security
+                responses = _by_status(_EDGE) | operation["responses"]
                 if asked and security:
-                    refused = {str(status): told for status, told in documented(*REFUSED).items()}
-                    operation["responses"] = dict(sorted({**operation["responses"], **refused}.items()))
+                    responses |= _by_status(REFUSED)
+                operation["responses"] = dict(sorted(responses.items()))
         if asked:
             document["components"]["securitySchemes"] = SCHEMES
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _by_status(kinds: Iterable[type[ServiceError]]) -> dict[str, dict[str, Any]]:
+    return {str(status): told for status, told in documented(*kinds).items()}
 
 
 def example(

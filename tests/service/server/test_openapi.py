@@ -102,7 +102,9 @@ def test_the_api_documents_itself(client: httpx2.Client) -> None:
     media_types = {"multipart/form-data", "image/jpeg", "image/png", "image/webp", "image/jp2", "image/tiff"}
     assert predict["requestBody"]["content"].keys() == media_types
     assert predict["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Answer")
-    errors = {"400", "403", "408", "413", "415", "422", "500", "503", "504"}
+    errors = {"400", "403", "408", "413", "414", "415", "422", "431", "500", "503", "504"}
     assert predict["responses"].keys() == errors | {"200"}
+    edge = {"400", "403", "408", "414", "431"}  # how any route may answer, before it is asked
+    assert all(edge <= operation["responses"].keys() for operation in operations)
     for status in errors:
         assert predict["responses"][status]["content"].keys() == {"application/problem+json"}
