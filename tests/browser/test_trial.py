@@ -14,7 +14,7 @@ from tests.browser.conftest import finished, upload
 from tests.browser.test_access import serious
 from tests.kit.fakes import BLACK, BLUE, GREEN, RED, encoded, make_bundle, picture
 from tests.kit.serving import serving
-from tests.kit.swaps import ended, hasty_members, make_versions, swapped
+from tests.kit.swaps import ended, hasty_members, make_versions, swapped, tried
 
 CHIPS = [
     upload(f"{number}.png", encoded(picture(colour), "PNG"), "image/png")
@@ -63,6 +63,7 @@ def test_a_trial_is_shown_until_it_ends(
     expect(panel.get_by_role("table")).to_be_hidden()
     page.set_input_files("#files", CHIPS)
     finished(page, 4)
+    tried(service, 4)
     page.clock.run_for(6000)
     expect(panel.locator("dl")).to_have_text(re.compile(r"compared4.*differ3.*failed0.*skipped0", re.S))
     expect(panel.locator("tbody tr")).to_have_text(["dark30"])

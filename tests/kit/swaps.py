@@ -53,6 +53,14 @@ def swapped(client: httpx2.Client, bundle: str, path: str = "/swap", **query: fl
     return ended(client)
 
 
+def tried(client: httpx2.Client, chips: int, within_s: float = 60) -> None:
+    """Wait until so many chips were answered unseen, too: after their answers were heard."""
+    until_s = time.monotonic() + within_s
+    while client.get("/shadow").json()["chips"] < chips:
+        assert time.monotonic() < until_s, "the chips were not tried"
+        time.sleep(0.05)
+
+
 def predict(client: httpx2.Client, chip: bytes = CHIPS[0], **query: str) -> httpx2.Response:
     """Ask for one chip."""
     return client.post("/predict", content=chip, headers={"content-type": "image/png"}, params=query)
