@@ -120,8 +120,9 @@ def require_peers(python: Path) -> bool:
 
 def machine(python: Path) -> dict[str, Any]:
     """Describe what the figures were measured on and with."""
-    asked = ["wrk", "-v"] if shutil.which("wrk") else ["true"]  # not every comparison needs it
-    wrk = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    wrk: list[str] = []  # which not every comparison needs
+    if shutil.which("wrk"):
+        wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
     return {
         "cpu": processor_kind(),
         "cores": processors(),

@@ -35,8 +35,12 @@ def _in(folder: Path, file: Path) -> bool:
 
 def unreadable(error: OSError | ValueError) -> str:
     """Say why a file gives no bytes, and the fix."""
-    reason = (isinstance(error, OSError) and error.strerror) or error  # stores' errors have no other text
-    return f"the file cannot be read ({reason}); give an image or a folder of images"
+    return f"the file cannot be read ({reason(error)}); give an image or a folder of images"
+
+
+def reason(error: Exception) -> object:
+    """Return what an error says, without its number and path; those of stores have neither."""
+    return (isinstance(error, OSError) and error.strerror) or error
 
 
 def printable(name: str) -> str:

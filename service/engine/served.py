@@ -146,16 +146,15 @@ class Served:
         self.metrics.chips.labels("refused").inc()
         self.metrics.refused.labels(error.title).inc()
 
-    async def close(self, within_s: float = math.inf) -> None:
+    async def close(self, within_s: float | None = None) -> None:
         """Accept nothing more, answer what was accepted, end the threads; leave one that hangs.
 
         Args:
             within_s: after which requests that are still open are answered by an error, and after
-                which once more threads that have not ended are left.
+                which once more threads that have not ended are left; None: never.
         """
-        most_s = within_s if within_s < math.inf else None
         try:
-            async with asyncio.timeout(most_s):
+            async with asyncio.timeout(within_s):
                 await self.admission.close()
         except TimeoutError:
             self.admission.abandon(
@@ -165,7 +164,7 @@ class Served:
         ending = asyncio.gather(self.engine.stop(), self.decoders.stop())
         # What a trial gave them is not among what was accepted, and a thread may hang at it.
         tasks = (ending, self._watchdog)
-        await asyncio.wait(tasks, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
         trusted=networks(settings.trusted_proxies),
     )
     problems.install(app)
-    openapi.tell_keys(app, asked=keyring is not None)
+    openapi.complete(app, asked=keyring is not None)
     return app
 
 

@@ -195,8 +195,12 @@ MODEL_CARD = {
 _EDGE = (MalformedRequest, ForeignPage, SlowRequest, AddressTooLong, HeadersTooLarge)
 
 
-def tell_keys(app: FastAPI, *, asked: bool) -> None:
-    """Have a service's description tell which keys it asks for: of all that are known, or none."""
+def complete(app: FastAPI, *, asked: bool) -> None:
+    """Complete a service's description.
+
+    By shapes that the framework does not see, by how the edge answers in any route's place, and by
+    the keys that are asked for: of all that are known, or none.
+    """
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """An S3 bucket and plain HTTP on the loopback: a folder's files, whole or in part."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.kit.serving import standing_in
 
 CLOSED = ".closed"  # a file that has the store refuse everything
 PAGE = 7  # keys in one answer, so that lists have several
@@ -54,10 +55,8 @@ def served(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with standing_in(Handler) as address:
+        yield address
 
 
 def listing(folder: Path, query: dict[str, str]) -> str:

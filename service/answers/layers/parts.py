@@ -1,6 +1,7 @@
 """A layer's parts on disk → its batches; and what is asked of files that are written.
 
-Knows Parquet, and how libraries say that a disk is full; knows no format that is written.
+Knows Parquet, how libraries say that a disk is full, and beside which files QGIS looks for a style;
+no more of the formats that are written.
 """
 
 import errno

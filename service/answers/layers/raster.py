@@ -126,13 +126,13 @@ def _windows(parts: Sequence[Path]) -> pa.Table:
 
 def _blended(probs_NL: Floats, across: _Axis, down: _Axis) -> npt.NDArray[np.float32]:
     """Return what windows say of each pixel, labels first."""
-    count = down.pixels * across.pixels
+    count, steps = down.pixels * across.pixels, list(product(down.shares(), across.shares()))
 
     def added(probs_N: Floats) -> Floats:
         """Add what windows say to the pixels that they cover, weighted."""
         sum_P = np.zeros(count)
         # Step by step: all pairs of a window and a pixel at once would be more than memory takes.
-        for (row_N, down_N), (column_N, across_N) in product(down.shares(), across.shares()):
+        for (row_N, down_N), (column_N, across_N) in steps:
             weight_N = down_N * across_N
             kept_S = np.flatnonzero(weight_N)
             np.add.at(sum_P, (row_N * across.pixels + column_N)[kept_S], (weight_N * probs_N)[kept_S])

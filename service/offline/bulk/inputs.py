@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.client.files import SUFFIXES, is_image, shown
+from service.client.files import SUFFIXES, is_image, reason, shown
 from service.offline.bulk import sources
 from service.offline.bulk.errors import InputError
 from service.offline.bulk.lists import LISTS, cells
@@ -56,7 +56,7 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
         else:
             yield from _in_folder(source)
     except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror or error}); {ACCEPTED}") from error
+        raise InputError(f"{source}: cannot be read ({reason(error)}); {ACCEPTED}") from error
 
 
 def _in_folder(source: str) -> Iterator[Item]:
@@ -88,5 +88,4 @@ def _expanded(name: str, address: str) -> Iterator[Item]:
                     yield Item(f"{name}/{inside}", address, member.offset_data, member.size)
     except Exception as error:  # what a damaged header makes `tarfile` raise has no end
         # Its other chips, and other files, are answered all the same.
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        yield Item(name, address, fault=f"the tar cannot be read to its end ({reason}); copy it again")
+        yield Item(name, address, fault=f"the tar cannot be read to its end ({reason(error)}); copy it again")

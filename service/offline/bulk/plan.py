@@ -87,10 +87,8 @@ def listed(items: Iterable[Item], folder: Path, part: int) -> Iterator[tuple[int
     ):
         while some := list(islice(drawn, part)):
             count += len(some)
-            names, addresses = (
-                [os.fsencode(text) for text in texts]
-                for texts in zip(*((item.name, _absolute(item.address)) for item in some), strict=True)
-            )
+            names = [os.fsencode(item.name) for item in some]
+            addresses = [os.fsencode(_absolute(item.address)) for item in some]
             columns = {
                 "name": names,
                 "address": addresses,

@@ -48,21 +48,24 @@ class Origins:
         headers: _Headers = dict(scope["headers"])
         if headers.get(b"origin", b"").lower() in self._allowed:
             await self._share(scope, headers, receive, send)
-        elif self._alone and not self._is_named(headers):
-            error = ForeignPage(
+        elif error := self._refusal(scope["method"], headers):
+            await problems.response(error)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refusal(self, method: str, headers: _Headers) -> ForeignPage | None:
+        if self._alone and not self._is_named(headers):
+            return ForeignPage(
                 "this service is for this machine alone; call it localhost, or have "
                 f"{PREFIX}ORIGINS name the origin that it is called by"
             )
-            await problems.response(error)(scope, receive, send)
-        elif scope["method"] in _READING or _is_own(headers):
-            await self._app(scope, receive, send)
-        else:
-            origin = headers.get(b"origin", b"of another origin").decode("latin-1")
-            error = ForeignPage(
-                f"a page {origin} may not use this service; the address of the page and of the service must "
-                f"be one, or {PREFIX}ORIGINS name the page's"
-            )
-            await problems.response(error)(scope, receive, send)
+        if method in _READING or _is_own(headers):
+            return None
+        origin = headers.get(b"origin", b"of another origin").decode("latin-1")
+        return ForeignPage(
+            f"a page {origin} may not use this service; the address of the page and of the service must "
+            f"be one, or {PREFIX}ORIGINS name the page's"
+        )
 
     def _is_named(self, headers: _Headers) -> bool:
         """Tell whether this is called by a name of this machine, or by the host of a set origin."""

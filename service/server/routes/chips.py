@@ -44,7 +44,6 @@ from service.engine.served import Served
 from service.server import parameters
 from service.server.access.scopes import needs
 from service.server.body_budget import Share
-from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
 from service.server.endings.connections import WhileConnected
 from service.server.logs import notes
@@ -66,7 +65,7 @@ router = APIRouter()
     responses={
         200: {"content": {"application/json": {"example": ANSWER}, "image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyChips,
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyChips,
             TooManyPixels, NotAnImage, UnsupportedBody, EncodedBody, ChipError, InvalidParameter,
             NoSuchVersion, ServiceError, Overloaded, NotReady, DeadlinePassed,
         ),
@@ -188,7 +187,7 @@ def _evidence_png(data: bytes, answered: Prediction, label: str | None, spec: In
     responses={
         200: {"content": {"image/png": {"schema": BINARY}}},
         **documented(
-            EmptyChip, NoChip, MalformedForm, ForeignPage, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
+            EmptyChip, NoChip, MalformedForm, StalledBody, LostBody, BodyTooLarge, TooManyPixels,
             NotAnImage, UnsupportedBody, EncodedBody, ChipError, ServiceError, Overloaded, NotReady,
         ),
     },

@@ -17,7 +17,6 @@ from service.contract.errors import (
 )
 from service.server.access.scopes import needs
 from service.server.body_budget import Share
-from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
 from service.server.layers.errors import InvalidRows, NoRoom
 from service.server.layers.rows import MOST_ROWS
@@ -43,7 +42,7 @@ MOST_BYTES = 32 << 20  # of a body; twice what ten thousand rows of 17 labels ta
     responses={
         200: {"content": {GEOPACKAGE: {"schema": BINARY}}},
         **documented(
-            LostBody, ForeignPage, StalledBody, BodyTooLarge, UnsupportedBody, EncodedBody, InvalidRows,
+            LostBody, StalledBody, BodyTooLarge, UnsupportedBody, EncodedBody, InvalidRows,
             ServiceError, MissingExtra, Overloaded, NotReady, NoRoom,
         ),
     },

@@ -30,7 +30,6 @@ from service.scenes.errors import NotAScene, SceneError, SceneTooLarge
 from service.server import parameters
 from service.server.access.scopes import needs
 from service.server.body_budget import Share
-from service.server.edge.errors import ForeignPage
 from service.server.edge.pace import Pace
 from service.server.endings.connections import WhileConnected
 from service.server.logs import notes
@@ -73,7 +72,7 @@ class _Options(BaseModel):
     responses={
         200: SCENE_ANSWER,
         **documented(
-            NoChip, MalformedForm, LostBody, ForeignPage, StalledBody, BodyTooLarge, SceneTooLarge, NotAScene,
+            NoChip, MalformedForm, LostBody, StalledBody, BodyTooLarge, SceneTooLarge, NotAScene,
             UnsupportedBody, EncodedBody, SceneError, LostScene, InvalidParameter, NoSuchVersion,
             ServiceError, MissingExtra, Overloaded, NotReady,
         ),

@@ -2,9 +2,8 @@
 
 import re
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,10 +19,11 @@ from service.scenes.grid import Grid
 from service.scenes.opening import open_tiff, state
 from service.scenes.reading import read_chips
 from service.scenes.scene import open_scene
+from tests.kit.object_store import CLOSED
 from tests.kit.scenes import noise, write_scene
+from tests.kit.serving import standing_in
 
 RGB = InputSpec(bands=("red", "green", "blue"), height=64, width=64)
-CLOSED = "closed"  # a file that has the server refuse everything
 SIGNATURE = "until=2030&sign=S3CR%2BT"
 
 
@@ -56,10 +56,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[int]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", sent
-        server.shutdown()
+    with standing_in(Handler) as address:
+        yield address, sent
 
 
 def test_a_scene_elsewhere_gives_the_chips_of_the_one_here(
