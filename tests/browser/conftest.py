@@ -23,6 +23,8 @@ from playwright.sync_api import (
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# On a machine that does much else: what follows an action, and all chips that a test asks for.
+SOON_MS, PATIENCE_MS = 60_000, 240_000
 QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
@@ -44,6 +46,7 @@ def four_bands(seed: int = 0) -> bytes:
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
         pytest.skip("no Chromium (apt install chromium)")
+    expect.set_options(timeout=SOON_MS)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield running
@@ -78,6 +81,7 @@ def show(browser: Browser, default_client: httpx2.Client) -> Iterator[Callable[.
                 complaints.append(f"outside: {request.url}")
 
         context = browser.new_context(accept_downloads=True, **options)
+        context.set_default_timeout(SOON_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
@@ -121,4 +125,6 @@ def drop(page: Page, *files: FilePayload) -> None:
 def finished(page: Page, chips: int) -> None:
     """Wait until all chips are there and have their answers."""
     expect(page.locator(".card")).to_have_count(chips)
-    expect(page.locator("#status")).to_have_text(re.compile("^[0-9]+ chips? labelled"), timeout=120_000)
+    answered = page.locator(".card:is([data-state=done], [data-state=failed])")
+    expect(answered).to_have_count(chips, timeout=PATIENCE_MS)
+    expect(page.locator("#status")).to_have_text(re.compile("^[0-9]+ chips? labelled"))

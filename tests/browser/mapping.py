@@ -14,6 +14,7 @@ from affine import Affine
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.conftest import PATIENCE_MS
 from tests.kit.fakes import GREEN, RED, SIZE_PX
 
 LAYER = "chipvote"
@@ -50,7 +51,7 @@ def write_scene(
 def give(page: Page, *files: Path, ended: str) -> None:
     """Choose files, and wait until the last scene's line says so much."""
     page.set_input_files("#files", files)
-    expect(page.locator("#scenes li").last).to_contain_text(ended, timeout=60_000)
+    expect(page.locator("#scenes li").last).to_contain_text(ended, timeout=PATIENCE_MS)
 
 
 def rectangle(page: Page) -> tuple[float, float, float, float]:

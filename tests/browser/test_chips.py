@@ -35,10 +35,12 @@ def tags(page: Page) -> list[str]:
 
 def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
     """A canvas's or an image's pixels, (H,W,4), as the browser has them."""
+    # Not by its `decode()`, which was seen to fail on a picture that is there.
+    expect(page.locator(selector)).not_to_have_js_property("complete", False)
+    expect(page.locator(selector)).not_to_have_js_property("naturalWidth", 0)
     size_and_pixels = page.eval_on_selector(
         selector,
-        """async (element) => {
-            if (element.decode) await element.decode();
+        """(element) => {
             const width = element.naturalWidth ?? element.width;
             const height = element.naturalHeight ?? element.height;
             const canvas = new OffscreenCanvas(width, height);

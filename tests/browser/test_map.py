@@ -259,9 +259,11 @@ def test_a_background_comes_from_where_a_setting_says_and_is_credited(
         expect(page.locator("#attribution")).to_have_text("© Us")
         x, y, *_ = rectangle(page)
         expect(page.locator("#canvas")).to_be_visible()
-        page.wait_for_timeout(300)
-        red, green, blue = colour_at(page, (x + 60, y + 60))
-        assert (red, green, blue) == BLUE
+        for _ in range(500):  # tiles are drawn when they are there
+            if (colour := colour_at(page, (x + 60, y + 60))) == BLUE:
+                break
+            page.wait_for_timeout(20)
+        assert colour == BLUE
     zooms = {int(address.split("/")[0]) for address in asked}
     zoom, column, row = (int(part) for part in asked[-1].removesuffix(".png").split("/"))
     assert zooms and max(zooms) <= 19

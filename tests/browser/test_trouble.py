@@ -218,7 +218,7 @@ def test_a_picture_that_failed_comes_with_the_second_try(show: Callable[..., Pag
     for path in ("**/predict*", "**/preview"):
         page.unroute(path)
     page.locator("#retry").click()
-    expect(page.locator("#status")).to_have_text("2 chips labelled", timeout=60_000)
+    expect(page.locator("#status")).to_have_text("2 chips labelled")
     expect(page.locator(".card img[src^=blob]")).to_have_count(2)
 
 
