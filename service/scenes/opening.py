@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from service.contract.errors import ServiceError
 from service.scenes import remote
 from service.scenes.errors import LackingExtra, NotAScene, SceneError
+from service.scenes.stores import is_stored
 
 if TYPE_CHECKING:
     import rasterio
@@ -53,7 +54,7 @@ def open_tiff(address: str) -> rasterio.DatasetReader:
     """Open a GeoTIFF, for one thread at a time.
 
     Args:
-        address: a path, or a URL as in `remote`.
+        address: a path, or a URL as in `stores`.
 
     Raises:
         NotAScene: there is none.
@@ -68,7 +69,7 @@ def open_tiff(address: str) -> rasterio.DatasetReader:
             raise
         except Exception as error:  # a damaged or hostile file makes GDAL raise nearly anything
             logger.debug("GDAL refused a scene: %r", error)  # its words may name files of this machine
-            fetched = "fetched and " if remote.is_remote(address) else ""
+            fetched = "fetched and " if is_stored(address) else ""
             raise NotAScene(
                 f"it cannot be {fetched}opened as a GeoTIFF; give a whole one that may be read"
             ) from error
@@ -84,14 +85,14 @@ def state(address: str) -> list[Any]:
     Raises:
         OSError: it is not there any more.
     """
-    if remote.is_remote(address):
+    if is_stored(address):
         return remote.state(address)
     found = Path(address).stat()
     return [found.st_size, found.st_mtime_ns]
 
 
 def _place(address: str) -> dict[str, Any]:
-    if remote.is_remote(address):
+    if is_stored(address):
         return {"fp": address, "opener": remote.opener(address)}
     if not os.path.isfile(address):  # unlike a Path's, for any text
         raise NotAScene("there is no such file; give a GeoTIFF")

@@ -17,8 +17,8 @@ from service.contract.manifest import InputSpec
 from service.scenes.errors import LackingExtra, SceneError
 from service.scenes.ground import Ground
 from service.scenes.opening import open_tiff
-from service.scenes.remote import shown
 from service.scenes.samples import Palette, told_bands
+from service.scenes.stores import shown
 
 if TYPE_CHECKING:
     import rasterio

@@ -27,6 +27,8 @@ def served(folder: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = {key: value[0] for key, value in parse_qs(parts.query).items()}
+            if self.command == "HEAD" and "signature" in query:  # that was given for GET
+                return self.answer(403, b"", "application/xml")
             if (folder / CLOSED).exists():
                 return self.answer(403, b"<Error><Code>ExpiredToken</Code></Error>", "application/xml")
             key = unquote(parts.path).removeprefix("/bucket").lstrip("/")

@@ -12,6 +12,7 @@ from service.client.files import SUFFIXES, is_image, reason, shown
 from service.offline.bulk import sources
 from service.offline.bulk.errors import InputError
 from service.offline.bulk.lists import LISTS, cells
+from service.scenes import stores
 
 _TAR = ".tar"
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
@@ -38,9 +39,9 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
     Raises:
         InputError: it is not there, or nothing that is accepted.
     """
-    path = sources.local(source)
+    path, told = sources.local(source), stores.shown(source)
     if path and not path.exists():
-        raise InputError(f"{source}: there is no such file or folder; {ACCEPTED}")
+        raise InputError(f"{told}: there is no such file or folder; {ACCEPTED}")
     plain = source.split("?")[0].rstrip("/")
     last = plain.rpartition("/")[2]
     try:
@@ -52,11 +53,11 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
         elif is_image(plain) or plain.lower().endswith(_TAR):
             yield from _expanded(last, source)
         elif path or last.lower().endswith(_PACKED):
-            raise InputError(f"{source}: is nothing that can be labelled; {ACCEPTED}")
+            raise InputError(f"{told}: is nothing that can be labelled; {ACCEPTED}")
         else:
             yield from _in_folder(source)
     except OSError as error:
-        raise InputError(f"{source}: cannot be read ({reason(error)}); {ACCEPTED}") from error
+        raise InputError(f"{told}: cannot be read ({reason(error)}); {ACCEPTED}") from error
 
 
 def _in_folder(source: str) -> Iterator[Item]:
@@ -67,7 +68,9 @@ def _in_folder(source: str) -> Iterator[Item]:
 
 def _listed(source: str, number: int, cell: str) -> Iterator[Item]:
     if cell:
-        yield from _expanded(cell, sources.beside(source, cell))
+        # Rows are kept, and passed on, for longer than a signature should live.
+        name = stores.shown(cell) if stores.is_signed(cell) else cell
+        yield from _expanded(name, sources.beside(source, cell))
     else:
         yield Item(f"row {number}", "", fault=f"row {number} of the list names no chip")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from service.offline.bulk import sources
 from service.offline.bulk.errors import InputError
+from service.scenes.stores import shown
 
 LISTS = (".csv", ".tsv", ".parquet")
 # Names of such columns, the clearest first, without blanks and underscores.
@@ -44,14 +45,14 @@ def _of_text(address: str, column: str | None) -> Iterator[str]:
             first = text.readline()
             delimiter = max(_DELIMITERS, key=first.count)
             if not first.strip():
-                raise InputError(f"{address}: its first line is empty; it must name the columns")
+                raise InputError(f"{shown(address)}: its first line is empty; it must name the columns")
             columns = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
             index = columns.index(_chosen(address, columns, column))
             for row in csv.reader(text, delimiter=delimiter):
                 if any(row):
                     yield row[index].strip() if index < len(row) else ""
         except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{address}: is no CSV in UTF-8 ({error}); save it as one") from error
+            raise InputError(f"{shown(address)}: is no CSV in UTF-8 ({error}); save it as one") from error
 
 
 def _of_parquet(address: str, column: str | None) -> Iterator[str]:
@@ -66,18 +67,19 @@ def _of_parquet(address: str, column: str | None) -> Iterator[str]:
                 for cell in batch.column(0).to_pylist():
                     yield "" if cell is None else str(cell).strip()
         except ArrowInvalid as error:
-            raise InputError(f"{address}: is no Parquet that can be read ({error})") from error
+            raise InputError(f"{shown(address)}: is no Parquet that can be read ({error})") from error
 
 
 def _chosen(address: str, columns: Sequence[str], asked: str | None) -> str:
+    where = shown(address)
     if asked is not None:
         if asked in columns:
             return asked
-        raise InputError(f"{address}: has no column {asked!r} for --column; it has {', '.join(columns)}")
+        raise InputError(f"{where}: has no column {asked!r} for --column; it has {', '.join(columns)}")
     plain = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
     known = [plain[name] for name in COLUMNS if name in plain]
     if known or len(columns) == 1:
         return (known or columns)[0]
     raise InputError(
-        f"{address}: which column names the chips? It has {', '.join(columns)}; say so with --column"
+        f"{where}: which column names the chips? It has {', '.join(columns)}; say so with --column"
     )

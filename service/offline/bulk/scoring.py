@@ -30,6 +30,7 @@ from service.offline.bulk.pool import Pool
 from service.offline.bulk.rows import Row
 from service.offline.bulk.scorer import OpenBundle, Opening
 from service.offline.bulk.sources import local
+from service.scenes.stores import shown
 from service.settings import Settings
 
 PART = 1000
@@ -211,7 +212,7 @@ def _settled(job: Job, bundle: Bundle) -> tuple[Plan, bool]:
     early = not job.all_members and bundle.early_voter is not None
     with plan.listed(items(job.source, job.column), job.folder, job.part) as (chips, digest):
         if not chips:
-            raise InputError(f"{job.source}: holds no chip; {ACCEPTED}")
+            raise InputError(f"{shown(job.source)}: holds no chip; {ACCEPTED}")
         settled = Plan(
             bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
             seal=sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),

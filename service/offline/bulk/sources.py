@@ -1,8 +1,4 @@
-"""Addresses → names, bytes and streams: files here, object stores, and what else fsspec knows.
-
-Credentials and regions are those of the environment, by the names that each store gives them
-(AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME).
-"""
+"""Addresses → names, bytes and streams: files here, object stores, and what else fsspec knows."""
 
 import errno
 import io
@@ -10,14 +6,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from service.client.files import shown
+from service.contract.errors import ServiceError
+from service.scenes.stores import StoredFile, is_stored, store_of, told
 
-STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https")
 MOST_BYTES = 160 << 20  # of one chip, as in a request
 _SILENT = ("GenericError", "PermissionDeniedError", "UnauthenticatedError")  # obstore's
 _STREAMED_BYTES = 1 << 20  # that a stream has read ahead
@@ -61,7 +57,7 @@ def read(address: str, offset: int = 0, size: int | None = None) -> bytes:
                     raise _too_large()
                 file.seek(offset)
                 return file.read(-1 if size is None else size)
-        if _is_store(address):
+        if is_stored(address):
             return _stored(address, offset, size)
         system, key = _system(address)
         data = system.cat_file(key, offset, offset + (MOST_BYTES + 1 if size is None else size))
@@ -87,7 +83,7 @@ def listed(address: str) -> Iterator[tuple[str, str]]:
         prefix = _key_of(root)
         for key in _keys(root):
             if shown(name := key.removeprefix(prefix).lstrip("/")):
-                yield name, root + (quote(name) if _is_store(root) else name)
+                yield name, root + (quote(name) if is_stored(root) else name)
 
 
 @contextmanager
@@ -106,13 +102,10 @@ def opened(address: str) -> Iterator[BinaryIO]:
 def _stream(address: str) -> BinaryIO:
     if path := local(address):
         return _file(path)
-    if not _is_store(address):
+    if not is_stored(address):
         system, key = _system(address)
         return cast(BinaryIO, system.open(key, "rb"))
-    import obstore
-
-    store, key = _store_of(address)
-    return io.BufferedReader(_Raw(obstore.open_reader(store, key, buffer_size=_STREAMED_BYTES)))
+    return io.BufferedReader(_Stream(address), _STREAMED_BYTES)
 
 
 def _file(path: Path) -> BinaryIO:
@@ -136,50 +129,31 @@ def _walked(folder: Path, inside: str) -> Iterator[str]:
 
 
 def _keys(root: str) -> Iterator[str]:
-    if not _is_store(root):
+    if not is_stored(root):
         system, key = _system(root)
         yield from sorted(system.find(key))
         return
     import obstore
 
-    store, prefix = _store_of(root)
+    store, prefix = store_of(root)
     for found in obstore.list(store, prefix, chunk_size=1000):
         yield from (entry["path"] for entry in found)
 
 
 def _key_of(address: str) -> str:
-    return (_store_of(address) if _is_store(address) else _system(address))[1]
+    return (store_of(address) if is_stored(address) else _system(address))[1]
 
 
 def _stored(address: str, offset: int, size: int | None) -> bytes:
     import obstore
 
-    store, key = _store_of(address)
+    store, key = store_of(address)
     if size is not None:
         return bytes(obstore.get_range(store, key, start=offset, length=size)) if size else b""
     found = obstore.get(store, key)
     if found.meta["size"] > MOST_BYTES:
         raise _too_large()
     return bytes(found.bytes())
-
-
-def _is_store(address: str) -> bool:
-    return address.partition("://")[0].lower() in STORES
-
-
-def _store_of(address: str) -> tuple[Any, str]:
-    """Return the store of an address, and the key in it."""
-    parts = urlsplit(address)
-    if parts.query:  # of an address that is signed: it is one file's alone
-        return _store(address), ""
-    return _store(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
-
-
-@lru_cache(64)
-def _store(root: str) -> Any:  # noqa: ANN401 - one class for each kind
-    from obstore.store import from_url
-
-    return from_url(root, client_options={"allow_http": True} if root.startswith("http://") else None)
 
 
 def _system(address: str) -> tuple[Any, str]:
@@ -194,38 +168,22 @@ def _as_os_error() -> Iterator[None]:
     """Raise an `OSError` for whatever a store's library raises: those share no other base."""
     try:
         yield
-    except (OSError, GeneratorExit, KeyboardInterrupt):
+    except ServiceError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of a store
+            raise
         kind = StoreSilent if type(error).__name__ in _SILENT else OSError
-        raise kind(errno.EIO, f"{reason or type(error).__name__:.300}") from error
+        raise kind(errno.EIO, told(error)) from error
 
 
 def _too_large() -> OSError:
     return OSError(errno.EFBIG, f"more than {MOST_BYTES >> 20} MiB; `chipvote map` is for scenes")
 
 
-class _Raw(io.RawIOBase):
-    """A store's reader as one of Python's."""
-
-    def __init__(self, reader: Any) -> None:  # noqa: ANN401
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+class _Stream(StoredFile):
+    """A store's file that raises no other errors than files do."""
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401
         with _as_os_error():
-            data = bytes(self._reader.read(len(buffer)))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
+            return super().readinto(buffer)

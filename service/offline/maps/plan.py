@@ -15,8 +15,8 @@ from service.scenes.errors import SceneError
 from service.scenes.grid import Grid
 from service.scenes.opening import state
 from service.scenes.reading import MAX_NODATA
-from service.scenes.remote import shown
 from service.scenes.scene import open_scene
+from service.scenes.stores import shown
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

@@ -1,7 +1,6 @@
 """Scenes behind HTTP, from a real server that answers ranges."""
 
 import re
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -14,11 +13,12 @@ import pytest
 from service.contract.errors import ServiceError
 from service.contract.manifest import InputSpec
 from service.scenes import remote
-from service.scenes.errors import LackingExtra, NotAScene, SceneError
+from service.scenes.errors import NotAScene, SceneError
 from service.scenes.grid import Grid
 from service.scenes.opening import open_tiff, state
 from service.scenes.reading import read_chips
 from service.scenes.scene import open_scene
+from service.scenes.stores import SCHEMES
 from tests.kit.object_store import CLOSED
 from tests.kit.scenes import noise, write_scene
 from tests.kit.serving import standing_in
@@ -130,21 +130,9 @@ def test_what_is_no_address_is_no_scene(address: str) -> None:
         open_tiff(address)
 
 
-@pytest.mark.parametrize("scheme", remote.SCHEMES)
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_opener_opens_its_own_address_alone(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     address = f"{scheme}://place/folder/scene.tif"
-    assert remote.is_remote(address)
     with pytest.raises(FileNotFoundError):
         remote.opener(address)(f"{address}.ovr", "rb")
-
-
-def test_paths_are_no_urls() -> None:
-    assert not any(map(remote.is_remote, ("a.tif", "/vsicurl/https://a/b.tif", "ftp://a/b.tif", "file://a")))
-
-
-def test_without_the_extra_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
-    remote.opener.cache_clear()
-    with pytest.raises(LackingExtra, match=r"pip install 'chipvote\[scenes\]'"):
-        remote.opener("s3://bucket/scene.tif")

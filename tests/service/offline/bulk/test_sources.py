@@ -10,6 +10,7 @@ import pytest
 
 from service.offline.bulk import sources
 from service.offline.bulk.inputs import items
+from service.scenes import stores
 from tests.kit.object_store import served
 
 
@@ -20,7 +21,7 @@ def web(chips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        sources._store.cache_clear()
+        stores._store.cache_clear()
         yield address
 
 
@@ -42,7 +43,7 @@ def test_keys_are_any_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web:
         (tmp_path / name).write_bytes(name.encode())
     with served(tmp_path) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        sources._store.cache_clear()
+        stores._store.cache_clear()
         assert found("s3://bucket") == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
@@ -59,12 +60,14 @@ def test_members_of_a_tar_in_a_bucket_are_read_alone(chips: Path, web: str) -> N
 
 
 def test_a_list_on_the_web_names_chips_beside_it_and_elsewhere(chips: Path, web: str) -> None:
-    signed = f"{web}/bucket/inside/01.png?signature=a%2Fb"
-    (chips / "list.csv").write_text(f"url\n00.png\n{signed}\ns3://bucket/02.png\n")
+    elsewhere = f"{web}/bucket/inside/01.png"
+    (chips / "list.csv").write_text(f"url\n00.png\n{elsewhere}?signature=a%2Fb\ns3://bucket/02.png\n")
     try:
-        assert list(found(f"{web}/bucket/list.csv").values()) == [
-            (chips / name).read_bytes() for name in ("00.png", "inside/01.png", "02.png")
-        ]
+        assert found(f"{web}/bucket/list.csv?signature=c") == {
+            "00.png": (chips / "00.png").read_bytes(),
+            elsewhere: (chips / "inside" / "01.png").read_bytes(),
+            "s3://bucket/02.png": (chips / "02.png").read_bytes(),
+        }
     finally:
         (chips / "list.csv").unlink()
 
@@ -84,10 +87,20 @@ def test_files_have_addresses_too(chips: Path) -> None:
     assert found(f"file://{chips}") == expected(chips)
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/none.png", "{web}/bucket/none.png", "memory://none.png"])
-def test_what_is_not_there_is_an_error_of_the_system(web: str, address: str) -> None:
-    with pytest.raises(OSError):
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("s3://bucket/none.png", "the store answers 404 Not Found, NoSuchKey"),
+        ("{web}/bucket/none.png?signature=S3CRET", "the store answers 404 Not Found, NoSuchKey"),
+        ("memory://none.png", "none.png"),
+    ],
+)
+def test_what_is_not_there_is_an_error_of_the_system(web: str, address: str, said: str) -> None:
+    with pytest.raises(OSError, match=said) as read:
         sources.read(address.format(web=web))
+    with pytest.raises(OSError, match=said), sources.opened(address.format(web=web)):
+        pass
+    assert "S3CRET" not in str(read.value)
 
 
 def test_what_is_larger_than_a_chip_is_not_read(tmp_path: Path) -> None:
