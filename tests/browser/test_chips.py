@@ -1,6 +1,7 @@
 """Chips in, labels out: what a person does with the page."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ def tags(page: Page) -> list[str]:
     return page.locator("#tags li").all_inner_texts()
 
 
-def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
-    """A canvas's or an image's pixels, (H,W,4), as the browser has them."""
-    # Not by its `decode()`, which was seen to fail on a picture that is there.
+def loaded(page: Page, selector: str) -> None:
+    """Wait for an image; not by its `decode()`, which was seen to fail on one that is there."""
     expect(page.locator(selector)).not_to_have_js_property("complete", False)
     expect(page.locator(selector)).not_to_have_js_property("naturalWidth", 0)
+
+
+def pixels_of(page: Page, selector: str) -> Any:  # noqa: ANN401
+    """A canvas's or an image's pixels, (H,W,4), as the browser has them."""
+    loaded(page, selector)
     size_and_pixels = page.eval_on_selector(
         selector,
         """(element) => {
@@ -185,6 +190,7 @@ def test_a_chip_is_shown_as_the_model_sees_it_whatever_the_camera_noted(page: Pa
     turned[0x0112] = 6  # a viewer should turn it by a quarter
     drop(page, upload("turned.jpg", encoded(red_left, "JPEG", exif=turned)))
     expect(page.locator("#picture[src^=blob]")).to_be_visible()
+    loaded(page, "#picture")
     shot_HW3 = np.asarray(Image.open(io.BytesIO(page.locator(".picture").screenshot())).convert("RGB"))
     height_px, width_px, _ = shot_HW3.shape
     left, right = (shot_HW3[height_px // 4, column] for column in (width_px // 4, 3 * width_px // 4))
@@ -201,6 +207,7 @@ def test_what_is_behind_opacity_is_shown_as_the_model_sees_it(page: Page) -> Non
 def test_a_tall_chip_fits_and_its_evidence_covers_it(page: Page) -> None:
     drop(page, upload("tall.jpg", encoded(Image.open(io.BytesIO(SAMPLE)).resize((64, 512)), "JPEG")))
     expect(page.locator(".row").first).to_be_visible()
+    expect(page.locator(".picture")).to_have_attribute("style", re.compile("--ratio"))  # when it is loaded
     picture_box, canvas_box = (page.locator(part).bounding_box() for part in ("#picture", "#evidence"))
     assert picture_box and picture_box["height"] < 500
     assert picture_box["height"] / picture_box["width"] == pytest.approx(8, rel=0.02)

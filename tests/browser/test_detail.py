@@ -195,8 +195,8 @@ def test_unsaved_corrections_are_not_lost_without_a_word(page: Page) -> None:
     page.get_by_role("checkbox", name="trees is on the chip").uncheck()
     page.locator("#clear").click()
     expect(page.locator("#detail")).to_be_visible()
-    page.close(run_before_unload=True)
-    page.wait_for_timeout(300)
+    with page.expect_event("dialog"):
+        page.close(run_before_unload=True)
     assert asked == ["confirm", "beforeunload"]
 
 

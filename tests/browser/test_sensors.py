@@ -47,6 +47,7 @@ def test_chips_of_many_bands_are_invited_shown_and_labelled(
             ("cut.tif", cut, "25 % of this chip shows nothing"),
         ):
             page.get_by_role("option", name=name).click()
+            expect(page.locator("#name")).to_have_text(name)
             expect(page.locator("#picture[src^=blob]")).to_be_visible()
             preview = Image.open(io.BytesIO(service.post("/preview", files={"chip": data}).content))
             assert preview.size == (SIZE_PX, SIZE_PX)

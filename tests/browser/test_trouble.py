@@ -84,17 +84,17 @@ def test_a_proxy_s_wish_when_to_come_back_is_heard_within_reason(
     show: Callable[..., Page], client: httpx2.Client, retry_after: str, not_before_s: int, by_s: int
 ) -> None:
     page = show(service=client, tolerate="503")
-    times = 0
+    paused, times = datetime.now(UTC) + timedelta(minutes=1), 0  # a clock is not set back
 
     def busy_once(route: Route) -> None:
         nonlocal times
         times += 1
-        in_20_s = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+        in_20_s = format_datetime(paused + timedelta(seconds=20), usegmt=True)
         wish = in_20_s if retry_after == "date" else retry_after
         (proxy_s_page(503, **{"Retry-After": wish}) if times == 1 else Route.continue_)(route)
 
     page.clock.install()
-    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    page.clock.pause_at(paused)
     page.route("**/predict*", busy_once)
     drop(page, *red_chips(1))
     expect(page.locator("#alert")).to_contain_text("Chips wait")
@@ -229,7 +229,10 @@ def test_trying_again_is_asked_once(show: Callable[..., Page]) -> None:
     drop(page, upload("broken.jpg", SAMPLE[:2000]))
     expect(page.locator("#problem")).to_be_visible()
     before = len(asked)
-    page.locator("#problem button").evaluate("(button) => { for (let i = 0; i < 5; i++) button.click(); }")
+    with page.expect_response("**/predict*"):
+        page.locator("#problem button").evaluate(
+            "(button) => { for (let i = 0; i < 5; i++) button.click(); }"
+        )
     expect(page.locator("#name")).to_be_focused()
     expect(page.locator("#status")).to_have_text("0 chips labelled, 1 failed")
     page.wait_for_timeout(300)
