@@ -117,6 +117,7 @@ def _map(addresses: Sequence[str], outs: Sequence[Path], bundle: Path | None, wi
 def _addresses(scenes: Sequence[str], outs: Sequence[Path]) -> list[str]:
     """Replace each folder by the GeoTIFFs inside it, sorted; an earlier map of them is none."""
     from service.client.files import find_images
+    from service.scenes.stores import is_stored
 
     found: list[str] = []
     known = {out.absolute() for out in outs}
@@ -128,7 +129,10 @@ def _addresses(scenes: Sequence[str], outs: Sequence[Path]) -> list[str]:
             found.append(scene)
     if not found:
         raise typer.BadParameter("there is no GeoTIFF in these folders", param_hint="SCENES")
-    return found
+    once: dict[str, str] = {}  # a file that is given alone and in a folder, too
+    for scene in found:
+        once.setdefault(scene if is_stored(scene) else os.path.realpath(scene), scene)
+    return list(once.values())
 
 
 def _area(file: Path | None, bbox: str | None) -> BaseGeometry | None:

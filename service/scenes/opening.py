@@ -84,6 +84,7 @@ def state(address: str) -> list[Any]:
 
     Raises:
         OSError: it is not there any more.
+        Exception: of obstore; it cannot be fetched any more.
     """
     if is_stored(address):
         return remote.state(address)

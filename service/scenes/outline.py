@@ -19,8 +19,9 @@ def outline(ring: Ring) -> Geometry | None:
     whole = continuous(ring)
     if whole is None:
         return None
-    rings = [_closed(part) for part in _cut_at_antimeridian(whole)]
-    if any(len(set(part)) < 3 for part in rings):
+    # Where rounding put a corner beyond the antimeridian, what lies there has no area.
+    rings = [part for part in map(_closed, _cut_at_antimeridian(whole)) if len(set(part)) >= 3]
+    if not rings:
         return None
     if len(rings) == 1:
         return Geometry(type="Polygon", coordinates=rings)

@@ -9,7 +9,6 @@ from typing import Any
 
 from service.scenes.stores import StoredFile, store_of, told
 
-
 _failures: dict[str, str] = {}  # why a part of an address could not be had: GDAL does not pass that on
 
 
@@ -58,7 +57,7 @@ def state(address: str) -> list[Any]:
     """Return what changes when the object does.
 
     Raises:
-        OSError: there is none, or it may not be read.
+        Exception: of obstore; there is none, or it may not be read.
     """
     import obstore
 

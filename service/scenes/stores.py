@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 WEB = ("http", "https")
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", *WEB)
-_SECRET = re.compile(r"[?&][^=&]*(sig|token|secret|credential|key|pass)[^=&]*=", re.IGNORECASE)
+# Names of parameters that are a signature or belong to one; the second, beside one called `sig`.
+_SIGNATURE = re.compile(r"x-(amz|goog|oss|cos)-|sig|token|secret|credential|key|pass|policy|expire|accessid")
+_OF_AZURE = re.compile(r"s[vsprte]|srt|spr|sip|sk[a-z]+|[a-z]+oid|scid|sdd|ses")
 _ADDRESS = re.compile(r"\w+://[^\s()<>\"',]+")
 # As obstore words it, and inside that, as stores do.
 _STATUS, _CODE = re.compile(r"status code: (\d+ [^:\n]*)"), re.compile(r"<Code>(\w+)</Code>")
@@ -125,9 +127,19 @@ def shown(address: str) -> str:
     return f"{scheme}://{host}{slash}{path}"
 
 
-def is_signed(address: str) -> bool:
-    """Tell whether an address holds a secret, by the names of its parameters."""
-    return bool(_SECRET.search(address)) or shown(address) != address.partition("?")[0]
+def unsigned(address: str) -> str:
+    """Return an address without a user and a signature, but with what else tells it from others."""
+    place, _, query = address.partition("?")
+    if "://" not in place or not query:
+        return shown(address)
+    names = {text: text.partition("=")[0].lower() for text in query.split("&")}
+    of_azure = "sig" in names.values()
+    kept = "&".join(
+        text
+        for text, name in names.items()
+        if not (_SIGNATURE.search(name) or (of_azure and _OF_AZURE.fullmatch(name)))
+    )
+    return f"{shown(address)}?{kept}" if kept else shown(address)
 
 
 def told(error: Exception) -> str:

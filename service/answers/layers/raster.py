@@ -26,6 +26,7 @@ from service.answers.layers.parts import schema_of, whole
 from service.answers.layers.rows import Legend
 from service.answers.layers.style import write_style
 
+_FINEST = 4  # pixels to a window, where there are two
 _LEAST = 1e-6  # weight of a window at its very border
 
 Floats = npt.NDArray[np.float64]
@@ -44,8 +45,11 @@ class _Axis(NamedTuple):
     @classmethod
     def of(cls, starts_N: Ints, sides_N: Ints) -> "_Axis":
         distinct = np.unique(starts_N)
-        # The median: windows at the end of a scene may be nearer, and some are left out.
-        step = min(np.median(np.diff(distinct)), sides_N[0]) if len(distinct) > 1 else sides_N[0]
+        # The median, since some windows are left out; without the last, which may be nearer by any
+        # amount: the raster of two that nearly coincide would be as fine as the scene.
+        apart = np.diff(distinct)
+        likely = apart[:-1] if len(apart) > 1 else np.maximum(apart, sides_N[0] / _FINEST)
+        step = min(np.median(likely), sides_N[0]) if len(apart) else sides_N[0]
         origin = int(distinct[0])
         pixels = math.ceil(((starts_N + sides_N).max() - origin) / step - 0.5)  # with their centres inside
         return cls(starts_N, sides_N, origin, float(step), pixels)

@@ -24,6 +24,7 @@ _TAGS = (256, 257, _SCALE, _TIEPOINT, _TRANSFORMATION, _KEYS)  # and the image's
 _RASTER_TYPE, _GEOGRAPHIC, _PROJECTED = 1025, 2048, 3072
 _PIXEL_IS_POINT = 2  # of the raster type: coordinates are those of a pixel's centre
 _USER_DEFINED = 32767
+_ROUNDED = 1e-6  # of a degree: so far beyond a pole, a corner is at it
 _MOST_KEYS = 200  # there are a few dozen; a file may claim four billion
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it misses what a georeference does not need
 
@@ -96,9 +97,9 @@ def continuous(ring: Ring) -> Ring | None:
 
     None for what spans half the globe or touches a pole, whose corners say nothing.
     """
-    if not all(math.isfinite(x) and abs(y) <= 90 for x, y in ring):
+    if not all(math.isfinite(x) and abs(y) <= 90 + _ROUNDED for x, y in ring):
         return None
-    near = [(ring[0][0] + (x - ring[0][0] + 180) % 360 - 180, y) for x, y in ring]
+    near = [(ring[0][0] + (x - ring[0][0] + 180) % 360 - 180, max(-90.0, min(y, 90.0))) for x, y in ring]
     start, end = min(x for x, _ in near), max(x for x, _ in near)
     turns = math.floor((start + 180) / 360)
     return [(x - 360 * turns, y) for x, y in near] if end - start < 180 else None

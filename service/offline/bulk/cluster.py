@@ -103,9 +103,9 @@ def share_of(nodes: list[dict[str, float]], settings: Settings, actors: int) -> 
         raise SettingsError(f"the Ray cluster has no {lacking}; start its nodes with --num-{option}=N")
     threads = settings.threads or min(MOST_THREADS, *cpus)
     room = gpus or sum(max(1, count // threads) for count in cpus)
-    most = min(actors or room, room)
     cpus_each = 0.5 if gpus else max(0.5, threads - 1)
-    return Share(cpus_each, min(1, gpus), threads, most if actors else 1, most)
+    # More than there is room for now may have it later: some clusters grow.
+    return Share(cpus_each, min(1, gpus), threads, min(actors, room) or 1, actors or room)
 
 
 def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a module that may be missing
@@ -130,6 +130,7 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
             Networks,
             fn_constructor_kwargs={
                 "opening": work.opening,
+                "threads": share.threads,
                 "folder": folder,
                 "seal": seal,
                 "files": files,
@@ -173,7 +174,15 @@ class Networks:
     started again leaves them to a process of its own, and finds the chip that ends that.
     """
 
-    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any, births: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        opening: Opening,
+        threads: int,
+        folder: Path,
+        seal: str,
+        files: Any,  # noqa: ANN401 - Ray's references
+        births: Any,  # noqa: ANN401
+    ) -> None:
         """Open it, from the bundle that lies here at its path, or from the one that Ray brought."""
         import ray
 
@@ -184,8 +193,8 @@ class Networks:
             for name, data in ray.get(files).items():
                 (folder / name).write_bytes(data)
         again = ray.get(births.count.remote(ray.get_runtime_context().get_actor_id())) > 1
-        self._pool = Pool(partial(opening, folder), 1) if again else None
-        self._scorer = None if again else opening(folder)
+        self._pool = Pool(partial(opening, folder, threads), 1) if again else None
+        self._scorer = None if again else opening(folder, threads)
 
     def __call__(self, batch: Batch) -> Batch:
         """Vote on a block of chips."""

@@ -57,7 +57,8 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
         else:
             yield from _in_folder(source)
     except OSError as error:
-        raise InputError(f"{told}: cannot be read ({reason(error)}); {ACCEPTED}") from error
+        where = error.filename or told  # of a folder, maybe one that is far below
+        raise InputError(f"{where}: cannot be read ({reason(error)}); {ACCEPTED}") from error
 
 
 def _in_folder(source: str) -> Iterator[Item]:
@@ -69,8 +70,7 @@ def _in_folder(source: str) -> Iterator[Item]:
 def _listed(source: str, number: int, cell: str) -> Iterator[Item]:
     if cell:
         # Rows are kept, and passed on, for longer than a signature should live.
-        name = stores.shown(cell) if stores.is_signed(cell) else cell
-        yield from _expanded(name, sources.beside(source, cell))
+        yield from _expanded(stores.unsigned(cell), sources.beside(source, cell))
     else:
         yield Item(f"row {number}", "", fault=f"row {number} of the list names no chip")
 

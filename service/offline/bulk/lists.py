@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
+from service.client.files import is_image
 from service.offline.bulk import sources
 from service.offline.bulk.errors import InputError
 from service.scenes.stores import shown
@@ -78,7 +79,10 @@ def _chosen(address: str, columns: Sequence[str], asked: str | None) -> str:
         raise InputError(f"{where}: has no column {asked!r} for --column; it has {', '.join(columns)}")
     plain = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
     known = [plain[name] for name in COLUMNS if name in plain]
-    if known or len(columns) == 1:
+    alone = len(columns) == 1 and columns[0]
+    if alone and (is_image(alone) or alone.lower().endswith(".tar") or "://" in alone):
+        raise InputError(f"{where}: its first line is {alone}; it must name the column, such as path")
+    if known or alone:
         return (known or columns)[0]
     raise InputError(
         f"{where}: which column names the chips? It has {', '.join(columns)}; say so with --column"

@@ -4,7 +4,7 @@
       part-00000.parquet     the answers, so many inputs a part, in the inputs' order
       _errors/part-00000.parquet   those of a part's inputs that have no answer, if any
       _plan/plan.json        `Plan`
-      _plan/inputs.parquet   the inputs, a row group for each part
+      _plan/inputs.parquet   the inputs, a row group for each part, until all are answered
 
 Programs that read folders of Parquet leave out what begins with an underscore. A part is whole or
 not there, and its errors were there before it.
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from service.contract.files import atomic_write
 from service.offline.bulk.errors import PlanError
 from service.offline.bulk.inputs import Item
+from service.scenes.stores import unsigned
 
 PLAN, INPUTS, LOCK = "_plan/plan.json", "_plan/inputs.parquet", "_plan/lock"
 # Names of files need be no text.
@@ -47,6 +48,7 @@ class Plan:
     bundle: str
     seal: str  # SHA-256 of its manifest, which holds those of all its files
     members: str  # "all", or "until decided"
+    precision: str  # that is asked for; with "auto", each process takes what is fastest there
     part: int  # inputs in a part
     chips: int  # inputs
     inputs: str  # SHA-256 of their names, and of where they lie, in order
@@ -98,7 +100,7 @@ def listed(items: Iterable[Item], folder: Path, part: int) -> Iterator[tuple[int
             }
             for item, name, address in zip(some, names, addresses, strict=True):
                 # What is signed anew lies where it lay.
-                lies = address.partition(b"?")[0] if b"://" in address else address
+                lies = os.fsencode(unsigned(os.fsdecode(address)))
                 digest.update(b"\0".join((name, lies, b"%d %d" % (item.offset, item.size or -1))) + b"\n")
             writer.write_table(pa.table(columns, _COLUMNS), row_group_size=part)
         writer.close()

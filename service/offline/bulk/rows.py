@@ -11,6 +11,7 @@ import pyarrow as pa
 from service.answers.layers.rows import LabelColumns, Legend, label_names
 from service.client.files import printable
 from service.engine.verdict import Verdict
+from service.scenes.stores import unsigned
 
 _BEFORE = dict.fromkeys(("name", "labels"), pa.string())
 _AFTER = {
@@ -78,6 +79,6 @@ def labels(rows: Sequence[Row], legend: Legend) -> pa.RecordBatch:
 
 def errors(rows: Sequence[Row]) -> pa.RecordBatch:
     """Put the rows that have none into columns, in their order."""
-    found = [row for row in rows if not row.verdict]
+    found = [row._replace(address=unsigned(row.address)) for row in rows if not row.verdict]
     table = {name: [printable(getattr(row, name)) for row in found] for name in ERRORS.names}
     return pa.record_batch([pa.array(table[name]) for name in ERRORS.names], schema=ERRORS)

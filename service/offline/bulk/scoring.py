@@ -144,6 +144,8 @@ def begun(job: Job) -> Iterator[Run]:
             if not finished:
                 run.learn()
             yield run
+        if run.finished:  # what was asked for may be signed; whoever repeats the command lists it anew
+            (job.folder / plan.INPUTS).unlink(missing_ok=True)
         if job.single and run.finished:
             # The plan goes last: without it, what a kill leaves would be taken for others' files.
             for path in parts_in(job.folder):
@@ -217,6 +219,7 @@ def _settled(job: Job, bundle: Bundle) -> tuple[Plan, bool]:
             bundle=f"{bundle.manifest.name} {bundle.manifest.version}",
             seal=sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
             members="until decided" if early else "all",
+            precision=job.settings.precision,
             part=job.part,
             chips=chips,
             inputs=digest,

@@ -74,6 +74,10 @@ class Journal:
                 "began it, or remove that folder"
             )
 
+    def begun(self) -> dict[str, Any]:
+        """Return what the parts that are there depend on; nothing if there are none."""
+        return dict(json.loads(self._facts.read_text())) if self.parts and self._facts.exists() else {}
+
     @property
     def parts(self) -> list[Path]:
         """The parts, in order."""

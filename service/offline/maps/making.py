@@ -66,7 +66,7 @@ class Making:
             SceneError: a scene is not there any more.
             OSError: a file cannot be written.
         """
-        crew = open_crew(self._bundle, self._settings, all_members=self._wishes.all_members)
+        crew = open_crew(self._bundle, self._as_begun(), all_members=self._wishes.all_members)
         known = facts(self._addresses, self._bundle, self._wishes, crew.voter.precision)
         with crew, self._journal.opened(known):
             yield min(self._journal.count * PART_WINDOWS, self.windows)
@@ -78,3 +78,10 @@ class Making:
             rows, failed = self._journal.counts()
             self.counts = Counts(self.windows, rows - failed, self.windows - rows, failed)
             self._journal.remove()
+
+    def _as_begun(self) -> Settings:
+        """Return the settings, with the precision that was fastest when the map was begun."""
+        precision = self._journal.begun().get("precision")
+        if self._settings.precision != "auto" or precision not in self._bundle.manifest.precisions:
+            return self._settings
+        return self._settings.model_copy(update={"precision": precision})

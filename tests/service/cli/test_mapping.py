@@ -30,9 +30,8 @@ def test_it_takes_what_is_asked_for(scene: Path, tmp_path: Path, capsys: pytest.
     out = tmp_path / "map.parquet"
     write_scene(scene.with_name("b.TIFF"), patchwork(1, 2)[0])
     scene.with_name("notes.txt").touch()
-    assert (
-        chipvote("map", scene.parent, "-o", out, "--stride", "0.5", "--skip-labels", "bluish, reddish") == 0
-    )
+    more = ("--stride", "0.5", "--skip-labels", "bluish, reddish")
+    assert chipvote("map", scene.parent, scene, "-o", out, *more) == 0  # one scene is named twice
     table = pq.read_table(out)
     assert set(table["scene"].to_pylist()) == {str(scene), str(scene.with_name("b.TIFF"))}
     assert not {"bluish", "reddish"} & set(table["labels"].to_pylist())

@@ -67,6 +67,10 @@ def test_a_last_window_that_is_moved_inside_the_scene_leaves_no_hole(tmp_path: P
     write(parts_of(tmp_path, rows), tmp_path / "map.tif")
     with rasterio.open(tmp_path / "map.tif") as file:
         assert file.read(LABELS.index("water") + 1) == pytest.approx(np.full((1, 4), 0.5))
+    for starts, pixels in (((0, 1), 4), ((0, 64, 65), 2)):
+        write(parts_of(tmp_path, [_row(column, 0, 0.5) for column in starts]), tmp_path / "map.tif")
+        with rasterio.open(tmp_path / "map.tif") as file:
+            assert file.width == pixels
 
 
 def test_equal_rows_make_equal_bytes(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from service.offline.bulk.errors import PlanError
 from service.offline.bulk.inputs import Item
 from service.offline.bulk.plan import INPUTS, Plan
 
-PLAN = Plan(bundle="colours 1.2.3", seal="0" * 64, members="all", part=3, chips=7, inputs="1" * 64)
+PLAN = Plan(
+    bundle="colours 1.2.3", seal="0" * 64, members="all", precision="auto", part=3, chips=7, inputs="1" * 64
+)
 
 
 def test_inputs_are_written_in_parts_and_read_back(tmp_path: Path) -> None:
@@ -41,6 +43,8 @@ def test_what_is_signed_anew_lies_where_it_lay(tmp_path: Path) -> None:
         with plan.listed([Item("a.png", f"https://host/a.png?sig={signature}")], tmp_path, 3) as (_, digest):
             digests.append(digest)
     assert digests[0] == digests[1]
+    with plan.listed([Item("a.png", "https://host/a.png?n=2&sig=a")], tmp_path, 3) as (_, other):
+        assert other != digests[0]
 
 
 def test_a_plan_is_read_back(tmp_path: Path) -> None:

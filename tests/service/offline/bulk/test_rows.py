@@ -13,7 +13,7 @@ from service.offline.bulk.rows import Row, errors, labels, schema
 LEGEND = Legend("colours", "1.2.3", ("name", "members"))
 ROWS = [
     Row("a.png", "/a.png", "00", Verdict([0.75, 0.25], [3, 1], [True, False], 3, blank=0.5)),
-    Row("b.png", "/b.png", title="No chip", reason="it is not there"),
+    Row("b.png", "https://host/b.png?n=1&sig=S3CRET", title="No chip", reason="it is not there"),
     Row("caf\udce9.png", "/c", "00", Verdict([0.5, 0.5], [2, 2], [True, True], 2), duplicate_of="a.png"),
 ]
 
@@ -33,7 +33,12 @@ def test_rows_with_a_verdict_are_columns(tmp_path: Path) -> None:
 
 def test_rows_without_are_another_table() -> None:
     assert errors(ROWS).to_pylist() == [
-        {"name": "b.png", "address": "/b.png", "title": "No chip", "reason": "it is not there"}
+        {
+            "name": "b.png",
+            "address": "https://host/b.png?n=1",
+            "title": "No chip",
+            "reason": "it is not there",
+        }
     ]
 
 

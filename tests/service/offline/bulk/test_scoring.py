@@ -16,7 +16,7 @@ import pytest
 
 from service.contract.bundle import Bundle
 from service.offline.bulk.errors import InputError, PlanError, SourceLost
-from service.offline.bulk.plan import alone
+from service.offline.bulk.plan import INPUTS, alone
 from service.offline.bulk.scoring import OUTAGE, Job, begun, processes_for, shared_out
 from service.offline.changes.differences import compare
 from service.offline.changes.reading import read
@@ -131,11 +131,14 @@ def test_a_store_that_refuses_ends_a_run_which_then_goes_on(
             with pytest.raises(SourceLost, match=f"{OUTAGE} chips in a row could not be fetched"):
                 scored(tmp_path / "list.csv", tmp_path / "out", settings)
             assert not list((tmp_path / "out").glob("part-*"))
-            (tmp_path / "few.csv").write_text(f"url\n{address}/bucket/00.png\n")
+            (tmp_path / "few.csv").write_text(f"url\n{address}/bucket/00.png?sig=S3CRET\n")
             few = scored(tmp_path / "few.csv", tmp_path / "few", settings)
         finally:
             (chips / CLOSED).unlink()
-        assert [row["title"] for row in pq.read_table(few / "_errors").to_pylist()] == ["Not fetched"]
+        (row,) = pq.read_table(few / "_errors").to_pylist()
+        assert row["title"] == "Not fetched"
+        assert not any("S3CRET" in text for text in row.values())
+        assert not (few / INPUTS).exists()  # where it must be until then
         out = scored(tmp_path / "list.csv", tmp_path / "out", settings)
     assert pq.read_table(out).num_rows == OUTAGE + 5
 

@@ -3,7 +3,9 @@
 import os
 import tarfile
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -12,6 +14,7 @@ from service.offline.bulk import sources
 from service.offline.bulk.inputs import items
 from service.scenes import stores
 from tests.kit.object_store import served
+from tests.kit.serving import standing_in
 
 
 @pytest.fixture
@@ -68,6 +71,22 @@ def test_a_list_on_the_web_names_chips_beside_it_and_elsewhere(chips: Path, web:
             elsewhere: (chips / "inside" / "01.png").read_bytes(),
             "s3://bucket/02.png": (chips / "02.png").read_bytes(),
         }
+    finally:
+        (chips / "list.csv").unlink()
+
+
+def test_a_web_server_may_know_no_ranges(chips: Path) -> None:
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:  # noqa: ANN401
+            super().__init__(*args, directory=str(chips))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    (chips / "list.csv").write_text("path\n00.png\ninside/01.png\n")
+    try:
+        with standing_in(Handler) as address:
+            assert list(found(f"{address}/list.csv")) == ["00.png", "inside/01.png"]
     finally:
         (chips / "list.csv").unlink()
 

@@ -14,7 +14,7 @@ from service.offline.maps.journal import JournalError
 from service.offline.maps.making import Counts, Making
 from service.offline.maps.plan import Wishes
 from service.settings import Settings
-from tests.kit.fakes import RAW_SCALE, SIZE_PX, make_raw_bundle
+from tests.kit.fakes import RAW_SCALE, SIZE_PX, make_bundle, make_raw_bundle
 from tests.kit.scenes import noise, patchwork, write_scene
 
 
@@ -137,3 +137,22 @@ def test_whatever_stops_it_it_becomes_the_same_file(
     assert next(progress) == 8
     assert list(progress)[-1] == 30
     assert [out.read_bytes() for out in outs] == expected
+
+
+def test_it_goes_on_with_the_precision_that_it_was_begun_with(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.offline.maps.labelling.PART_WINDOWS", 4)
+    bundle = make_bundle(tmp_path / "bundle", precisions=("int8", "float32"))
+    scene, out = write_scene(tmp_path / "scene.tif", patchwork(3, 3)[0]), tmp_path / "map.parquet"
+    for precision in ("float32", "int8"):  # whichever would be the faster one
+        begun = settings.model_copy(update={"bundle": bundle.folder, "precision": precision})
+        progress = Making([str(scene)], [out], bundle, begun, Wishes()).progress()
+        for _ in range(7):
+            next(progress)
+        progress.close()  # type: ignore[attr-defined]
+        with pytest.raises(JournalError, match="precision"):
+            other = {"precision": "int8" if precision == "float32" else "float32"}
+            made(Making([str(scene)], [out], bundle, begun.model_copy(update=other), Wishes()))
+        found = begun.model_copy(update={"precision": "auto"})
+        assert made(Making([str(scene)], [out], bundle, found, Wishes())).labelled == 9

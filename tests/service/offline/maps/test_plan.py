@@ -5,6 +5,7 @@ import pytest
 from service.contract.bundle import Bundle
 from service.offline.maps.plan import PlanError, Wishes, facts, plan, spec_for
 from service.scenes.area import box
+from service.scenes.errors import SceneError
 from tests.kit.scenes import noise, write_scene
 
 
@@ -38,6 +39,17 @@ def test_unknown_words_are_refused(colours: Bundle) -> None:
         spec_for(colours, Wishes(left_out=("cloudy", "dark")))
     with pytest.raises(PlanError, match="they lack green"):
         spec_for(colours, Wishes(file_bands=("red", "blue")))
+
+
+def test_a_scene_that_has_gone_meanwhile_is_named_without_its_secret(tmp_path: Path, colours: Bundle) -> None:
+    for scene, told in (
+        (str(tmp_path / "gone.tif"), f"{tmp_path}/gone.tif: it cannot be read any more"),
+        ("http://127.0.0.1:1/a.tif?sig=S3CRET", "http://127.0.0.1:1/a.tif: it cannot be read any more"),
+    ):
+        with pytest.raises(SceneError) as refused:
+            facts([scene], colours, Wishes(), "float32")
+        assert str(refused.value).startswith(told)
+        assert "S3CRET" not in str(refused.value)
 
 
 def test_whatever_a_map_depends_on_is_a_fact(tmp_path: Path, colours: Bundle) -> None:
