@@ -12,11 +12,14 @@ windows show the same ground. A window is built from 2 % on; asked is the probab
 import argparse
 import csv
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.harness.data import data_folder
@@ -58,10 +61,25 @@ def labelled(scene: Path, place: str, built: dict[Window, bool]) -> Found:
 
 
 def auc(found: Found) -> str:
-    """Return the area under the ROC curve, which needs windows of both kinds."""
-    return (
-        f"{roc_auc_score(*zip(*found, strict=True)):.4f}" if len({truth for truth, _ in found}) == 2 else "–"
-    )
+    """Return the area under the ROC curve, and the middle 95 % of it when windows are drawn anew.
+
+    It needs windows of both kinds, and two of each to draw from.
+    """
+    sides: tuple[Found, ...] = tuple([one for one in found if one[0] is built] for built in (False, True))
+    if not all(sides):
+        return "–"
+
+    def area(*drawn: Sequence[float]) -> float:
+        truth = np.repeat([False, True], [len(side) for side in drawn])
+        return float(roc_auc_score(truth, np.concatenate(drawn)))
+
+    values = [[probability for _, probability in side] for side in sides]
+    if min(map(len, values)) < 2:
+        return f"{area(*values):.4f}"
+    low, high = bootstrap(
+        values, area, vectorized=False, n_resamples=2000, method="percentile", rng=0
+    ).confidence_interval
+    return f"{area(*values):.4f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:

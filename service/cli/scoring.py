@@ -18,8 +18,9 @@ def score(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="A folder, a list of chips (.csv, .parquet), a .tar of chips, or an address of one of them: "
-            "s3://, gs://, az://, https:// or what else fsspec knows",
+            help="A folder (links to folders in it are not followed), a list of chips (.csv, .parquet), a "
+            ".tar of chips, or an address of one of them: s3://, gs://, az://, https:// (of a folder, if it "
+            "is WebDAV) or what else fsspec knows",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of Parquet files, or one file that ends in .parquet")],
