@@ -123,13 +123,13 @@ class Engine(Generic[V]):
     def _run(self, worker: Worker, opened: asyncio.Future[V]) -> None:
         try:
             voter = self._open_voter()
+            most = min(self._max_batch, voter.at_once or self._max_batch)
+            first, *others = voter.lanes()
+            for lane in others:
+                self._begin(partial(self._serve, voter=lane, most=most))
         except Exception as error:
             self._loop.call_soon_threadsafe(_refuse, [opened], error)
             return
-        most = min(self._max_batch, voter.at_once or self._max_batch)
-        first, *others = voter.lanes()
-        for lane in others:
-            self._begin(partial(self._serve, voter=lane, most=most))
         self._loop.call_soon_threadsafe(_settle, [(opened, voter)])
         self._serve(worker, first, most)
 

@@ -4,7 +4,8 @@ A decoded chip goes straight to the engine: the event loop hears of it when it i
 not once more in between. Knows no requests and no limits.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from service.contract.chips.decode import decode
 from service.contract.manifest import InputSpec
@@ -23,13 +24,19 @@ def threads_for(asked: int) -> int:
     return asked or min(MOST_THREADS, processors())
 
 
-class _Job(NamedTuple):
-    data: bytes
+@dataclass(slots=True)
+class _Job:
+    data: bytes | None  # None when nobody waits any more for what it holds up to 160 MiB of
     answer: Pending
     line: Line
     explain: bool
     stages: Stages | None
     warnings: list[str] | None
+
+    def let_go(self) -> bytes | None:
+        """Return the bytes, and hold them no longer."""
+        data, self.data = self.data, None
+        return data
 
 
 class Decoders:
@@ -59,7 +66,9 @@ class Decoders:
         may be a `ChipError` (the bytes are no chip that the bundle takes), `OutOfMemory` (there is
         too little to decode it), or a `ServiceError` (the engine failed on its batch).
         """
-        self._waiting.put(_Job(data, answer, line, explain, stages, warnings), line)
+        job = _Job(data, answer, line, explain, stages, warnings)
+        answer.add_done_callback(lambda _: job.let_go())
+        self._waiting.put(job, line)
 
     async def stop(self) -> None:
         """End the threads once they have done what waits."""
@@ -74,12 +83,13 @@ class Decoders:
             worker.rest()
 
     def _decode(self, job: _Job) -> None:
-        if job.answer.done():  # nobody waits for it any more
+        data = job.let_go()
+        if data is None or job.answer.done():  # nobody waits for it any more
             return
         if job.stages:
             job.stages.enter("decode")
         try:
-            chip_HWC, warnings = decode(job.data, self._spec)
+            chip_HWC, warnings = decode(data, self._spec)
         except Exception as error:  # the chip's fault or ours: whoever waits for it must hear
             self._engine.refuse(job.answer, error)
         else:

@@ -23,7 +23,7 @@ from service.engine.cuda import device_memory
 from service.engine.decoding import Decoders
 from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
-from service.engine.queue.admission import Admission, Ticket, late
+from service.engine.queue.admission import Admission, Ticket
 from service.engine.queue.watchdog import watch
 from service.engine.stages import of_chip
 from service.engine.trial import passed
@@ -115,12 +115,15 @@ class Served:
         """Have a chip of the bundle's shape answered; the rest is as in `vote`.
 
         Raises:
-            DeadlinePassed: it was not answered in this time, and is dropped.
+            DeadlinePassed: it was not answered in this time from when it got its place.
             ServiceError: as in `vote`.
         """
         stages = of_chip()
-        answer = ticket.vote(lambda answer: self.engine.put(chip_HWC, answer, ticket.line, explain, stages))
-        return await self._counted(_within(answer, within_s))
+        return await self._counted(
+            ticket.vote(
+                lambda answer: self.engine.put(chip_HWC, answer, ticket.line, explain, stages), within_s
+            )
+        )
 
     async def _counted(self, answer: Awaitable[Verdict]) -> Verdict:
         """Wait for a chip's answer, and count what becomes of it."""
@@ -190,14 +193,6 @@ class Served:
         if isinstance(manifest.decision, Vote) and vote.members == len(manifest.members):
             self.metrics.margin.observe(manifest.decision.margin(vote.votes))
             self.metrics.contested.observe(manifest.decision.contested(vote.votes))
-
-
-async def _within(answer: Awaitable[Verdict], most_s: float) -> Verdict:
-    try:
-        async with asyncio.timeout(most_s if most_s < math.inf else None):
-            return await answer
-    except TimeoutError as error:
-        raise late(most_s) from error
 
 
 async def open_served(

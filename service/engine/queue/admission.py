@@ -16,6 +16,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from service.contract.errors import DeadlinePassed, NotReady, Overloaded, ServiceError, TooManyChips
@@ -69,16 +70,17 @@ class Ticket:
         """How many places it holds."""
         return len(self._on_way)
 
-    async def vote(self, send: Callable[[Pending], None]) -> Verdict:
+    async def vote(self, send: Callable[[Pending], None], within_s: float = math.inf) -> Verdict:
         """Send one chip once there is a place for it, and wait for its answer.
 
         Raises:
+            DeadlinePassed: it was not answered so many seconds after it was sent, and is dropped.
             ServiceError: whatever ended the request, or what the chip was answered by.
         """
         if self._ended:
             raise self._ended
         answer: Pending = asyncio.get_running_loop().create_future()
-        self._waiting.append((answer, send))
+        self._waiting.append((answer, partial(_within, send, within_s) if within_s < math.inf else send))
         self._feed()
         try:
             verdict = await answer
@@ -127,6 +129,18 @@ class Ticket:
 def late(after_s: float) -> DeadlinePassed:
     """Return how a chip is answered that was not answered in its time."""
     return DeadlinePassed(f"no answer within {after_s:g} s; send it again, or let it wait longer")
+
+
+def _within(send: Callable[[Pending], None], most_s: float, answer: Pending) -> None:
+    """Send a chip, and drop it if it is not answered in time."""
+
+    def drop() -> None:
+        if not answer.done():
+            answer.set_exception(late(most_s))
+
+    timer = asyncio.get_running_loop().call_later(most_s, drop)
+    answer.add_done_callback(lambda _: timer.cancel())
+    send(answer)
 
 
 class _Requests:
@@ -179,6 +193,7 @@ class Admission:
         self._all = _Requests()
         self._keys: dict[str | None, _Requests] = {None: self._all}  # else of each with requests
         self._rate = Rate(chips_per_s)
+        self._first_per_s = chips_per_s if chips_per_s < math.inf else 0.0
         self._promises = Promises()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -242,7 +257,9 @@ class Admission:
         return is_due
 
     def _check_alone(self, chips: int, deadline_s: float) -> bool:
-        alone_s = chips / self._rate.chips_per_s
+        # What was slow for a while must not be too much for ever: a request that is never accepted
+        # never shows that it would be answered in time.
+        alone_s = chips / max(self._rate.chips_per_s, self._first_per_s)
         if chips > 1 and alone_s > deadline_s:
             raise TooManyChips(
                 f"{chips} chips take about {alone_s:.0f} s here, and the answer is due in {deadline_s:g} s; "

@@ -54,8 +54,8 @@ def check_alike(candidate: Bundle, served: Bundle) -> None:
         raise SwapRefused("it takes other chips; start a service of its own for it")
 
 
-def check_memory(candidate: Bundle, served: Served) -> None:
-    """Refuse a bundle for which there is no room beside the one that answers.
+def check_memory(candidate: Bundle, served: Served, other: Served | None = None) -> None:
+    """Refuse a bundle for which there is no room beside those that are loaded.
 
     Raises:
         SwapRefused: says how much is needed.
@@ -63,8 +63,9 @@ def check_memory(candidate: Bundle, served: Served) -> None:
     needed_bytes, left_bytes = OPEN_BYTES + PER_FILE_BYTE * _graph_bytes(candidate), available_bytes()
     if served.ensemble.device == "cuda" and (found := device_memory()):
         used_bytes, total_bytes = found
-        # What this one takes there, and others with it, is what is known of the device's memory.
-        needed_bytes = used_bytes * _graph_bytes(candidate) // max(1, _graph_bytes(served.bundle))
+        # What these take there, and others with them, is what is known of the device's memory.
+        loaded_bytes = sum(_graph_bytes(one.bundle) for one in (served, other) if one)
+        needed_bytes = used_bytes * _graph_bytes(candidate) // max(1, loaded_bytes)
         left_bytes = total_bytes - used_bytes
     if left_bytes is not None and needed_bytes > left_bytes:
         raise SwapRefused(

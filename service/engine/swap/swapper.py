@@ -117,7 +117,7 @@ class Swapper:
             versions.switch(other)
             return
         proof.check_alike(bundle, versions.current.bundle)
-        proof.check_memory(bundle, versions.current)
+        proof.check_memory(bundle, versions.current, other)
         await proof.check_apart(bundle, self._settings)
         job["step"] = "draining"
         await versions.drop_other()

@@ -86,7 +86,7 @@ class Versions:
         other, self.other, self.shadow = self.other, None, None
         self._show()
         if other:
-            await other.close(self._deadline_s)
+            await other.close(self._deadline_s or None)  # 0: no deadline
 
     async def close(self) -> None:
         """Close all of them."""
@@ -99,7 +99,7 @@ class Versions:
     def _show(self) -> None:
         for served in self._loaded:
             served.engine.tap = None
-        if self._recent.maxlen:
+        if self._recent.maxlen or self.shadow:
             self.current.engine.tap = self._see
         self.current.show()
 

@@ -29,6 +29,7 @@ class Keyring:
         self._proving = asyncio.Lock()
         self._stamp: tuple[int, ...] | None = None
         self._looked_s = 0.0
+        self._trouble = ""  # that was told last
 
     def load(self) -> None:
         """Read the file.
@@ -37,7 +38,7 @@ class Keyring:
             SettingsError: it is none; what was read before stays in force.
         """
         self._looked_s, self._stamp = time.monotonic(), self._look()
-        self._keys = read_keys(self._path)
+        self._keys, self._trouble = read_keys(self._path), ""
         hashes = {key.hash for key in self._keys.values()}
         self._proven = {known: digest for known, digest in self._proven.items() if known in hashes}
 
@@ -65,11 +66,15 @@ class Keyring:
             self.load()
             logger.info("%s: %d keys read anew", self._path, len(self._keys))
         except SettingsError as error:
-            logger.error("%s; the keys that were read before stay in force", error)
+            if isinstance(error.__cause__, OSError):  # which may pass, and leave the file as it is
+                self._stamp = None
+            if str(error) != self._trouble:
+                logger.error("%s; the keys that were read before stay in force", error)
+            self._trouble = str(error)
 
     def _look(self) -> tuple[int, ...] | None:
         try:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

@@ -214,7 +214,6 @@ class EdgeProtocol(Connection):
         if not self._framing.in_head:
             self.transport.close()  # a body that is not over, and that nobody waits for
             return
-        self._all.wait(self)
         if self._rest:
             self._all.later(self, self._go_on)
 
@@ -235,6 +234,8 @@ class EdgeProtocol(Connection):
         unwritten = self.transport.get_write_buffer_size()
         if not unwritten:
             self._write_timer = None
+            if self._is_silent():  # only now: an answer that is still being taken gives way to nobody
+                self._all.wait(self)
             return
         now_s = self.loop.time()
         if self._write_timer is None or self._unwritten - unwritten >= self._limits.least_bytes:
@@ -267,6 +268,12 @@ class EdgeProtocol(Connection):
         """Tell whether a request has come as a whole, and its answer is not over."""
         cycle = self.cycle
         return cycle is not None and not cycle.more_body and not cycle.response_complete
+
+    def _is_silent(self) -> bool:
+        """Tell whether the last answer is over, and nothing has come since."""
+        cycle = self.cycle
+        over = cycle is not None and cycle.response_complete
+        return over and not self._rest and not self.transport.is_closing()
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer by a problem, unless another answer has begun, and read nothing any more."""

@@ -62,7 +62,8 @@ async def layer(request: Request) -> Response:
     pace = Pace(service.settings.stall_s, service.settings.least_rate)
     with Share(service.budget) as share, io.BytesIO() as body:
         instead = f"send at most {MOST_ROWS} rows, without evidence"
-        await read_body(request, share, pace, MOST_BYTES, body.write, instead)
+        most_bytes = min(MOST_BYTES, service.settings.max_body_bytes)
+        await read_body(request, share, pace, most_bytes, body.write, instead)
         notes.current().ended("read")
         data = await service.layers.geopackage(body.getvalue())
     name = {"Content-Disposition": 'attachment; filename="labels.gpkg"'}

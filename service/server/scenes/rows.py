@@ -51,7 +51,7 @@ class Rows:
             served: answers.
             ticket: for all windows.
             members: tell also every member's own probabilities.
-            within_s: seconds in which a window must be answered, from when it was read.
+            within_s: seconds in which a window must be answered, from when it got its place.
             most: windows read and not yet answered.
         """
         self._reader, self._served, self._ticket = reader, served, ticket

@@ -1,4 +1,6 @@
 import asyncio
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,3 +68,33 @@ def test_who_gave_up_costs_nothing() -> None:
 
     asyncio.run(scenario())
     assert 1 <= sum(ensemble.batch_sizes) <= 2
+
+
+def test_bytes_that_nobody_waits_for_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        begun.set()
+        assert gate.wait(60)
+        raise CorruptChip("at last")
+
+    monkeypatch.setattr("service.engine.decoding.decode", slow)
+
+    async def scenario() -> None:
+        async with started(FakeEnsemble()) as vote:
+            busy = [asyncio.create_task(vote(PNG)) for _ in range(2)]  # a thread each
+            await asyncio.to_thread(begun.wait, 60)
+            data = bytes(1000)
+            unheld = sys.getrefcount(data)
+            waiting = asyncio.create_task(vote(data))
+            await asyncio.sleep(0)
+            assert sys.getrefcount(data) > unheld
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            del waiting
+            await asyncio.sleep(0)
+            assert sys.getrefcount(data) == unheld
+            gate.set()
+            await asyncio.gather(*busy, return_exceptions=True)
+
+    asyncio.run(scenario())

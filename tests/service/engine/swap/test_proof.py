@@ -52,6 +52,7 @@ def test_there_must_be_memory_for_two(
             monkeypatch.setattr(proof, "device_memory", lambda: (9 << 30, 16 << 30))
             with refused("need up to 9216 MiB more memory, and 7168 MiB are free"):
                 proof.check_memory(candidate, served)
+            proof.check_memory(candidate, served, other=served)  # two have what is taken
             monkeypatch.setattr(proof, "device_memory", lambda: (2 << 30, 16 << 30))
             proof.check_memory(candidate, served)
         finally:

@@ -89,20 +89,22 @@ def test_what_was_dropped_is_out_of_memory_at_once(swappable: Settings) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("deadline_s", [60, 0], ids=["in time", "whenever"])
 def test_what_is_dropped_answers_first_what_it_accepted(
-    swappable: Settings, monkeypatch: pytest.MonkeyPatch
+    swappable: Settings, monkeypatch: pytest.MonkeyPatch, deadline_s: float
 ) -> None:
+    settings = swappable.model_copy(update={"deadline_s": deadline_s})
     fake = FakeEnsemble(len(LABELS))
     monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: fake)
 
     async def scenario() -> None:
         metrics = Metrics()
-        versions = await open_versions(swappable, metrics)
+        versions = await open_versions(settings, metrics)
         fake.gate.clear()
         asked = asyncio.create_task(vote(versions.current))
         while not fake.entered.is_set():
             await asyncio.sleep(0.005)
-        versions.switch(await second(swappable, metrics))
+        versions.switch(await second(settings, metrics))
         dropping = asyncio.create_task(versions.drop_other())
         await asyncio.sleep(0.05)
         assert not dropping.done()

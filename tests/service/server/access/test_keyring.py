@@ -50,6 +50,23 @@ def test_tokens_are_known_by_the_file_as_it_is_now(tmp_path: Path, caplog: pytes
     assert found(keyring, alice, bob) == [None, "bob"], "revoked"
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys.toml"
+    (alice, a), (bob, b) = mint("alice", scopes=["predict"]), mint("bob", scopes=["admin"])
+    path.write_text(a, encoding="utf-8")
+    keyring = Keyring(path)
+    keyring.load()
+    path.write_text(b, encoding="utf-8")
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "chipvote"):
+        patch.setattr(Path, "read_text", lambda *_, **__: os.open("/", os.O_WRONLY))  # as without rights
+        for _ in range(3):
+            assert found(keyring, alice, bob) == ["alice", None]
+    assert len(caplog.records) == 1
+    assert found(keyring, alice, bob) == [None, "bob"]
+
+
 def test_a_start_with_a_broken_file_fails(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read as keys"):
         Keyring(tmp_path / "keys.toml").load()

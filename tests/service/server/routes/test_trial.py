@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from service.settings import Settings
 from tests.kit.fakes import BLACK, LABELS, make_bundle
@@ -33,10 +34,12 @@ def waited(client: httpx2.Client, chips: int) -> dict[str, Any]:
     raise AssertionError(found)
 
 
-def test_a_candidate_is_tried_unseen(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.parametrize("kept", [256, 0], ids=["chips kept", "none kept"])
+def test_a_candidate_is_tried_unseen(tmp_path: Path, settings: Settings, kept: int) -> None:
     make_versions(tmp_path, "2.0")
     make_bundle(tmp_path / "2.1", version="2.1", members=hasty_members((3,)))
-    with serving(settings.model_copy(update={"bundle": tmp_path / "2.0", "bundles": tmp_path})) as client:
+    update = {"bundle": tmp_path / "2.0", "bundles": tmp_path, "swap_chips": kept}
+    with serving(settings.model_copy(update=update)) as client:
         assert client.get("/shadow").json()["candidate"] is None
         found = swapped(client, "2.1", "/shadow", share=1)
         assert (found["shadow"], found["serving"]["version"], found["other"]["version"]) == (
