@@ -25,6 +25,12 @@ def has_come(scope: Scope) -> bool:
     return connection is not None and not connection.cycle.more_body
 
 
+def is_lost(scope: Scope) -> bool:
+    """Tell whether a request's client has gone, as far as that is known."""
+    connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+    return connection is not None and connection.lost
+
+
 class WhileConnected:
     """Has something done if the client goes before the end of the `with`.
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.contract.errors import NotReady
 from service.metrics import Metrics
 from service.server import problems
+from service.server.endings.connections import is_lost
 from service.server.logs import notes
 from service.server.logs.addresses import Networks, client_address
 from service.server.logs.notes import Note
@@ -30,6 +31,7 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
+LOST = 499  # no answer, because nobody was there any more; nginx's number
 _PRIVATE = (b"cache-control", b"no-store")
 _USUAL = (*HEADERS.items(), _PRIVATE)
 _SAID = {b"etag", *dict(_USUAL)}
@@ -63,7 +65,12 @@ class Requests:
             return
         note = notes.begin(_id_of(scope), client_address(scope, self._trusted))
 
+        taken = False  # the whole answer, while somebody was there
+
         async def send_whole(message: Message) -> None:
+            nonlocal taken
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            taken = is_last and not is_lost(scope)
             if message["type"] == "http.response.start":
                 note.status = message["status"]
                 message = {**message, "headers": _complete(message["headers"], note.request_id)}
@@ -84,16 +91,17 @@ class Requests:
         finally:
             # A path that no route has must not become a label: anybody can make up paths.
             note.route = scope["route"].path if "route" in scope else "unknown"
-            self._count(note, note.status or 500)
+            note.status = LOST if not taken and is_lost(scope) else note.status or 500
+            self._count(note)
             if self._log:
                 note.ended("answer" if note.stages_ms else "total")
                 self._log.info("request", **self._line(scope, note))
 
-    def _count(self, note: Note, status: int) -> None:
-        self._requests(note.route, status).inc()
+    def _count(self, note: Note) -> None:
+        self._requests(note.route, note.status).inc()
         self._latency(note.route).observe(time.perf_counter() - note.began_s)
         if note.key:  # a name from the file, so there are not many
-            self._metrics.key_requests.labels(note.key, status).inc()
+            self._metrics.key_requests.labels(note.key, note.status).inc()
             self._metrics.key_chips.labels(note.key).inc(note.chips)
 
     def _line(self, scope: Scope, note: Note) -> dict[str, object]:
@@ -113,7 +121,7 @@ class Requests:
 
 
 def _outcome(status: int) -> str:
-    if status < 100:
+    if status == LOST:
         return "lost"
     return "answered" if status < 400 else "refused" if status < 500 else "failed"
 

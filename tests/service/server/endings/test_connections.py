@@ -78,6 +78,7 @@ def test_chips_of_clients_that_are_gone_are_not_computed(
         leave(connection)
     until(held, 'dropped_chips_total{reason="Incomplete request"} 30.0')
     until(held, "queue_places_taken 1.0")
+    until(held, 'chipvote_requests_total{route="/predict",status="499"} 30.0')
     fake.gate.set()
     assert held.post("/predict", content=RED_PNG, headers={"Content-Type": "image/png"}).status_code == 200
     assert sum(fake.batch_sizes) == 2
