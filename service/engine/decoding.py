@@ -20,8 +20,12 @@ MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
 
 def threads_for(asked: int) -> int:
-    """Return how many threads decode: as many as asked for, or one per processor up to a point."""
-    return asked or min(MOST_THREADS, processors())
+    """Return how many threads decode: one per processor at most, as many as asked for or a few.
+
+    More would only wait for each other, in turn for the processes that read TIFFs; whoever is last
+    would be taken to hang.
+    """
+    return min(asked or MOST_THREADS, processors())
 
 
 @dataclass(slots=True)
