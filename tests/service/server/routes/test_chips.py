@@ -163,7 +163,7 @@ def test_a_client_that_leaves_early_breaks_nothing(client: httpx2.Client) -> Non
     head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection(address) as connection:
         connection.sendall(head.encode() + b"half a chip")
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while count() == before:
         assert time.monotonic() < deadline_s
     assert answered(send(client, ("red.jpg", RED_JPEG)))
