@@ -90,9 +90,11 @@ def names(found: Callable[[], Sequence[str]]) -> Iterator[int]:
         stop = threading.Event()
         thread = threading.Thread(target=_answer, args=(listener, found, stop))
         thread.start()
-        yield listener.getsockname()[1]
-        stop.set()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _answer(listener: socket.socket, found: Callable[[], Sequence[str]], stop: threading.Event) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from service.client.transport import ChipvoteError, Exchange
+from tests.kit.serving import standing_in
 
 BUSY = '{"type":"about:blank","title":"Overloaded","status":503,"detail":"wait"}'
 
@@ -56,13 +57,8 @@ def saying(*replies: Reply) -> Iterator[Said]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Said(f"http://127.0.0.1:{server.server_port}", preferred, heard)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with standing_in(Handler) as url:
+        yield Said(url, preferred, heard)
 
 
 @contextmanager
@@ -85,7 +81,7 @@ def breaking_off(*begun: bytes) -> Iterator[tuple[str, list[bytes]]]:
         return data.endswith(b"--\r\n")  # of the form
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)  # so that a test that fails ends
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", heard
         thread.join()
