@@ -164,10 +164,12 @@ async def endless_header(started: Running, target: Target) -> Figures:
     return {"header_taken_mb": taken / MB, "header_growth_mb": peak_mb - before_mb}
 
 
-async def terminated(started: Running, target: Target, waiting: int, wait_s: float) -> Figures:
+async def terminated(
+    started: Running, target: Target, waiting: int, wait_s: float, pause_s: float = 0.2
+) -> Figures:
     """Send SIGTERM to the process that was started, while so many requests wait."""
     tasks = await arriving((ask(target, wait_s) for _ in range(waiting)), 0.3)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(pause_s)  # for those that are answered at once
     before = [task.result().outcome for task in tasks if task.done()]
     waited_on = [task for task in tasks if not task.done()]
     members = family(started.process.pid)

@@ -84,7 +84,7 @@ class FakeEnsemble:
         self.batch_sizes.append(len(chips_BHWC))
         self.threads.add(threading.current_thread().name)
         self.entered.set()
-        assert self.gate.wait(10), "the test never opened the gate"
+        assert self.gate.wait(120), "the test never opened the gate"
         if self.fail_next:
             error, self.fail_next = self.fail_next, None
             raise error

@@ -18,7 +18,7 @@ import httpx2
 
 from tests.kit.serving import ROOT
 
-START_S, STOP_S = 60, 40
+START_S, STOP_S = 600, 120
 
 
 class Replica:
@@ -45,13 +45,13 @@ class Replica:
     def is_ready(self) -> bool:
         """Ask it."""
         try:
-            return httpx2.get(f"http://{self.address}/health/ready", timeout=5).status_code == 200
+            return httpx2.get(f"http://{self.address}/health/ready", timeout=60).status_code == 200
         except httpx2.RequestError:
             return False
 
     def get(self, path: str) -> str:
         """Ask it itself."""
-        return httpx2.get(f"http://{self.address}{path}").text
+        return httpx2.get(f"http://{self.address}{path}", timeout=60).text
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; return the status."""
@@ -90,9 +90,11 @@ def names(found: Callable[[], Sequence[str]]) -> Iterator[int]:
         stop = threading.Event()
         thread = threading.Thread(target=_answer, args=(listener, found, stop))
         thread.start()
-        yield listener.getsockname()[1]
-        stop.set()
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _answer(listener: socket.socket, found: Callable[[], Sequence[str]], stop: threading.Event) -> None:

@@ -35,7 +35,7 @@ def hasty_members(labels: Sequence[int] = (3,)) -> list[Linear]:
     return members
 
 
-def ended(client: httpx2.Client, within_s: float = 60) -> dict[str, Any]:
+def ended(client: httpx2.Client, within_s: float = 600) -> dict[str, Any]:
     """Wait until the swap under way is done or refused; return what is loaded then."""
     until_s = time.monotonic() + within_s
     while time.monotonic() < until_s:
@@ -53,7 +53,7 @@ def swapped(client: httpx2.Client, bundle: str, path: str = "/swap", **query: fl
     return ended(client)
 
 
-def tried(client: httpx2.Client, chips: int, within_s: float = 60) -> None:
+def tried(client: httpx2.Client, chips: int, within_s: float = 600) -> None:
     """Wait until so many chips were answered unseen, too: after their answers were heard."""
     until_s = time.monotonic() + within_s
     while client.get("/shadow").json()["chips"] < chips:

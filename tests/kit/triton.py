@@ -105,7 +105,7 @@ def infer(
 
 
 def _wait(server: subprocess.Popen[bytes], client: httpx2.Client, log: Path) -> None:
-    until_s = time.monotonic() + 60
+    until_s = time.monotonic() + 600
     while time.monotonic() < until_s:
         assert server.poll() is None, log.read_text()
         try:

@@ -16,7 +16,7 @@ HEAD = "GET /health/live HTTP/1.1\r\nHost: x\r\n"
 def connected(client: httpx2.Client, sent: bytes = b"", host: str = "") -> Iterator[socket.socket]:
     """A connection to a client's server, from `host`, over which some bytes went already."""
     server = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(server, timeout=10, source_address=(host, 0) if host else None) as wire:
+    with socket.create_connection(server, timeout=60, source_address=(host, 0) if host else None) as wire:
         wire.sendall(sent)
         yield wire
 

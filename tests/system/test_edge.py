@@ -45,7 +45,7 @@ def trust(url: str, folder: Path) -> ssl.SSLContext:
 
 @pytest.fixture
 def through(url: str, trust: ssl.SSLContext) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=url, verify=trust, timeout=20) as connected:
+    with httpx2.Client(base_url=url, verify=trust, timeout=60) as connected:
         yield connected
 
 
@@ -81,7 +81,7 @@ def test_a_certificate_of_yours_is_taken(
     service = f"{client.base_url.host}:{client.base_url.port}"
     with edge(tmp_path, service) as own:
         trust = ssl.create_default_context(cafile=given / "certificate.pem")
-        assert httpx2.get(f"{own}/labels", verify=trust).status_code == 200
+        assert httpx2.get(f"{own}/labels", verify=trust, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_service_that_is_not_there_is_waited_for_by_the_client(tmp_path: Path)
         service = f"127.0.0.1:{nobody.getsockname()[1]}"
     with edge(tmp_path, service) as url:
         trust = ssl.create_default_context(cafile=tmp_path / "tls/certificate.pem")
-        answer = httpx2.get(f"{url}/labels", verify=trust)
+        answer = httpx2.get(f"{url}/labels", verify=trust, timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (502, "1")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["title"] == "The service is not there"
@@ -207,11 +207,11 @@ def test_a_silent_client_is_cut(client: httpx2.Client, tmp_path: Path) -> None:
         trust = ssl.create_default_context(cafile=tmp_path / "tls/certificate.pem")
         with closing(connection(url, trust)) as opened:
             opened.connect()
-            opened.sock.settimeout(10)
+            opened.sock.settimeout(60)
             opened.sock.sendall(b"GET /labels HTTP/1.1\r\nHost: x\r\n")
             began_s = time.monotonic()
             assert opened.sock.recv(1) in (b"", b"H")
-            assert time.monotonic() - began_s < 5
+            assert time.monotonic() - began_s < 9
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_silent_client_is_cut(client: httpx2.Client, tmp_path: Path) -> None:
 def test_what_two_servers_may_read_in_two_ways_is_refused(url: str, trust: ssl.SSLContext, head: str) -> None:
     with closing(connection(url, trust)) as opened:
         opened.connect()
-        opened.sock.settimeout(10)
+        opened.sock.settimeout(60)
         opened.sock.sendall(head.encode())
         assert opened.sock.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 501")
 
@@ -250,7 +250,7 @@ def test_the_configuration_is_right_in_nginxs_own_eyes(tmp_path: Path, client: h
 
 
 def connection(url: str, trust: ssl.SSLContext) -> http.client.HTTPSConnection:
-    return http.client.HTTPSConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=20, context=trust)
+    return http.client.HTTPSConnection("127.0.0.1", int(url.rpartition(":")[2]), timeout=60, context=trust)
 
 
 def established(port: int | None) -> list[str]:

@@ -53,7 +53,7 @@ def ask(
     heard: list[bytes] = []
     with ExitStack() as services:
         addresses = [services.enter_context(service(kind, heard)) for kind in kinds]
-        with edge(folder, *addresses) as url, httpx2.Client(verify=False) as http:
+        with edge(folder, *addresses) as url, httpx2.Client(verify=False, timeout=60) as http:
             return [http.request(method, f"{url}{path}", content=SENT) for _ in range(times)], heard
 
 
@@ -95,7 +95,7 @@ def test_an_address_where_nobody_listens_is_passed_over(tmp_path: Path) -> None:
     with (
         service(ANSWERS, heard) as there,
         edge(tmp_path, gone, there) as url,
-        httpx2.Client(verify=False) as http,
+        httpx2.Client(verify=False, timeout=60) as http,
     ):
         answers = [http.post(f"{url}/swap", content=SENT) for _ in range(8)]
     assert [answer.status_code for answer in answers] == [200] * 8

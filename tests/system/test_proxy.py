@@ -54,13 +54,13 @@ def below(client: httpx2.Client, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_an_answer_before_the_body_was_read_arrives(
     proxied: str, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    with httpx2.Client(base_url=proxied) as http:
+    with httpx2.Client(base_url=proxied, timeout=60) as http:
         found = [http.request(method, path, headers=headers, content=LARGE).status_code for _ in range(3)]
     assert found == [status] * 3
 
 
 def test_the_documentation_asks_for_nothing_outside_its_path(below: str) -> None:
-    page = httpx2.get(f"{below}/docs")
+    page = httpx2.get(f"{below}/docs", timeout=60)
     addresses = [part.split('"')[0] for mark in ('src="', 'href="') for part in page.text.split(mark)[1:]] + [
         page.text.split("url: '")[1].split("'")[0]
     ]
@@ -68,11 +68,11 @@ def test_the_documentation_asks_for_nothing_outside_its_path(below: str) -> None
     for address in addresses:
         found = urljoin(str(page.url), address)
         assert found.startswith(below)
-        assert httpx2.get(found).status_code == 200
+        assert httpx2.get(found, timeout=60).status_code == 200
 
 
 def test_the_description_names_the_place_that_it_came_from(below: str) -> None:
-    described = httpx2.get(f"{below}/openapi.json")
+    described = httpx2.get(f"{below}/openapi.json", timeout=60)
     (server,) = described.json()["servers"]
     operation = urljoin(str(described.url), f"{server['url']}/labels")
     assert operation == f"{below}/labels"
@@ -80,7 +80,7 @@ def test_the_description_names_the_place_that_it_came_from(below: str) -> None:
 
 @pytest.mark.parametrize("path", ["predict/", "predict/?members=true"])
 def test_a_redirect_stays_below_the_path(below: str, path: str) -> None:
-    answer = httpx2.post(f"{below}/{path}", content=RED_PNG, headers=PNG, follow_redirects=True)
+    answer = httpx2.post(f"{below}/{path}", content=RED_PNG, headers=PNG, follow_redirects=True, timeout=60)
     assert answer.status_code == 200
     assert str(answer.url) == f"{below}/{path.replace('/', '', 1)}"
     assert ("members" in answer.json()["predictions"][0]["scores"][0]) == ("members" in path)

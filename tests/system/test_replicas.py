@@ -92,7 +92,7 @@ class Asking:
 
     @staticmethod
     def until(reached: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + 300
         while not reached():
             assert time.monotonic() < until_s
             time.sleep(0.005)
@@ -176,7 +176,7 @@ def test_a_new_container_is_found_and_one_that_has_gone_forgotten(
     there = [replica.host for replica in running[:2]]
 
     def ask_until(reached: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + 15
+        until_s = time.monotonic() + 60
         while not reached():
             assert time.monotonic() < until_s
             assert http.get(f"{url}/labels").status_code == 200
@@ -184,7 +184,7 @@ def test_a_new_container_is_found_and_one_that_has_gone_forgotten(
     with names(lambda: there) as port:
         looked_up = RESOLVER.replace("127.0.0.11", f"127.0.0.1:{port}")
         changes = {RESOLVER: looked_up, "chipvote:8000": f"chipvote:{running[0].port}"}
-        with edge(tmp_path, changes=changes) as url, httpx2.Client(verify=False) as http:
+        with edge(tmp_path, changes=changes) as url, httpx2.Client(verify=False, timeout=60) as http:
             while http.get(f"{url}/labels").status_code == 502:
                 time.sleep(0.01)  # the first look-up is under way
             before = [asked_for_labels(replica) for replica in running]

@@ -59,7 +59,7 @@ def test_a_server_runs_and_ends_with_all_its_processes(chip: Chip, monkeypatch: 
         before_s = started.cpu_s()
         assert before_s > 0
         started.check([chip])
-    assert not psutil.wait_procs(everyone, timeout=5)[1], "a process was left behind"
+    assert not psutil.wait_procs(everyone, timeout=60)[1], "a process was left behind"
 
 
 def test_wrong_answers_are_refused(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,4 +81,4 @@ def test_a_server_that_says_when_it_is_ready_needs_no_chips(monkeypatch: pytest.
     monkeypatch.setattr("benchmarks.harness.servers.STOP_S", 1)
     telling = replace(server(SCRIPT), ready="/ready")
     with running(telling, []) as started:
-        assert urllib.request.urlopen(f"{started.address}/ready", timeout=5).status == 200
+        assert urllib.request.urlopen(f"{started.address}/ready", timeout=60).status == 200

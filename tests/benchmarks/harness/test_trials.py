@@ -52,7 +52,7 @@ def test_what_sigterm_does_to_those_who_wait() -> None:
         ready="/",
     )
     with running(server, []) as started:
-        figures = asyncio.run(terminated(started, replace(TARGET, port=started.port), 8, 30))
+        figures = asyncio.run(terminated(started, replace(TARGET, port=started.port), 8, 60, pause_s=2))
     assert figures["before"] == {"200": 2}
     assert figures["outcomes"] == {"200": 2, "503": 2, "lost": 2}
     assert figures["exit_status"] == 7

@@ -28,14 +28,14 @@ def test_as_much_is_under_way_as_allowed() -> None:
 
     def wait(value: int) -> int:
         begun.release()
-        assert go.acquire(timeout=10)
+        assert go.acquire(timeout=60)
         return value
 
     with ThreadPoolExecutor(3) as pool:
         results = ahead(pool, wait, range(3), most=4)
         go.release(3)
         assert list(results) == [0, 1, 2]
-    assert all(begun.acquire(timeout=1) for _ in range(3))
+    assert all(begun.acquire(timeout=60) for _ in range(3))
 
 
 def test_an_error_ends_it() -> None:

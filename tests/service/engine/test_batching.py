@@ -54,7 +54,7 @@ def chip(value: int) -> Chips:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -63,7 +63,7 @@ def run(scenario: Callable[[FakeEnsemble], Awaitable[None]]) -> FakeEnsemble:
     ensemble = FakeEnsemble()
 
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await scenario(ensemble)
 
     asyncio.run(bounded())

@@ -48,7 +48,7 @@ def test_only_a_chip_that_runs_by_itself_gets_the_sessions_for_one_alone() -> No
             asked.append(name)
             if len(asked) == 1:
                 inside.set()
-                assert gate.wait(10)
+                assert gate.wait(60)
             return [np.zeros((1, 4), np.float32)]
 
         return SimpleNamespace(run=run)
@@ -57,7 +57,7 @@ def test_only_a_chip_that_runs_by_itself_gets_the_sessions_for_one_alone() -> No
     first, second = (lane.load(np.zeros((1, 2, 2, 3), np.uint8)) for lane in lanes)
     thread = threading.Thread(target=first.run, args=(0,))
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     second.run(0)
     gate.set()
     thread.join()

@@ -19,7 +19,7 @@ RED_PNG, GREEN_PNG, BLUE_PNG = (encoded(picture(colour), "PNG") for colour in (R
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await scenario()
 
     asyncio.run(bounded())

@@ -30,7 +30,7 @@ RED_JPEG = encoded(picture(RED), "JPEG")
 
 def client_of(app: FastAPI) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url="http://chipvote", timeout=10)
+    return httpx2.AsyncClient(transport=transport, base_url="http://chipvote", timeout=60)
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def predict(client: httpx2.AsyncClient, count: int = 1) -> httpx2.Response
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await scenario()
 
     asyncio.run(bounded())

@@ -16,12 +16,12 @@ from tests.service.server.test_problems import assert_problem
 
 def test_a_late_chip_is_a_504_and_never_computed(settings: Settings, fake: FakeEnsemble) -> None:
     async def scenario() -> None:
-        async with started(settings.model_copy(update={"deadline_s": 0.3, "max_batch": 1})) as client:
+        async with started(settings.model_copy(update={"deadline_s": 2, "max_batch": 1})) as client:
             fake.gate.clear()
             late = asyncio.gather(*(predict(client) for _ in range(5)), predict(client, 4))
             *single, many = await late
             for response in single:
-                assert "no answer within 0.3 s" in assert_problem(response, 504)["detail"]
+                assert "no answer within 2 s" in assert_problem(response, 504)["detail"]
             failures = [prediction["error"] for prediction in many.json()["predictions"]]
             assert [failure["status"] for failure in failures] == [504] * 4
             fake.gate.set()
@@ -39,7 +39,7 @@ def test_the_time_of_day_may_jump(
 ) -> None:
     real, jumped = time.time, 0
     monkeypatch.setattr(time, "time", lambda: real() + jumped)
-    changed = settings.model_copy(update={"deadline_s": 5, "idle_s": 5, "header_s": 5, "watchdog_s": 5})
+    changed = settings.model_copy(update={"deadline_s": 60, "idle_s": 60, "header_s": 60, "watchdog_s": 60})
 
     def scenario(client: httpx2.Client) -> None:
         nonlocal jumped
@@ -47,9 +47,9 @@ def test_the_time_of_day_may_jump(
         fake.gate.clear()
         with ThreadPoolExecutor(1) as thread:
             waiting = thread.submit(client.post, "/predict", files={"chip": RED_JPEG})
-            assert fake.entered.wait(10)
+            assert fake.entered.wait(60)
             jumped = jump_s
-            assert httpx2.get(client.base_url.join("/health/ready")).status_code == 200
+            assert httpx2.get(client.base_url.join("/health/ready"), timeout=60).status_code == 200
             fake.gate.set()
             assert waiting.result().status_code == 200
         assert client.post("/predict", files={"chip": RED_JPEG}).status_code == 200
@@ -74,7 +74,7 @@ def test_a_client_may_wait_for_less_and_hears_when_to_come_again(
                 await asyncio.sleep(0.01)
             refused = await client.post("/predict", content=RED_JPEG, headers=hurried)
             assert "is due in 1 s; send the request again in" in assert_problem(refused, 503)["detail"]
-            assert 1 <= int(refused.headers["retry-after"]) <= 3
+            assert 1 <= int(refused.headers["retry-after"]) <= 30
             fake.gate.set()
             assert {response.status_code for response in await waiting} == {200}
 

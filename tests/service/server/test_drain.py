@@ -24,7 +24,7 @@ def address(client: httpx2.Client) -> tuple[str, int]:
 @contextmanager
 def connected(client: httpx2.Client, head: str) -> Iterator[socket.socket]:
     """A connection over which a request's head went already."""
-    with socket.create_connection(address(client), timeout=10) as connection:
+    with socket.create_connection(address(client), timeout=120) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"Host: x\r\n\r\n")
         yield connection
 
@@ -64,7 +64,7 @@ def test_every_early_answer_arrives_before_the_connection_closes(
     if chunked and "boundary" in headers.get("Content-Type", ""):
         status = 400  # it is seen to be no form before it is seen to be too long
     for _ in range(2):
-        connection = http.client.HTTPConnection(*address(client), timeout=10)
+        connection = http.client.HTTPConnection(*address(client), timeout=120)
         sent = {**headers, "Connection": "close"} | ({"Transfer-Encoding": "chunked"} if chunked else {})
         body = [LARGE[:1000], LARGE] if chunked else LARGE
         connection.request(method, path, body, sent, encode_chunked=chunked)
@@ -77,7 +77,7 @@ def test_every_early_answer_arrives_before_the_connection_closes(
 
 
 def test_the_connection_stays_of_use_after_an_early_answer(client: httpx2.Client) -> None:
-    connection = http.client.HTTPConnection(*address(client), timeout=10)
+    connection = http.client.HTTPConnection(*address(client), timeout=120)
     for _ in range(3):
         connection.request("POST", "/predict", LARGE, PNG)
         assert connection.getresponse().read().startswith(b"{")
@@ -99,14 +99,17 @@ def test_requests_one_after_the_other_without_waiting_are_answered_in_order(clie
     assert answers.index(b"HTTP/1.1 415") < answers.index(b"HTTP/1.1 200")
 
 
-def test_who_asks_whether_to_send_a_body_is_told_and_not_waited_for(client: httpx2.Client) -> None:
+def test_who_asks_whether_to_send_a_body_is_told_and_not_waited_for(
+    client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "SILENCE_S", 100)
     began_s = time.monotonic()
     head = "POST /predict HTTP/1.1\nExpect: 100-continue\nContent-Type: text/plain\nContent-Length: 9000\n"
     with connected(client, head) as connection:
         answer = read_to_end(connection)
     assert answer.startswith(b"HTTP/1.1 415")
     assert b"connection: close" in answer
-    assert time.monotonic() - began_s < drain.SILENCE_S - 1
+    assert time.monotonic() - began_s < 60
 
 
 def test_who_asks_and_is_wanted_is_told_to_go_on(client: httpx2.Client) -> None:
@@ -120,15 +123,15 @@ def test_who_asks_and_is_wanted_is_told_to_go_on(client: httpx2.Client) -> None:
 def test_the_answer_comes_at_once_and_a_silent_client_is_left(
     client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "SILENCE_S", 2)
+    monkeypatch.setattr(drain, "SILENCE_S", 4)
     head = "POST /predict HTTP/1.0\nContent-Type: text/plain\nContent-Length: 9000\n"
     with connected(client, head) as connection:
-        connection.sendall(b"half")
         began_s = time.monotonic()
+        connection.sendall(b"half")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 415")
-        assert time.monotonic() - began_s < 1.5
+        assert time.monotonic() - began_s < 3.5
         read_to_end(connection)
-        assert 1.5 < time.monotonic() - began_s < 8
+        assert 3.9 < time.monotonic() - began_s < 60
 
 
 @pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_S"])
@@ -158,7 +161,7 @@ def test_even_an_unforeseen_error_is_answered_after_the_body(
 
     monkeypatch.setattr("service.server.routes.chips.read_uploads", broken)
     for path in ("/predict", "/preview"):
-        connection = http.client.HTTPConnection(*address(client), timeout=10)
+        connection = http.client.HTTPConnection(*address(client), timeout=120)
         connection.request("POST", path, LARGE, {**PNG, "Connection": "close"})
         answer = connection.getresponse()
         assert answer.status == 500
@@ -167,6 +170,6 @@ def test_even_an_unforeseen_error_is_answered_after_the_body(
 
 
 def test_what_is_no_http_is_still_refused(client: httpx2.Client) -> None:
-    with socket.create_connection(address(client), timeout=10) as connection:
+    with socket.create_connection(address(client), timeout=120) as connection:
         connection.sendall(b"HELLO\r\n\r\n")
         assert read_to_end(connection).startswith(b"HTTP/1.1 400")

@@ -126,7 +126,7 @@ def test_a_character_set_costs_no_time(charset: str) -> None:
     with Form(f"{CONTENT_TYPE}; charset={charset}", 3) as form:
         form.write(1000 * text + 3 * extended + b"--edge--\r\n")
         assert form.chips() == [(None, b"1")] * 3
-    assert time.process_time() - began_s < 1
+    assert time.process_time() - began_s < 10
 
 
 def test_names_and_their_absence_reach_the_answer(client: httpx2.Client) -> None:

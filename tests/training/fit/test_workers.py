@@ -98,7 +98,13 @@ def cluster(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[3]), *sys.path]))
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", object_store_memory=80 << 20)
+    ray.init(
+        address="local",  # whatever cluster runs on this machine
+        num_cpus=2,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        object_store_memory=80 << 20,
+    )
     yield
     ray.shutdown()
 

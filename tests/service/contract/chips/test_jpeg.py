@@ -188,7 +188,7 @@ def test_endless_headers_are_left_after_a_thousand_steps(filling: bytes) -> None
     began_s = time.thread_time()
     with pytest.raises(CorruptChip, match=f"more than {MAX_SEGMENTS} segments"):
         read_header(many)
-    assert time.thread_time() - began_s < 1
+    assert time.thread_time() - began_s < 10
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])

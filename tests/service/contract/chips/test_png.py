@@ -109,7 +109,7 @@ def test_a_bad_file_says_what_is_wrong_at_once(data: bytes, says: str) -> None:
     began_s = time.thread_time()
     with pytest.raises(CorruptChip, match=says):
         read_picture(data)
-    assert time.thread_time() - began_s < 2
+    assert time.thread_time() - began_s < 10
 
 
 def test_pixels_in_many_small_pieces_are_accepted() -> None:

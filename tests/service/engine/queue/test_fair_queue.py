@@ -98,7 +98,7 @@ def test_closed_it_gives_what_is_left_and_lets_every_taker_go() -> None:
         queue.put(item, of(item % 7))
     queue.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     assert sorted(taken) == list(range(500))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import selectors
 from collections.abc import Callable, Coroutine
 from itertools import count
 from statistics import median
@@ -12,32 +11,10 @@ import pytest
 from service.contract.errors import Overloaded
 from service.engine.queue.admission import Admission, Asker, Pending
 from service.engine.verdict import Verdict
+from tests.kit.clock import Clock
 
 PER_S, PLACES, TIMES, LASTS_S = 10.0, 32, 10, 200.0
 VERDICT = Verdict([1.0], [1], [True], 1)
-
-
-class Skips(selectors.DefaultSelector):
-    """Waits for nothing: the clock goes on instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.skipped_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.skipped_s += timeout or 0.0
-        return super().select(0)
-
-
-class Clock(asyncio.SelectorEventLoop):
-    """A loop whose time is what was waited for."""
-
-    def __init__(self) -> None:
-        self._skips = Skips()
-        super().__init__(self._skips)
-
-    def time(self) -> float:
-        return self._skips.skipped_s
 
 
 class Crowd:

@@ -22,7 +22,7 @@ def test_it_counts_what_differs_and_what_fails_and_never_takes_too_much(
     monkeypatch.setattr("service.engine.served.open_ensemble", lambda *_: fake)
 
     async def settled(shadow: Shadow, **wanted: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while any(shadow.told()[name] != number for name, number in wanted.items()):  # type: ignore[literal-required]
                 await asyncio.sleep(0.005)
 

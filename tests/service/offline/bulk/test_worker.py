@@ -25,7 +25,7 @@ def test_a_worker_answers_all_it_is_given_and_ends_with_its_pipe(settings: Setti
         names += [row.name for row in here.recv()]
     assert names == [item.name for item in [*listed, listed[0]]]
     here.close()
-    process.join(10)
+    process.join(60)
     assert process.exitcode == 0
 
 

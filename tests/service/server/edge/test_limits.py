@@ -40,7 +40,7 @@ def service_with_open_files(limit: int, *options: str) -> Iterator[tuple[httpx2.
             said += line
         address = re.search(r"http://[\d.:]+", said)
         assert address is not None
-        with httpx2.Client(base_url=address[0]) as client:
+        with httpx2.Client(base_url=address[0], timeout=60) as client:
             yield client, said, process.pid
     finally:
         process.terminate()

@@ -4,6 +4,7 @@ import pytest
 from starlette.types import Message
 
 from service.server.edge.pace import Pace
+from tests.kit.clock import Clock
 
 STALL_S = 0.2
 
@@ -48,7 +49,8 @@ async def read(pauses_s: list[float], size_bytes: int) -> int:
     ],
 )
 def test_each_stretch_must_bring_enough(pauses_s: list[float], size_bytes: int, in_time: int | None) -> None:
-    count = asyncio.run(read(pauses_s, size_bytes))
+    with asyncio.Runner(loop_factory=Clock) as runner:
+        count = runner.run(read(pauses_s, size_bytes))
     if in_time is None:
         assert 0 < count < 20
     else:

@@ -21,21 +21,29 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 RED_PNG = encoded(picture(RED), "PNG")
 
 
+OPEN = {"open": True}  # so that it answers to any name
+FEW = {"max_connections": 12, "max_connections_per_address": 8}
+
+
 @pytest.fixture(scope="module")
 def edge(settings: Settings) -> Iterator[httpx2.Client]:
     """A service with tight limits."""
     tight = {
-        "open": True,  # so that it answers to any name
-        "max_connections": 12,
-        "max_connections_per_address": 8,
         "max_url_bytes": 500,
         "max_header_bytes": 2000,
         "max_headers": 20,
-        "header_s": 0.4,
-        "idle_s": 0.6,
-        "stall_s": 0.4,
+        "header_s": 1,
+        "idle_s": 2,
+        "stall_s": 1,
     }
-    with serving(settings.model_copy(update=tight)) as client:
+    with serving(settings.model_copy(update=OPEN | FEW | tight)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def patient(settings: Settings) -> Iterator[httpx2.Client]:
+    """A service that gives clients the time that it does by default."""
+    with serving(settings.model_copy(update=OPEN)) as client:
         yield client
 
 
@@ -91,11 +99,11 @@ def test_what_is_no_plain_request_is_refused(edge: httpx2.Client, sent: bytes) -
 
 
 @pytest.mark.parametrize("step", [1, 7])
-def test_a_request_in_pieces_is_read_as_one(edge: httpx2.Client, step: int) -> None:
+def test_a_request_in_pieces_is_read_as_one(patient: httpx2.Client, step: int) -> None:
     """Whatever the pieces, also two requests that a piece joins."""
     body = chunk(RED_PNG[:40]) + chunk(RED_PNG[40:]) + b"0\r\nTrailer: lost\r\n\r\n"
     sent = CHUNKED + body + LIVE.replace(b"x\r\n", b"x\r\nConnection: close\r\n", 1)
-    with connected(edge) as wire:
+    with connected(patient) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(0, len(sent), step):
             wire.sendall(sent[at : at + step])
@@ -104,11 +112,11 @@ def test_a_request_in_pieces_is_read_as_one(edge: httpx2.Client, step: int) -> N
     assert b'"labels":["reddish"]' in answers and answers.endswith(b'{"status":"live"}')
 
 
-def test_pipelined_requests_are_answered_in_turn(edge: httpx2.Client) -> None:
+def test_pipelined_requests_are_answered_in_turn(patient: httpx2.Client) -> None:
     post = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
     two = post % len(RED_PNG) + RED_PNG + LIVE
     last = LIVE.replace(b"x\r\n", b"x\r\nConnection: close\r\n", 1)
-    answers = answer(edge, 50 * two + last)
+    answers = answer(patient, 50 * two + last)
     assert answers.count(b'"labels":["reddish"]') == 50
     assert answers.count(b'{"status":"live"}') == 51
 
@@ -132,7 +140,7 @@ def test_a_head_is_bounded(edge: httpx2.Client, sent: bytes, status: int) -> Non
 
 def test_refusals_are_counted(edge: httpx2.Client) -> None:
     def count() -> float:
-        with httpx2.Client(base_url=edge.base_url) as another:
+        with httpx2.Client(base_url=edge.base_url, timeout=60) as another:
             lines = another.get("/metrics").text.splitlines()
         counted = 'chipvote_requests_total{route="unknown",status="414"}'
         return next((float(line.split()[-1]) for line in lines if line.startswith(counted)), 0)
@@ -153,7 +161,7 @@ def test_a_head_that_creeps_is_answered_in_time(edge: httpx2.Client) -> None:
     with connected(edge, LIVE) as wire:
         assert b"live" in wire.recv(1 << 16)
         began_s = time.monotonic()
-        wire.settimeout(0.05)
+        wire.settimeout(0.2)  # so the whole head would take 8 s
         answered = b""
         for byte in LIVE * 10:
             wire.sendall(bytes([byte]))
@@ -163,14 +171,16 @@ def test_a_head_that_creeps_is_answered_in_time(edge: httpx2.Client) -> None:
             except TimeoutError:
                 continue
         assert problem_of(answered)["status"] == 408
-        assert 0.3 < time.monotonic() - began_s < 2
+        assert 0.9 < time.monotonic() - began_s < 20
 
 
 @pytest.mark.parametrize("sent", [b"", LIVE], ids=["silent", "kept alive"])
 def test_a_connection_that_waits_is_cut_in_time(edge: httpx2.Client, sent: bytes) -> None:
+    began_s = time.monotonic()
     with connected(edge, sent) as wire:
         assert not sent or b"live" in wire.recv(1 << 16)
-        assert 0.4 < seconds_to_end(wire) < 2
+        assert read_to_end(wire) == b""
+    assert 1.9 < time.monotonic() - began_s < 20
 
 
 @pytest.mark.parametrize("first", [b"", RED_PNG[:50]], ids=["never", "in part"])
@@ -181,23 +191,24 @@ def test_a_body_that_stalls_is_answered_in_time(edge: httpx2.Client, path: str, 
         wire.sendall(chunk(first) if first else b"")
         answered = read_to_end(wire)
     assert b" 408 " in answered and b"connection: close" in answered
-    assert 0.3 < time.monotonic() - began_s < 2
+    assert 0.9 < time.monotonic() - began_s < 20
 
 
-def test_a_body_that_creeps_is_answered_in_time_and_a_steady_one_is_read(edge: httpx2.Client) -> None:
+def test_a_body_that_creeps_is_answered_in_time_and_a_steady_one_is_read(settings: Settings) -> None:
     form = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n"
-    for byte_count, status in ((1, b" 408 "), (300, b"")):
-        answered = b""
-        with connected(edge, form) as wire:
-            wire.settimeout(0.1)
-            for _ in range(10):
-                wire.sendall(bytes(byte_count))
-                try:
-                    answered = wire.recv(1 << 16)
-                    break
-                except TimeoutError:
-                    continue
-        assert answered == status or status in answered
+    with serving(settings.model_copy(update=OPEN | {"stall_s": 2})) as client:
+        for byte_count, pieces in ((1, 200), (2500, 30)):
+            answered = b""
+            with connected(client, form) as wire:
+                wire.settimeout(0.1)
+                for _ in range(pieces):
+                    wire.sendall(bytes(byte_count))
+                    try:
+                        answered = wire.recv(1 << 16)
+                        break
+                    except TimeoutError:
+                        continue
+            assert b" 408 " in answered if byte_count == 1 else answered == b""
 
 
 def test_who_never_reads_is_cut_and_holds_no_memory(edge: httpx2.Client) -> None:
@@ -210,33 +221,37 @@ def test_who_never_reads_is_cut_and_holds_no_memory(edge: httpx2.Client) -> None
         with pytest.raises((ConnectionError, TimeoutError)):
             while sent_bytes < 1 << 28:
                 sent_bytes += wire.send(1000 * get)
-        wire.settimeout(10)
+        wire.settimeout(60)
         with pytest.raises(ConnectionError):  # it is cut while it could send no more
             while True:
                 wire.sendall(1000 * get)
-        assert time.monotonic() - began_s < 8
+        assert time.monotonic() - began_s < 50
 
 
-def test_one_address_has_only_its_share_of_the_connections(edge: httpx2.Client) -> None:
+def test_one_address_has_only_its_share_of_the_connections(settings: Settings) -> None:
     """All of them busy, or nobody is refused: those that wait give way."""
     busy = CHUNKED + chunk(RED_PNG[:50])
-    with ExitStack() as stack:
+    limits = OPEN | FEW | {"idle_s": 300, "header_s": 300, "stall_s": 5}
+    with serving(settings.model_copy(update=limits)) as edge, ExitStack() as stack:
         silent = [stack.enter_context(connected(edge)) for _ in range(20)]
-        assert [seconds_to_end(wire) < 0.3 for wire in silent[:10]] == [True] * 10
-        with httpx2.Client(base_url=edge.base_url) as another:
+        assert [seconds_to_end(wire) < 60 for wire in silent[:10]] == [True] * 10
+        with httpx2.Client(base_url=edge.base_url, timeout=60) as another:
             assert another.get("/health/live").status_code == 200
-        time.sleep(0.05)
+        elsewhere = httpx2.HTTPTransport(local_address="127.0.0.2")
+        watching = stack.enter_context(httpx2.Client(base_url=edge.base_url, timeout=60, transport=elsewhere))
         working = [stack.enter_context(connected(edge, busy)) for _ in range(8)]
-        time.sleep(0.05)
+        until_s = time.monotonic() + 60
+        while "chipvote_body_bytes 400.0" not in watching.get("/metrics").text:
+            assert time.monotonic() < until_s
         problem = problem_of(answer(edge, LIVE))
         assert problem["status"] == 503 and "your address" in problem["detail"]
         assert all(b" 408 " in wire.recv(1 << 16) for wire in working)
-    with httpx2.Client(base_url=edge.base_url) as another:
-        assert another.get("/health/live").status_code == 200
+        with httpx2.Client(base_url=edge.base_url, timeout=60) as another:
+            assert another.get("/health/live").status_code == 200
 
 
 def test_the_host_decides_no_redirect(edge: httpx2.Client) -> None:
-    with httpx2.Client(base_url=edge.base_url) as another:
+    with httpx2.Client(base_url=edge.base_url, timeout=60) as another:
         for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}):
             redirect = another.get("/labels/", headers=headers)
             assert redirect.headers["location"] == "../labels"

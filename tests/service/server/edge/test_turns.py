@@ -1,17 +1,20 @@
 import asyncio
-import time
+
+import pytest
 
 from service.server.edge.turns import MOST_S, Turns
 
 
-def run_for(seconds: float) -> None:
-    until_s = time.perf_counter() + seconds
-    while time.perf_counter() < until_s:
-        pass
-
-
-def test_a_turn_of_the_loop_ends_after_a_while_and_addresses_take_turns() -> None:
+def test_a_turn_of_the_loop_ends_after_a_while_and_addresses_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read: list[str] = []
+    now_s = 0.0
+    monkeypatch.setattr("service.server.edge.turns.perf_counter", lambda: now_s)
+
+    def run_for(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
 
     async def scenario() -> None:
         turns = Turns()

@@ -32,13 +32,13 @@ def held(settings: Settings, fake: FakeEnsemble) -> Iterator[httpx2.Client]:
     with serving(settings) as client:
         fake.gate.clear()
         with asking(client):
-            assert fake.entered.wait(10)
+            assert fake.entered.wait(60)
             yield client
             fake.gate.set()
 
 
 def asking(client: httpx2.Client, sent: bytes = ONE + RED_PNG) -> socket.socket:
-    connection = socket.create_connection(address(client), timeout=10)
+    connection = socket.create_connection(address(client), timeout=120)
     connection.sendall(sent)
     return connection
 
@@ -53,7 +53,7 @@ def long_form() -> bytes:
 
 
 def until(client: httpx2.Client, line: str) -> None:
-    deadline_s = time.monotonic() + 8
+    deadline_s = time.monotonic() + 60
     while line not in client.get("/metrics").text:
         assert time.monotonic() < deadline_s, f"{line} never was among the metrics"
         time.sleep(0.01)

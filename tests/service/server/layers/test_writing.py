@@ -54,7 +54,7 @@ def test_where_nothing_can_be_written_it_says_so(monkeypatch: pytest.MonkeyPatch
 
 def test_only_a_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(writing, "_written", lambda data: gate.wait(10) and data)
+    monkeypatch.setattr(writing, "_written", lambda data: gate.wait(60) and data)
 
     async def scenario() -> None:
         layers = Layers()
@@ -70,4 +70,4 @@ def test_only_a_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         layers.check()
         layers.close()
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 120))

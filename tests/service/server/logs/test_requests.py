@@ -42,7 +42,7 @@ class Process:
     def end(self) -> list[str]:
         """Stop it, and return all its lines."""
         self.process.terminate()
-        _, rest = self.process.communicate(timeout=20)
+        _, rest = self.process.communicate(timeout=120)
         return self.lines + rest.splitlines()
 
 
@@ -67,14 +67,16 @@ def test_each_request_is_a_line_that_tells_no_secret(colours: Bundle, tmp_path: 
     token, line = mint("alice", scopes=["predict"])
     (tmp_path / "keys.toml").write_text(line, encoding="utf-8")
     with process(colours, "--keys", str(tmp_path / "keys.toml")) as service:
-        with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {token}"}) as client:
+        with httpx2.Client(
+            base_url=service.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        ) as client:
             files = [("chip", ("secret name.png", PNG)), ("chip", ("b.png", b"none"))]
             headers = {"x-request-id": "of-mine.1", "x-forwarded-for": "6.6.6.6"}
             assert client.post("/predict?members=true", files=files, headers=headers).status_code == 200
             assert client.post("/preview", content=PNG, headers=RAW).status_code == 200
             assert client.get("/secret/path?query=secret").status_code == 403
             assert client.head("/labels", headers=[(b"x-request-id", b"a b")]).status_code == 200
-            assert httpx2.get(f"{service.url}/labels?key=secret").status_code == 401
+            assert httpx2.get(f"{service.url}/labels?key=secret", timeout=60).status_code == 401
         told = [json.loads(line) for line in service.end()]
     assert all(list(line)[:3] == ["time", "level", "event"] for line in told)
     assert [line["event"].split()[0] for line in told[-6:]] == ["request"] * 5 + ["stopped"]
@@ -113,7 +115,10 @@ def test_who_asks_is_taken_from_trusted_proxies_alone_and_forges_no_line(colours
             b"::ffff:7.7.7.7",
         ):
             assert (
-                httpx2.get(f"{service.url}/labels", headers=[(b"x-forwarded-for", named)]).status_code == 200
+                httpx2.get(
+                    f"{service.url}/labels", headers=[(b"x-forwarded-for", named)], timeout=60
+                ).status_code
+                == 200
             )
         lines = service.end()
     told = [json.loads(line) for line in lines if '"event":"request"' in line]
@@ -125,7 +130,7 @@ def test_who_asks_is_taken_from_trusted_proxies_alone_and_forges_no_line(colours
 
 def test_the_console_s_form_is_one_line_for_each_too(colours: Bundle) -> None:
     with process(colours, CHIPVOTE_LOG_FORMAT="console", CHIPVOTE_ACCESS_LOG="true") as service:
-        assert httpx2.get(f"{service.url}/labels").status_code == 200
+        assert httpx2.get(f"{service.url}/labels", timeout=60).status_code == 200
         lines = service.end()
     (told,) = (line for line in lines if "request_id" in line)
     assert re.search(r"info +\] request .*client='127\.0\.0\.1'.*route='/labels'.*status=200", told)
@@ -133,7 +138,7 @@ def test_the_console_s_form_is_one_line_for_each_too(colours: Bundle) -> None:
 
 def test_no_line_without_the_switch(colours: Bundle) -> None:
     with process(colours, CHIPVOTE_ACCESS_LOG="false") as service:
-        assert httpx2.get(f"{service.url}/labels").status_code == 200
+        assert httpx2.get(f"{service.url}/labels", timeout=60).status_code == 200
         assert "request_id" not in "".join(service.end())
 
 

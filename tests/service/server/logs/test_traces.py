@@ -136,7 +136,7 @@ def test_a_process_sends_them_by_otlp_where_the_environment_says(colours: Bundle
             "OTEL_BSP_SCHEDULE_DELAY": "60000",  # so that only the end sends them
         }
         with process(colours, **told) as service:
-            assert httpx2.post(f"{service.url}/predict", files={"chip": PNG}).status_code == 200
+            assert httpx2.post(f"{service.url}/predict", files={"chip": PNG}, timeout=60).status_code == 200
             assert service.end()
             assert service.process.returncode == 0
         receiver.shutdown()
@@ -151,7 +151,7 @@ def test_a_receiver_that_is_gone_costs_its_traces_alone(colours: Bundle) -> None
     told = {"CHIPVOTE_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with process(colours, **told, OTEL_EXPORTER_OTLP_TIMEOUT="1", OTEL_BSP_SCHEDULE_DELAY="100") as service:
         for _ in range(3):
-            assert httpx2.post(f"{service.url}/predict", files={"chip": PNG}).status_code == 200
+            assert httpx2.post(f"{service.url}/predict", files={"chip": PNG}, timeout=60).status_code == 200
         lines = service.end()
         assert service.process.returncode == 0
     assert all(json.loads(line)["level"] for line in lines)

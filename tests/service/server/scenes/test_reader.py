@@ -41,7 +41,7 @@ def read(text: str, seen: Callable[[SceneReader], None] = lambda _: None) -> int
                 await reader.end()
         return count
 
-    return asyncio.run(asyncio.wait_for(scenario(), 30))
+    return asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 @pytest.mark.usefixtures("hostile")

@@ -233,7 +233,7 @@ def test_fifty_thousand_rows_take_seconds(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("image_name,tags\n" + "\n".join(lines))
     started_s = time.perf_counter()
     tags = read_tags(tmp_path / "a.csv")
-    assert time.perf_counter() - started_s < 10
+    assert time.perf_counter() - started_s < 60
     order = [tags.labels.index(f"label_{k}") for k in range(17)]
     np.testing.assert_array_equal(tags.targets_NL[:, order], targets_NL)
 

@@ -66,7 +66,7 @@ def test_a_chip_has_its_time(hostile: Readers, monkeypatch: pytest.MonkeyPatch) 
     began_s = time.monotonic()
     with pytest.raises(CorruptChip, match=r"takes longer than 0\.3 s"):
         hostile.read(b"hang", SPEC)
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30
     monkeypatch.undo()
     reader_of(hostile)
 
@@ -76,7 +76,7 @@ def test_a_chip_has_the_processor_for_as_long_as_its_size_explains(hostile: Read
     began_s = time.monotonic()
     with pytest.raises(CorruptChip, match="far longer to read than others of its size"):
         hostile.read(b"spin", SPEC)
-    assert time.monotonic() - began_s < pool.LIMIT_S / 2
+    assert time.monotonic() - began_s < pool.LIMIT_S
     assert reader_of(hostile) != first
 
 
@@ -98,7 +98,10 @@ def test_a_reader_that_died_while_it_was_idle_is_replaced(hostile: Readers) -> N
         readers.read(data, SPEC)
         (process,) = set(children()) - before
         os.kill(process, signal.SIGKILL)
-        time.sleep(0.1)
+        until_s = time.monotonic() + 60
+        while state(process) != "Z":  # until then it may still take a chip
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
         pixels_HWC, bands = readers.read(data, SPEC)
     assert bands == SPEC.bands
     assert (pixels_HWC == RED).all()
@@ -115,6 +118,11 @@ def test_readers_that_do_not_start_are_our_own_fault(capfd: pytest.CaptureFixtur
         Readers(1, "tests.no_such_module").read(tiff(), SPEC)
     assert caught.value.status == 500
     assert "no_such_module" in capfd.readouterr().err
+
+
+def state(process: int) -> str:
+    """What a process does in the kernel's eyes; Z: it has ended, and nobody has asked how."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def children(of: int | None = None) -> list[int]:
@@ -182,7 +190,7 @@ def test_no_reader_outlives_its_parent(end: signal.Signals) -> None:
         (reader,) = children(parent.pid)
         parent.send_signal(end)
         parent.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{reader}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{reader}").exists()

@@ -40,7 +40,7 @@ def reader(
         there.close()
         assert receive_line(here) == {}  # ready
         yield here, process
-    assert process.wait(10) == ends  # 0: by itself, once the other end is closed
+    assert process.wait(60) == ends  # 0: by itself, once the other end is closed
 
 
 def test_it_answers_one_request_after_the_other_and_ends_with_its_socket() -> None:
