@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import pytest
@@ -12,29 +11,9 @@ from service.contract.errors import (
     ServiceError,
     TooManyChips,
 )
-from service.engine.queue.admission import Admission, Asker, Pending, Ticket
+from service.engine.queue.admission import Admission, Asker
 from service.engine.queue.promises import LONGEST_S
-from service.engine.verdict import Verdict
-from tests.kit.clock import Clock
-
-VERDICT = Verdict([1.0], [1], [True], 1)
-
-
-class Device:
-    """Answers a chip when told to."""
-
-    def __init__(self) -> None:
-        self.inside: list[Pending] = []
-
-    def answer(self, count: int = 1) -> None:
-        for _ in range(count):
-            answer = self.inside.pop(0)
-            if not answer.done():
-                answer.set_result(VERDICT)
-
-    def ask(self, ticket: Ticket, chips: int) -> "asyncio.Future[list[Verdict | BaseException]]":
-        asked = (ticket.vote(self.inside.append) for _ in range(chips))
-        return asyncio.gather(*asked, return_exceptions=True)
+from tests.kit.admission import VERDICT, Device, learn, opened, run, settled
 
 
 def test_chips_that_do_not_come_are_no_wait_for_others() -> None:
@@ -46,36 +25,6 @@ def test_chips_that_do_not_come_are_no_wait_for_others() -> None:
             assert ticket.left == 49
 
     run(scenario)
-
-
-def opened(places: int = 100, most_for_one: int = 16) -> Admission:
-    admission = Admission(places, most_for_one)
-    admission.open()
-    return admission
-
-
-async def learn(admission: Admission, chips_per_s: float) -> None:
-    """Let an admission see a rate."""
-    device = Device()
-    with admission.reserve(1) as ticket:
-        asked = device.ask(ticket, 1)
-        await asyncio.sleep(1 / chips_per_s)
-        device.answer()
-        await asked
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(10):
-            await scenario()
-
-    with asyncio.Runner(loop_factory=Clock) as runner:
-        runner.run(bounded())
-
-
-async def settled() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def test_before_it_is_open_it_refuses() -> None:
@@ -280,5 +229,35 @@ def test_only_time_with_chips_on_their_way_is_work() -> None:
                 await asked
             assert admission.on_way == 0
         assert 1 / admission.expected_s() == pytest.approx(1000, rel=0.01)  # and not 10
+
+    run(scenario)
+
+
+def test_what_was_slow_once_is_not_too_much_for_ever() -> None:
+    async def scenario() -> None:
+        admission = Admission(100, 16, chips_per_s=100)
+        admission.open()
+        for _ in range(20):
+            await learn(admission, 0.3)  # large files, each alone
+        with admission.reserve(1), pytest.raises(Overloaded):
+            admission.check(100, 60)
+        assert not admission.check(100, 60)  # idle, it finds out how long they take
+        with pytest.raises(TooManyChips):
+            admission.check(6100, 60)
+
+    run(scenario)
+
+
+def test_a_chip_s_own_time_begins_when_it_has_a_place() -> None:
+    async def scenario() -> None:
+        admission, device = opened(places=2, most_for_one=1), Device()
+        with admission.reserve(3) as ticket:
+            asked = [asyncio.create_task(ticket.vote(device.inside.append, 1.0)) for _ in range(3)]
+            for _ in range(2):
+                await asyncio.sleep(0.9)
+                device.answer()
+            await asyncio.sleep(1.1)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(one, DeadlinePassed) for one in found] == [False, False, True]
 
     run(scenario)

@@ -228,6 +228,25 @@ def test_who_never_reads_is_cut_and_holds_no_memory(edge: httpx2.Client) -> None
         assert time.monotonic() - began_s < 50
 
 
+def test_an_answer_that_is_being_taken_gives_way_to_nobody(settings: Settings) -> None:
+    name = b"a" * 4000  # which is answered
+    head = b'--edge\r\nContent-Disposition: form-data; name="chip"; filename="%s"\r\n\r\n' % name
+    body = 1000 * (head + RED_PNG + b"\r\n") + b"--edge--\r\n"
+    kind = b"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: %d\r\n\r\n" % len(body)
+    roomy = {"max_connections_per_address": 1, "idle_s": 1, "max_body_bytes": 1 << 24, "max_chips": 1000}
+    with serving(settings.model_copy(update=OPEN | roomy)) as client, socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire.settimeout(60)
+        wire.connect((client.base_url.host, client.base_url.port or 80))
+        wire.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + kind + body)
+        answered = wire.recv(10)
+        assert b" 503 " in answer(client, LIVE)
+        answered += read_to_end(wire)
+    said, _, rows = answered.partition(b"\r\n\r\n")
+    assert f"content-length: {len(rows)}\r\n" in said.decode().lower() + "\r\n"
+    assert len(rows) > 1 << 22  # more than the system takes at once
+
+
 def test_one_address_has_only_its_share_of_the_connections(settings: Settings) -> None:
     """All of them busy, or nobody is refused: those that wait give way."""
     busy = CHUNKED + chunk(RED_PNG[:50])
