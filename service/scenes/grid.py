@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.contract.chips.bands import MAX_SIDE_PX, MIN_SIDE_PX
+from service.contract.chips.scale import MOST
 from service.contract.manifest import InputSpec
 from service.scenes.area import in_pixels
 from service.scenes.errors import SceneError
@@ -101,6 +102,12 @@ class Grid(Sequence[Place]):
         elif self.scene.pixel_m is None:
             found.append(
                 f"{self.scene.name} does not say how much ground a pixel shows; they are taken as they are"
+            )
+        elif not _is_even(self.scene):
+            found.append(
+                f"{self.scene.name}: windows have the size that fits the scene's middle, and pixels at its "
+                f"top or bottom are more than {MOST} times as wide or as narrow on the ground; cut it into "
+                "parts, or bring it to a system in metres (gdalwarp -t_srs EPSG:…)"
             )
         if self._shrunk:
             found.append(
@@ -214,3 +221,12 @@ def _group(scene: Scene, spec: InputSpec, step_x: int, step_y: int) -> tuple[int
     height_px = min(height_px, _GROUP_BYTES // (dtype_bytes * len(scene.indexes) * width_px))
     wide = min(math.ceil(width_px / step_x), most)
     return wide, min(max(1, height_px // step_y), max(1, most // wide))
+
+
+def _is_even(scene: Scene) -> bool:
+    """Tell whether pixels show about as much ground at top and bottom as in the middle."""
+    top, middle, low = (scene.ground.pixel_m(scene.width, scene.height, down) for down in (0.0, 0.5, 1.0))
+    if not (top and middle and low):
+        return False  # it reaches a pole
+    times = [side_m / own_m for end in (top, low) for side_m, own_m in zip(end, middle, strict=True)]
+    return all(1 / MOST <= each <= MOST for each in times)

@@ -66,13 +66,14 @@ class Ground:
         start, end = self.to_pixels(np.array([[-180, 0], [180, 0]]) * _NEARLY)
         return end - start if np.isfinite(end - start).all() else np.zeros(2)
 
-    def pixel_m(self, width: int, height: int) -> tuple[float, float] | None:
+    def pixel_m(self, width: int, height: int, down: float = 0.5) -> tuple[float, float] | None:
         """Return how many metres of the ground a step along a row and down a column are.
 
-        Measured in the scene's middle, on the ellipsoid: neither a degree nor a unit of Web
-        Mercator is the same length everywhere.
+        Measured on the ellipsoid, in the scene's middle column and, from 0 at its top to 1, so far
+        down: neither a degree nor a unit of Web Mercator is the same length everywhere.
         """
-        column, row, half = width / 2, height / 2, min(_SPAN_PX, width, height) / 2
+        half = min(_SPAN_PX, width, height) / 2
+        column, row = width / 2, half + (height - 2 * half) * down
         ends = [(column - half, row), (column + half, row), (column, row - half), (column, row + half)]
         degrees = self._degrees([self._at(*end) for end in ends])
         if degrees is None:

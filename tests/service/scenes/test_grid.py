@@ -84,6 +84,26 @@ def test_degrees_make_windows_that_are_not_square(tmp_path: Path) -> None:
     assert grid.height == pytest.approx(64 * 0.8 / 1.114, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("crs", "transform", "even"),
+    [
+        ("EPSG:4326", Affine(1e-5, 0, 10, 0, -1e-5, 60), True),
+        ("EPSG:4326", Affine(0.1, 0, 10, 0, -0.03, 60), False),  # down to the equator
+        ("EPSG:4326", Affine(0.1, 0, 10, 0, -0.09, 90), False),
+        ("EPSG:3857", Affine(4_000, 0, 0, 0, -4_000, 8_000_000), False),
+        ("EPSG:32737", Affine(0.5, 0, 500_000, 0, -0.5, 9_300_000), True),
+    ],
+)
+def test_a_scene_whose_pixels_differ_far_in_size_is_remarked(
+    crs: str, transform: Affine, even: bool, tmp_path: Path
+) -> None:
+    file = write_scene(tmp_path / "scene.tif", noise(2000, 100), crs=crs, transform=transform)
+    scene = open_scene(str(file), RGB)
+    assert scene.pixel_m
+    grid = Grid(scene, RGB, resolution_m=scene.pixel_m[0])
+    assert [("cut it into parts" in remark) for remark in grid.remarks] == ([] if even else [True])
+
+
 def test_the_bundle_or_its_sensor_tells_the_resolution() -> None:
     assert RGB.ground_resolution_m is None
     naip = InputSpec(bands=("red",), sensor="naip", height=64, width=64)
