@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         60, gt=0, description="seconds at one batch or one chip after which a thread hangs; the process ends"
     )
     decode_threads: int = Field(
-        0, ge=0, le=256, description="threads that decode images, at most one per processor; 0 for up to 8"
+        0, ge=0, le=256, description="threads that decode images, to 256; 0 for one per processor, at most 8"
     )
     max_chips: int = Field(1024, ge=1, description="most chips in one request, 1 or more")
     max_body_bytes: int = Field(160 << 20, ge=1, description="most bytes in one request's body, 1 or more")

@@ -128,6 +128,7 @@ class Engine(Generic[V]):
             for lane in others:
                 self._begin(partial(self._serve, voter=lane, most=most))
         except Exception as error:
+            self._waiting.close()  # for the lanes that have begun
             self._loop.call_soon_threadsafe(_refuse, [opened], error)
             return
         self._loop.call_soon_threadsafe(_settle, [(opened, voter)])

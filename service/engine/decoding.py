@@ -20,12 +20,8 @@ MOST_THREADS = 8  # as many as keep the fastest GPU busy
 
 
 def threads_for(asked: int) -> int:
-    """Return how many threads decode: one per processor at most, as many as asked for or a few.
-
-    More would only wait for each other, in turn for the processes that read TIFFs; whoever is last
-    would be taken to hang.
-    """
-    return min(asked or MOST_THREADS, processors())
+    """Return how many threads decode: as many as asked for, or one per processor up to a point."""
+    return asked or min(MOST_THREADS, processors())
 
 
 @dataclass(slots=True)
@@ -47,10 +43,14 @@ class Decoders:
     """The threads, and the queue of what they have not begun."""
 
     def __init__(self, engine: Engine[Any], spec: InputSpec, threads: int) -> None:
-        """Start the threads, so many as `threads_for` says."""
+        """Start the threads, so many as `threads_for` says, and no more than there are processors.
+
+        More would wait in turn for the processes that read TIFFs, and be taken to hang.
+        """
         self._engine, self._spec = engine, spec
         self._waiting: FairQueue[_Job] = FairQueue()
-        self.workers = [Worker(f"decoder-{index}", self._run) for index in range(threads_for(threads))]
+        count = min(threads_for(threads), processors())
+        self.workers = [Worker(f"decoder-{index}", self._run) for index in range(count)]
         for worker in self.workers:
             worker.start()
 

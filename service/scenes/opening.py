@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from service.contract.errors import ServiceError
 from service.scenes import remote
 from service.scenes.errors import LackingExtra, NotAScene, SceneError
-from service.scenes.stores import is_stored
+from service.scenes.stores import is_stored, shown, told
 
 if TYPE_CHECKING:
     import rasterio
@@ -83,12 +83,14 @@ def state(address: str) -> list[Any]:
     """Return what changes when a scene does: its size, and when it was written or which it is.
 
     Raises:
-        OSError: it is not there any more.
-        Exception: of obstore; it cannot be fetched any more.
+        SceneError: it is not there any more.
     """
-    if is_stored(address):
-        return remote.state(address)
-    found = Path(address).stat()
+    try:
+        if is_stored(address):
+            return remote.state(address)
+        found = Path(address).stat()
+    except Exception as error:  # the stores' errors share no other base
+        raise SceneError(f"{shown(address)}: it cannot be read any more ({told(error)})") from error
     return [found.st_size, found.st_mtime_ns]
 
 

@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
 WEB = ("http", "https")
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", *WEB)
-# Names of parameters that are a signature or belong to one; the second, beside one called `sig`.
-_SIGNATURE = re.compile(r"x-(amz|goog|oss|cos)-|sig|token|secret|credential|key|pass|policy|expire|accessid")
-_OF_AZURE = re.compile(r"s[vsprte]|srt|spr|sip|sk[a-z]+|[a-z]+oid|scid|sdd|ses")
-_ADDRESS = re.compile(r"\w+://[^\s()<>\"',]+")
+# Parameters that are secrets, and those that belong to a signature.
+_SECRET = re.compile(
+    r"(sig|sign|signature|x-(amz|goog|oss|cos)-.*|(aws|google)access.*"
+    r"|.*(token|secret|password|credentials?)|(api|access|subscription)[-_]?key)=.*|key=[\w-]{16,}",
+    re.IGNORECASE,
+)
+_OF_SIGNATURE = re.compile(
+    r"(s[vsprte]|srt|spr|sip|sk[a-z]+|[a-z]+oid|scid|sdd|ses|expires?|policy|key-pair-id|key)=.*",
+    re.IGNORECASE,
+)
+_SIGNED = re.compile(r"[?&](sig|sign|signature)=", re.IGNORECASE)
+_ADDRESS = re.compile(r"(\w+://[^\s\"<>]+?)([).,:;']*(?=[\s\"<>]|$))")
 # As obstore words it, and inside that, as stores do.
 _STATUS, _CODE = re.compile(r"status code: (\d+ [^:\n]*)"), re.compile(r"<Code>(\w+)</Code>")
 _HEAD_BYTES = 1 << 16
@@ -66,6 +74,8 @@ def _store(scheme: str, root: str) -> ObjectStore:
 class StoredFile(io.RawIOBase):
     """One object, read in parts from any place in it."""
 
+    ahead_bytes = 0  # to read at least, where more than what is known is asked for
+
     def __init__(self, address: str) -> None:
         """Read its beginning, where many formats say nearly all of themselves, in small pieces.
 
@@ -79,7 +89,7 @@ class StoredFile(io.RawIOBase):
         # No HEAD: an address that is signed is signed for GET.
         first = obstore.get(store, key, options={"range": (0, _HEAD_BYTES)})
         self._part, self._size, self._at = partial(obstore.get_range, store, key), int(first.meta["size"]), 0
-        self._head = memoryview(first.bytes())
+        self._known, self._known_at = memoryview(first.bytes()), 0
 
     def readable(self) -> bool:
         """Say so."""
@@ -107,12 +117,17 @@ class StoredFile(io.RawIOBase):
         start, end = self._at, min(self._at + len(buffer), self._size)
         if start >= end:
             return 0
-        within = end <= len(self._head)
-        buffer[: end - start] = (
-            self._head[start:end] if within else memoryview(self._part(start=start, end=end))
-        )
-        self._at = end
-        return end - start
+        if not self._known_at <= start <= end <= self._known_at + len(self._known):
+            ahead = min(max(end, start + self.ahead_bytes), self._size)
+            part = memoryview(self._part(start=start, end=ahead))
+            if self.ahead_bytes:
+                self._known, self._known_at = part, start
+        else:
+            part = self._known[start - self._known_at :]
+        part = part[: end - start]  # or less, of an object that is another one by now
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 def shown(address: str) -> str:
@@ -132,13 +147,9 @@ def unsigned(address: str) -> str:
     place, _, query = address.partition("?")
     if "://" not in place or not query:
         return shown(address)
-    names = {text: text.partition("=")[0].lower() for text in query.split("&")}
-    of_azure = "sig" in names.values()
-    kept = "&".join(
-        text
-        for text, name in names.items()
-        if not (_SIGNATURE.search(name) or (of_azure and _OF_AZURE.fullmatch(name)))
-    )
+    theirs = [_SECRET, *([_OF_SIGNATURE] if _SIGNED.search(address) else [])]
+    parameters = query.split("&")
+    kept = "&".join(text for text in parameters if not any(of.fullmatch(text) for of in theirs))
     return f"{shown(address)}?{kept}" if kept else shown(address)
 
 
@@ -148,5 +159,5 @@ def told(error: Exception) -> str:
     if status := _STATUS.search(text):
         code = _CODE.search(text)
         return f"the store answers {status[1].strip()}{f', {code[1]}' if code else ''}"
-    line = _ADDRESS.sub(lambda found: shown(found[0]), text.strip().partition("\n")[0])
+    line = _ADDRESS.sub(lambda found: shown(found[1]) + found[2], text.strip().partition("\n")[0])
     return line[:_MOST_CHARACTERS] or type(error).__name__

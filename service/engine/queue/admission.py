@@ -80,7 +80,7 @@ class Ticket:
         if self._ended:
             raise self._ended
         answer: Pending = asyncio.get_running_loop().create_future()
-        self._waiting.append((answer, partial(_within, send, within_s) if within_s < math.inf else send))
+        self._waiting.append((answer, partial(_within, send, within_s)))
         self._feed()
         try:
             verdict = await answer
@@ -133,6 +133,9 @@ def late(after_s: float) -> DeadlinePassed:
 
 def _within(send: Callable[[Pending], None], most_s: float, answer: Pending) -> None:
     """Send a chip, and drop it if it is not answered in time."""
+    if most_s == math.inf:
+        send(answer)
+        return
 
     def drop() -> None:
         if not answer.done():
@@ -236,7 +239,9 @@ class Admission:
             raise NotReady("the service is starting or stopping; send the request again in a moment")
         requests, per_s = len(self._all), self._rate.chips_per_s
         if not requests:
-            return self._check_alone(chips, deadline_s)
+            # Not by what was slow for a while alone: what is never accepted never shows that it
+            # would be answered in time.
+            return self._check_alone(chips, deadline_s, max(per_s, self._first_per_s))
         is_due, kept = False, 0
         if self._promises:
             now_s = asyncio.get_running_loop().time()
@@ -249,17 +254,15 @@ class Admission:
         if asker.key is not None and (held := len(self._keys.get(asker.key, ()))) >= self.places - requests:
             why = f"{held} requests of the key {asker.key} are already waiting, and others want places too"
             raise self._overloaded(chips, asker, 0, why)
-        self._check_alone(chips, deadline_s)
+        self._check_alone(chips, deadline_s, per_s)
         expected_s = self.expected_s(chips, asker.key)
         if expected_s + kept / per_s > deadline_s:
             why = f"the answer would take about {expected_s:.0f} s, and is due in {deadline_s:g} s"
             raise self._overloaded(chips, asker, max(0.0, expected_s - deadline_s), why)
         return is_due
 
-    def _check_alone(self, chips: int, deadline_s: float) -> bool:
-        # What was slow for a while must not be too much for ever: a request that is never accepted
-        # never shows that it would be answered in time.
-        alone_s = chips / max(self._rate.chips_per_s, self._first_per_s)
+    def _check_alone(self, chips: int, deadline_s: float, per_s: float) -> bool:
+        alone_s = chips / per_s
         if chips > 1 and alone_s > deadline_s:
             raise TooManyChips(
                 f"{chips} chips take about {alone_s:.0f} s here, and the answer is due in {deadline_s:g} s; "

@@ -39,9 +39,9 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
     Raises:
         InputError: it is not there, or nothing that is accepted.
     """
-    path, told = sources.local(source), stores.shown(source)
+    path, where = sources.local(source), stores.shown(source)
     if path and not path.exists():
-        raise InputError(f"{told}: there is no such file or folder; {ACCEPTED}")
+        raise InputError(f"{where}: there is no such file or folder; {ACCEPTED}")
     plain = source.split("?")[0].rstrip("/")
     last = plain.rpartition("/")[2]
     try:
@@ -53,12 +53,14 @@ def items(source: str, column: str | None = None) -> Iterator[Item]:
         elif is_image(plain) or plain.lower().endswith(_TAR):
             yield from _expanded(last, source)
         elif path or last.lower().endswith(_PACKED):
-            raise InputError(f"{told}: is nothing that can be labelled; {ACCEPTED}")
+            raise InputError(f"{where}: is nothing that can be labelled; {ACCEPTED}")
         else:
             yield from _in_folder(source)
     except OSError as error:
-        where = error.filename or told  # of a folder, maybe one that is far below
-        raise InputError(f"{where}: cannot be read ({reason(error)}); {ACCEPTED}") from error
+        # A folder's may be one that is far below it.
+        raise InputError(
+            f"{error.filename or where}: cannot be read ({reason(error)}); {ACCEPTED}"
+        ) from error
 
 
 def _in_folder(source: str) -> Iterator[Item]:

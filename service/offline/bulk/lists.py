@@ -41,7 +41,10 @@ def cells(address: str, column: str | None) -> Iterator[str]:
 
 
 def _of_text(address: str, column: str | None) -> Iterator[str]:
-    with sources.opened(address) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+    with (
+        sources.opened(address, copied=True) as stream,
+        io.TextIOWrapper(stream, "utf-8-sig", newline="") as text,
+    ):
         try:
             first = text.readline()
             delimiter = max(_DELIMITERS, key=first.count)
@@ -60,7 +63,7 @@ def _of_parquet(address: str, column: str | None) -> Iterator[str]:
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import ParquetFile
 
-    with sources.opened(address) as stream:
+    with sources.opened(address, copied=True) as stream:
         try:
             file = ParquetFile(stream)
             chosen = _chosen(address, file.schema_arrow.names, column)
@@ -72,18 +75,16 @@ def _of_parquet(address: str, column: str | None) -> Iterator[str]:
 
 
 def _chosen(address: str, columns: Sequence[str], asked: str | None) -> str:
-    where = shown(address)
+    where, there = shown(address), ", ".join(map(shown, columns))
     if asked is not None:
         if asked in columns:
             return asked
-        raise InputError(f"{where}: has no column {asked!r} for --column; it has {', '.join(columns)}")
+        raise InputError(f"{where}: has no column {asked!r} for --column; it has {there}")
     plain = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
     known = [plain[name] for name in COLUMNS if name in plain]
     alone = len(columns) == 1 and columns[0]
     if alone and (is_image(alone) or alone.lower().endswith(".tar") or "://" in alone):
-        raise InputError(f"{where}: its first line is {alone}; it must name the column, such as path")
+        raise InputError(f"{where}: its first line is {shown(alone)}; it must name the column, such as path")
     if known or alone:
         return (known or columns)[0]
-    raise InputError(
-        f"{where}: which column names the chips? It has {', '.join(columns)}; say so with --column"
-    )
+    raise InputError(f"{where}: which column names the chips? It has {there}; say so with --column")

@@ -144,9 +144,11 @@ def begun(job: Job) -> Iterator[Run]:
             if not finished:
                 run.learn()
             yield run
-        if run.finished:  # what was asked for may be signed; whoever repeats the command lists it anew
+        if not run.finished:
+            return
+        if not job.single:  # what was listed may be signed; whoever repeats the command lists it anew
             (job.folder / plan.INPUTS).unlink(missing_ok=True)
-        if job.single and run.finished:
+        else:
             # The plan goes last: without it, what a kill leaves would be taken for others' files.
             for path in parts_in(job.folder):
                 path.unlink()

@@ -17,7 +17,6 @@ from service.scenes.stores import StoredFile, is_stored, store_of, told
 
 MOST_BYTES = 160 << 20  # of one chip, as in a request
 _SILENT = ("GenericError", "PermissionDeniedError", "UnauthenticatedError")  # obstore's
-_STREAMED_BYTES = 1 << 20  # that a stream has read ahead
 
 
 class StoreSilent(OSError):
@@ -88,34 +87,41 @@ def listed(address: str) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def opened(address: str) -> Iterator[BinaryIO]:
+def opened(address: str, copied: bool = False) -> Iterator[BinaryIO]:
     """Open a file for reading from any place in it.
+
+    Args:
+        address: of it.
+        copied: take a copy of the whole file where a server sends no parts.
 
     Raises:
         OSError: it cannot be read.
     """
     with _as_os_error():
-        stream = _stream(address)
+        stream = _stream(address, copied)
     with stream:
         yield stream
 
 
-def _stream(address: str) -> BinaryIO:
+def _stream(address: str, copied: bool) -> BinaryIO:
     if path := local(address):
         return _file(path)
     if not is_stored(address):
         system, key = _system(address)
         return cast(BinaryIO, system.open(key, "rb"))
+    store, key = store_of(address)
     import obstore
 
     try:
-        return io.BufferedReader(_Stream(address), _STREAMED_BYTES)
-    except obstore.exceptions.NotSupportedError:  # a plain web server, which sends files whole
-        copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
-        for some in obstore.get(*store_of(address)):
-            copy.write(some)
-        copy.seek(0)
-        return cast(BinaryIO, copy)
+        return io.BufferedReader(_Stream(address))
+    except obstore.exceptions.NotSupportedError:
+        if not copied:
+            raise
+    copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    for some in obstore.get(store, key):
+        copy.write(some)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
 
 
 def _file(path: Path) -> BinaryIO:
@@ -143,9 +149,9 @@ def _keys(root: str) -> Iterator[str]:
         system, key = _system(root)
         yield from sorted(system.find(key))
         return
+    store, prefix = store_of(root)
     import obstore
 
-    store, prefix = store_of(root)
     for found in obstore.list(store, prefix, chunk_size=1000):
         yield from (entry["path"] for entry in found)
 
@@ -155,9 +161,9 @@ def _key_of(address: str) -> str:
 
 
 def _stored(address: str, offset: int, size: int | None) -> bytes:
+    store, key = store_of(address)
     import obstore
 
-    store, key = store_of(address)
     if size is not None:
         return bytes(obstore.get_range(store, key, start=offset, length=size)) if size else b""
     found = obstore.get(store, key)
@@ -192,7 +198,9 @@ def _too_large() -> OSError:
 
 
 class _Stream(StoredFile):
-    """A store's file that raises no other errors than files do."""
+    """A store's file, for whoever reads it to its end; it raises the errors that files do."""
+
+    ahead_bytes = 1 << 20
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401
         with _as_os_error():

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.contract.bundle import Bundle
+from service.contract.errors import StartupError
 from service.engine.decoding import threads_for
 from service.offline.files import open_crew
-from service.offline.maps.journal import PART_WINDOWS, SUFFIX, Journal
+from service.offline.maps.journal import PART_WINDOWS, SUFFIX, Journal, JournalError
 from service.offline.maps.labelling import label_windows
 from service.offline.maps.outputs import check_outputs, write_outputs
 from service.offline.maps.plan import Wishes, facts, plan, spec_for
@@ -66,7 +67,16 @@ class Making:
             SceneError: a scene is not there any more.
             OSError: a file cannot be written.
         """
-        crew = open_crew(self._bundle, self._as_begun(), all_members=self._wishes.all_members)
+        settings = self._as_begun()
+        try:
+            crew = open_crew(self._bundle, settings, all_members=self._wishes.all_members)
+        except StartupError as error:
+            if settings is self._settings:
+                raise
+            raise JournalError(
+                f"{self._journal.folder} was begun with {settings.precision}, which is not to be had here "
+                f"({error}); go on where it was begun, or remove that folder"
+            ) from error
         known = facts(self._addresses, self._bundle, self._wishes, crew.voter.precision)
         with crew, self._journal.opened(known):
             yield min(self._journal.count * PART_WINDOWS, self.windows)

@@ -16,7 +16,7 @@ from service.scenes.grid import Grid
 from service.scenes.opening import state
 from service.scenes.reading import MAX_NODATA
 from service.scenes.scene import open_scene
-from service.scenes.stores import shown, told
+from service.scenes.stores import shown
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -91,13 +91,6 @@ def facts(addresses: Sequence[str], bundle: Bundle, wishes: Wishes, precision: s
         "chipvote": __version__,
         "bundle": hashlib.sha256((bundle.folder / MANIFEST).read_bytes()).hexdigest(),
         "precision": precision,
-        "scenes": [[shown(address), *_state(address)] for address in addresses],
+        "scenes": [[shown(address), *state(address)] for address in addresses],
         **asked,
     }
-
-
-def _state(address: str) -> list[Any]:
-    try:
-        return state(address)
-    except Exception as error:  # the stores' errors share no other base
-        raise SceneError(f"{shown(address)}: it cannot be read any more ({told(error)})") from error

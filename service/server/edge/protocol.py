@@ -154,7 +154,8 @@ class EdgeProtocol(Connection):
 
     def _await_head(self) -> None:
         """Wait for the rest of a head."""
-        self._all.wait(self)
+        if not self.transport.get_write_buffer_size():
+            self._all.wait(self)
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._limits.header_s, self._head_is_late)
 
@@ -272,8 +273,7 @@ class EdgeProtocol(Connection):
     def _is_silent(self) -> bool:
         """Tell whether the last answer is over, and nothing has come since."""
         cycle = self.cycle
-        over = cycle is not None and cycle.response_complete
-        return over and not self._rest and not self.transport.is_closing()
+        return cycle is not None and cycle.response_complete and not self._rest
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer by a problem, unless another answer has begun, and read nothing any more."""

@@ -21,13 +21,13 @@ FIRST_PAUSE_S = 0.02  # for the other side's system to say that nobody is there;
 
 def has_come(scope: Scope) -> bool:
     """Tell whether a request is there as a whole, so that nobody has to wait for its body."""
-    connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+    connection = _of(scope)
     return connection is not None and not connection.cycle.more_body
 
 
 def is_lost(scope: Scope) -> bool:
     """Tell whether a request's client has gone, as far as that is known."""
-    connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+    connection = _of(scope)
     return connection is not None and connection.lost
 
 
@@ -40,7 +40,7 @@ class WhileConnected:
     __slots__ = ("_connection", "_give_up")
 
     def __init__(self, scope: Scope, give_up: Callable[[], None]) -> None:
-        self._connection: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+        self._connection = _of(scope)
         self._give_up = give_up
 
     def __enter__(self) -> None:
@@ -52,6 +52,11 @@ class WhileConnected:
     def __exit__(self, *_: object) -> None:
         if self._connection is not None:
             self._connection.give_up = None
+
+
+def _of(scope: Scope) -> "Connection | None":
+    found: Connection | None = scope.get("extensions", {}).get(_EXTENSION)
+    return found
 
 
 class Connection(HttpToolsProtocol):

@@ -14,7 +14,7 @@ class Note:
     def __init__(self, request_id: str = "", client: str = "") -> None:
         self.request_id, self.client = request_id, client
         self.route: str | None = None  # the template, never the path
-        self.status = 0  # of the answer, once that has begun
+        self.status = 0  # of the answer, once that has begun; at the end 499 if nobody was there
         self.key: str | None = None  # its name
         self.chips = self.failed = 0
         self._ends_s: list[tuple[str, float]] = []

@@ -65,16 +65,19 @@ class Requests:
             return
         note = notes.begin(_id_of(scope), client_address(scope, self._trusted))
 
-        taken = False  # the whole answer, while somebody was there
+        heard = False  # somebody was there until the end of the answer
 
         async def send_whole(message: Message) -> None:
-            nonlocal taken
-            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            taken = is_last and not is_lost(scope)
+            nonlocal heard
             if message["type"] == "http.response.start":
                 note.status = message["status"]
                 message = {**message, "headers": _complete(message["headers"], note.request_id)}
+                await send(message)
+                return
             await send(message)
+            # Of a refusal the first piece is all; the end may wait for the rest of the body.
+            if note.status >= 400 or not message.get("more_body", False):
+                heard = heard or not is_lost(scope)
 
         try:
             await self._app(scope, receive, send_whole)
@@ -91,7 +94,7 @@ class Requests:
         finally:
             # A path that no route has must not become a label: anybody can make up paths.
             note.route = scope["route"].path if "route" in scope else "unknown"
-            note.status = LOST if not taken and is_lost(scope) else note.status or 500
+            note.status = LOST if not heard and is_lost(scope) else note.status or 500
             self._count(note)
             if self._log:
                 note.ended("answer" if note.stages_ms else "total")

@@ -239,7 +239,7 @@ def test_what_was_slow_once_is_not_too_much_for_ever() -> None:
         admission.open()
         for _ in range(20):
             await learn(admission, 0.3)  # large files, each alone
-        with admission.reserve(1), pytest.raises(Overloaded):
+        with admission.reserve(1), pytest.raises(TooManyChips):
             admission.check(100, 60)
         assert not admission.check(100, 60)  # idle, it finds out how long they take
         with pytest.raises(TooManyChips):

@@ -41,7 +41,7 @@ def test_parquet_is_read_alike(tmp_path: Path) -> None:
         (b"path\na\n", "url", "no column 'url' for --column; it has path"),
         (b"path\n\xff\xfe\n", None, "no CSV in UTF-8"),
         (b"a.png\nb.png\n", None, "first line is a.png; it must name the column"),
-        (b"s3://bucket/chip/7\n", None, "must name the column"),
+        (b"https://host/chip/7?sig=S3CRET\n", None, "first line is https://host/chip/7; it must name"),
     ],
 )
 def test_what_is_no_list_is_refused(tmp_path: Path, text: bytes, column: str | None, said: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import obstore
 import pytest
 
 from service.offline.bulk import sources
@@ -75,6 +76,24 @@ def test_a_list_on_the_web_names_chips_beside_it_and_elsewhere(chips: Path, web:
         (chips / "list.csv").unlink()
 
 
+def test_a_long_list_takes_few_requests(chips: Path, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(*args: Any, start: int, end: int) -> Any:  # noqa: ANN401
+        asked.append(end - start)
+        return get_range(*args, start=start, end=end)
+
+    get_range = obstore.get_range
+    monkeypatch.setattr(obstore, "get_range", counted)
+    lines = [f"{number:06}.png" for number in range(200_000)]
+    (chips / "list.csv").write_text("\n".join(["path", *lines]))
+    try:
+        assert [item.name for item in items("s3://bucket/list.csv")] == lines
+        assert len(asked) == 3  # for 2.2 MB
+    finally:
+        (chips / "list.csv").unlink()
+
+
 def test_a_web_server_may_know_no_ranges(chips: Path) -> None:
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:  # noqa: ANN401
@@ -87,6 +106,8 @@ def test_a_web_server_may_know_no_ranges(chips: Path) -> None:
     try:
         with standing_in(Handler) as address:
             assert list(found(f"{address}/list.csv")) == ["00.png", "inside/01.png"]
+            (item,) = items(f"{address}/none.tar")
+            assert "404" in item.fault
     finally:
         (chips / "list.csv").unlink()
 

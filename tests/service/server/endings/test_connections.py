@@ -127,3 +127,11 @@ def test_who_stops_amid_a_request_or_after_its_answer_is_left(client: httpx2.Cli
             assert connection.recv(1 << 16).endswith(b'{"status":"live"}')
         connection.shutdown(socket.SHUT_WR)
         assert b"200 OK" not in read_to_end(connection)
+
+
+def test_a_refusal_that_was_read_is_one_whatever_comes_after(client: httpx2.Client) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    connection = asking(client, head % (1 << 40) + bytes(1000))
+    assert b" 413 " in connection.recv(1 << 16)
+    connection.close()
+    until(client, 'chipvote_requests_total{route="/predict",status="413"} 1.0')
