@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from service.contract.errors import OutOfMemory, ServiceError
 from service.contract.manifest import Pixel
-from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import FairQueue, Line
+from service.engine.queue.ticket import Pending
 from service.engine.queue.workers import Worker
 from service.engine.stages import Stages
 from service.engine.verdict import Verdict

@@ -11,8 +11,8 @@ from service.contract.chips.decode import decode
 from service.contract.manifest import InputSpec
 from service.contract.processors import processors
 from service.engine.batching import Engine
-from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import FairQueue, Line
+from service.engine.queue.ticket import Pending
 from service.engine.queue.workers import Worker
 from service.engine.stages import Stages
 

@@ -23,7 +23,8 @@ from service.engine.cuda import device_memory
 from service.engine.decoding import Decoders
 from service.engine.ensemble import Ensemble
 from service.engine.fallback import open_ensemble
-from service.engine.queue.admission import Admission, Ticket
+from service.engine.queue.admission import Admission
+from service.engine.queue.ticket import Ticket
 from service.engine.queue.watchdog import watch
 from service.engine.stages import of_chip
 from service.engine.trial import passed

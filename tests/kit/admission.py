@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from service.engine.queue.admission import Admission, Pending, Ticket
+from service.engine.queue.admission import Admission
+from service.engine.queue.ticket import Pending, Ticket
 from service.engine.verdict import Verdict
 from tests.kit.clock import Clock
 

@@ -20,8 +20,8 @@ from service.contract.errors import ServiceError, SwapRefused
 from service.contract.manifest import Pixel
 from service.contract.memory import available_bytes
 from service.engine.cuda import device_memory
-from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import Line
+from service.engine.queue.ticket import Pending
 from service.engine.served import Served
 from service.engine.swap.differences import Counted
 from service.engine.trial import OPEN_BYTES, PER_FILE_BYTE

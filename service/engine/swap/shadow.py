@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from service.client import schemas
 from service.contract.manifest import Pixel
-from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import Line
+from service.engine.queue.ticket import Pending
 from service.engine.served import Served
 from service.engine.swap.differences import Counted
 from service.engine.verdict import Verdict

@@ -14,11 +14,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from service.contract.errors import ServiceError
 from service.server.edge.connections import Connections
-from service.server.edge.errors import MalformedRequest, SlowRequest
+from service.server.edge.errors import SlowRequest
 from service.server.edge.framing import Framing, Trailers
 from service.server.edge.heads import body_bytes
 from service.server.edge.limits import Limits
-from service.server.edge.refusals import refusal
+from service.server.edge.refusals import malformed, refusal
 from service.server.edge.whole import Whole
 from service.server.endings.connections import Connection
 
@@ -174,7 +174,7 @@ class EdgeProtocol(Connection):
             return False
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause if isinstance(cause, ServiceError) else _malformed())
+            self._refuse(cause if isinstance(cause, ServiceError) else malformed())
             return False
         return True
 
@@ -298,10 +298,3 @@ class EdgeProtocol(Connection):
         self._deaf_since += size_bytes
         if self._deaf_since > _LINGER_BYTES and self._linger_timer is not None:
             self.transport.abort()
-
-
-def _malformed() -> MalformedRequest:
-    return MalformedRequest(
-        "what came is no request of HTTP/1.1: a malformed first line, header or chunk, a bare line feed, or "
-        "a length given twice; see RFC 9112"
-    )

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from service.answers.predictions import problem
 from service.contract.errors import ServiceError
+from service.server.edge.errors import MalformedRequest
 from service.server.logs.requests import HEADERS, new_id
 from service.server.problems import MEDIA_TYPE, headers
 
@@ -32,3 +33,11 @@ def refusal(error: ServiceError, usual: Iterable[tuple[bytes, bytes]]) -> bytes:
     lines = [f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}"]
     lines += [f"{name.lower()}: {value}" for name, value in fields]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def malformed() -> MalformedRequest:
+    """Return how what the parser cannot read is refused."""
+    return MalformedRequest(
+        "what came is no request of HTTP/1.1: a malformed first line, header or chunk, a bare line feed, or "
+        "a length given twice; see RFC 9112"
+    )

@@ -39,7 +39,8 @@ from service.contract.errors import (
     UnsupportedBody,
 )
 from service.contract.manifest import InputSpec
-from service.engine.queue.admission import Asker, Ticket
+from service.engine.queue.admission import Asker
+from service.engine.queue.ticket import Ticket
 from service.engine.served import Served
 from service.server import parameters
 from service.server.access.scopes import needs

@@ -21,7 +21,7 @@ from service.client.schemas import (
     SkippedWindow,
 )
 from service.contract.errors import ChipError, ClientGone, NotReady, ServiceError
-from service.engine.queue.admission import Ticket
+from service.engine.queue.ticket import Ticket
 from service.engine.served import Served
 from service.scenes.errors import Skipped
 from service.server.logs import notes

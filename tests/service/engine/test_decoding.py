@@ -11,8 +11,8 @@ from service.contract.errors import CorruptChip, NotAnImage
 from service.contract.manifest import InputSpec
 from service.engine.batching import Engine
 from service.engine.decoding import Decoders
-from service.engine.queue.admission import Pending
 from service.engine.queue.fair_queue import Line
+from service.engine.queue.ticket import Pending
 from service.engine.verdict import Verdict
 from service.metrics import Metrics
 from tests.kit.fakes import RED, SIZE_PX, FakeEnsemble, encoded, picture

@@ -9,7 +9,8 @@ from statistics import median
 import pytest
 
 from service.contract.errors import Overloaded
-from service.engine.queue.admission import Admission, Asker, Pending
+from service.engine.queue.admission import Admission, Asker
+from service.engine.queue.ticket import Pending
 from service.engine.verdict import Verdict
 from tests.kit.clock import Clock
 
