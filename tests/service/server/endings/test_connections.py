@@ -129,9 +129,10 @@ def test_who_stops_amid_a_request_or_after_its_answer_is_left(client: httpx2.Cli
         assert b"200 OK" not in read_to_end(connection)
 
 
-def test_a_refusal_that_was_read_is_one_whatever_comes_after(client: httpx2.Client) -> None:
+def test_a_refusal_that_was_read_is_one_whatever_comes_after(settings: Settings) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
-    connection = asking(client, head % (1 << 40) + bytes(1000))
-    assert b" 413 " in connection.recv(1 << 16)
-    connection.close()
-    until(client, 'chipvote_requests_total{route="/predict",status="413"} 1.0')
+    with serving(settings.model_copy(update={"open": True})) as client:
+        connection = asking(client, head % (1 << 40) + bytes(1000))
+        assert b" 413 " in connection.recv(1 << 16)
+        connection.close()
+        until(client, 'chipvote_requests_total{route="/predict",status="413"} 1.0')
