@@ -124,7 +124,7 @@ class OpenSleeping:
     settings: Settings
     chip_s: float
 
-    def __call__(self, bundle: Path | None = None, threads: int | None = None) -> Scorer:
+    def __call__(self, bundle: Path | None = None) -> Scorer:
         """Open it."""
         loaded = load(bundle or self.settings.bundle)
         crew = Crew(lambda: Sleeping(len(loaded.manifest.labels), self.chip_s), self.settings.max_batch)

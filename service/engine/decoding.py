@@ -26,7 +26,7 @@ def threads_for(asked: int) -> int:
 
 @dataclass(slots=True)
 class _Job:
-    data: bytes | None  # None when nobody waits any more for what it holds up to 160 MiB of
+    data: bytes | None  # up to 160 MiB; None when nobody waits for them any more
     answer: Pending
     line: Line
     explain: bool

@@ -45,7 +45,7 @@ class OpenFragile:
     settings: Settings
     once: Path | None = None
 
-    def __call__(self, bundle: Path | None = None, threads: int | None = None) -> Scorer:
+    def __call__(self, bundle: Path | None = None) -> Scorer:
         loaded = load(bundle or self.settings.bundle)
         crew = Crew(lambda: Fragile(Ensemble(loaded, "cpu"), self.once), 4)
         return Scorer(crew, loaded.manifest.input, self.settings)
@@ -55,7 +55,7 @@ class OpenFragile:
 class OpenDoomed:
     """Opens nothing: the process ends before."""
 
-    def __call__(self, bundle: Path | None = None, threads: int | None = None) -> Scorer:
+    def __call__(self, bundle: Path | None = None) -> Scorer:
         os._exit(3)
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -49,7 +49,6 @@ class Work(NamedTuple):
     parts: int
     spec: InputSpec
     settings: Settings
-    opening: Opening
 
 
 class Share(NamedTuple):
@@ -62,11 +61,14 @@ class Share(NamedTuple):
     most: int
 
 
-def rows(work: Work, address: str | None, actors: int = 0) -> Iterator[Row]:
+def rows(
+    work: Work, opening: Callable[[int], Opening], address: str | None, actors: int = 0
+) -> Iterator[Row]:
     """Yield a row for each input from the first missing part on, in order.
 
     Args:
         work: what is to do.
+        opening: returns what opens an actor's scorer, for so many threads.
         address: of the cluster; None: that of RAY_ADDRESS, or one that is started here for this.
         actors: how many; 0 for as many as are busy and the cluster has room for.
 
@@ -77,7 +79,8 @@ def rows(work: Work, address: str | None, actors: int = 0) -> Iterator[Row]:
     with _connected(address) as ray:
         share = share_of([node["Resources"] for node in ray.nodes() if node["Alive"]], work.settings, actors)
         try:
-            for block in _pipeline(ray, work, share).iter_batches(batch_size=None, batch_format="numpy"):
+            answers = _pipeline(ray, work, opening(share.threads), share)
+            for block in answers.iter_batches(batch_size=None, batch_format="numpy"):
                 for found in block["rows"]:
                     yield from pickle.loads(found)
         except ray.exceptions.RayError as error:
@@ -108,7 +111,7 @@ def share_of(nodes: list[dict[str, float]], settings: Settings, actors: int) -> 
     return Share(cpus_each, min(1, gpus), threads, min(actors, room) or 1, actors or room)
 
 
-def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a module that may be missing
+def _pipeline(ray: Any, work: Work, opening: Opening, share: Share) -> Any:  # noqa: ANN401 - may be missing
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.target_max_block_size = BLOCK_BYTES
@@ -129,8 +132,7 @@ def _pipeline(ray: Any, work: Work, share: Share) -> Any:  # noqa: ANN401 - a mo
         .map_batches(
             Networks,
             fn_constructor_kwargs={
-                "opening": work.opening,
-                "threads": share.threads,
+                "opening": opening,
                 "folder": folder,
                 "seal": seal,
                 "files": files,
@@ -174,15 +176,7 @@ class Networks:
     started again leaves them to a process of its own, and finds the chip that ends that.
     """
 
-    def __init__(
-        self,
-        opening: Opening,
-        threads: int,
-        folder: Path,
-        seal: str,
-        files: Any,  # noqa: ANN401 - Ray's references
-        births: Any,  # noqa: ANN401
-    ) -> None:
+    def __init__(self, opening: Opening, folder: Path, seal: str, files: Any, births: Any) -> None:  # noqa: ANN401
         """Open it, from the bundle that lies here at its path, or from the one that Ray brought."""
         import ray
 
@@ -193,8 +187,8 @@ class Networks:
             for name, data in ray.get(files).items():
                 (folder / name).write_bytes(data)
         again = ray.get(births.count.remote(ray.get_runtime_context().get_actor_id())) > 1
-        self._pool = Pool(partial(opening, folder, threads), 1) if again else None
-        self._scorer = None if again else opening(folder, threads)
+        self._pool = Pool(partial(opening, folder), 1) if again else None
+        self._scorer = None if again else opening(folder)
 
     def __call__(self, batch: Batch) -> Batch:
         """Vote on a block of chips."""

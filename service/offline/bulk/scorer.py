@@ -48,12 +48,11 @@ class Scorer:
 class Opening(Protocol):
     """What opens a scorer in another process, to which it is pickled."""
 
-    def __call__(self, bundle: Path | None = None, threads: int | None = None) -> Scorer:
+    def __call__(self, bundle: Path | None = None) -> Scorer:
         """Open it.
 
         Args:
             bundle: where it lies on this machine; None: where the settings say.
-            threads: processors to use at most; None: as many as the settings say.
 
         Raises:
             StartupError: the bundle cannot be used there; says why, and the fix.
@@ -67,10 +66,9 @@ class OpenBundle(NamedTuple):
     all_members: bool
     copies: Path | None = None
 
-    def __call__(self, bundle: Path | None = None, threads: int | None = None) -> Scorer:
+    def __call__(self, bundle: Path | None = None) -> Scorer:
         """Open it; see `Opening`."""
-        settings = self.settings if threads is None else self.settings.model_copy(update={"threads": threads})
-        loaded = load(bundle or settings.bundle)
-        crew = open_crew(loaded, settings, all_members=self.all_members)
+        loaded = load(bundle or self.settings.bundle)
+        crew = open_crew(loaded, self.settings, all_members=self.all_members)
         copies = Copies(self.copies) if self.copies else None
-        return Scorer(crew, loaded.manifest.input, settings, copies)
+        return Scorer(crew, loaded.manifest.input, self.settings, copies)

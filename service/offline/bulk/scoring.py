@@ -112,10 +112,13 @@ class Run:
         job, first = self._job, self._parts.done
         settings, inputs = job.settings, job.folder / plan.INPUTS
         if job.ray:
-            opening = opening or OpenBundle(settings, job.all_members)
-            spec = self._bundle.manifest.input
-            work = cluster.Work(inputs, first, self._plan.parts, spec, settings, opening)
-            yield from cluster.rows(work, job.address, job.processes)
+            work = cluster.Work(inputs, first, self._plan.parts, self._bundle.manifest.input, settings)
+
+            def of_actor(threads: int) -> Opening:
+                share = settings.model_copy(update={"threads": threads})
+                return opening or OpenBundle(share, job.all_members)
+
+            yield from cluster.rows(work, of_actor, job.address, job.processes)
             return
         processes = job.processes or processes_for(self._bundle, settings)
         known = None if job.each_copy else self._copies.path

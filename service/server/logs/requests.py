@@ -64,7 +64,6 @@ class Requests:
             await self._app(scope, receive, send)
             return
         note = notes.begin(_id_of(scope), client_address(scope, self._trusted))
-
         heard = False  # somebody was there until the end of the answer
 
         async def send_whole(message: Message) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.contract.errors import SettingsError
-from service.offline.bulk import cluster
+from service.offline.bulk import cluster, scoring
+from service.offline.bulk.scorer import OpenBundle
 from service.offline.bulk.scoring import Job, begun
 from service.settings import Settings
 from tests.kit.bulk import OpenFragile
@@ -50,11 +51,21 @@ def test_two_nodes_write_what_one_machine_writes(
     settings: Settings,
     chips: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    threads: list[int] = []
+
+    def noted(settings: Settings, all_members: bool) -> OpenBundle:
+        threads.append(settings.threads)
+        return OpenBundle(settings, all_members)
+
+    monkeypatch.setattr(scoring, "OpenBundle", noted)
     # More processes than there is room for.
     job = Job(source=str(chips), out=tmp_path / "cluster", settings=settings, part=7, ray=True, processes=3)
     with begun(job) as run:
         assert len(list(run.rows())) == 40
+    assert threads == [1]  # of the processor that each node has
+    monkeypatch.undo()
     assert files(job.out) == files(scored(chips, tmp_path / "local", settings))
 
 

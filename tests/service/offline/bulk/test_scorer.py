@@ -24,7 +24,6 @@ def test_rows_say_what_predict_says(colours: Bundle, settings: Settings, chips: 
                 assert row.verdict.members == found["members"]
                 assert row.verdict.probabilities == [score["probability"] for score in found["scores"]]
     assert not rows
-    assert OpenBundle(settings, all_members=True)(threads=1).settings.threads == 1
 
 
 def test_networks_do_not_see_again_what_they_answered(
